@@ -1,0 +1,1 @@
+"""raftstore: a linearizable, durable, watchable key-value store that every replica embeds."""
