@@ -29,7 +29,7 @@ class Entry(NamedTuple):
     """One log entry. `payload` begins with its kind byte (raftstore/command.py)."""
 
     payload: bytes
-    index: int
+    index: int  # type: ignore[assignment]  # hides tuple.index, which nobody calls on an entry
     term: int
 
 
