@@ -1,0 +1,40 @@
+# Thin: each target calls one documented command. What they promise is in docs/contract.md.
+.DEFAULT_GOAL := help
+.PHONY: help venv up down test lint sim bench bench-store lock
+
+SEEDS ?= 0:300
+BIN := .venv/bin
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
+
+venv: ## .venv with the locked dependencies and this package (as root also missing system packages)
+	@tools/bootstrap
+
+up: venv ## start one replica in the background and show a put and a get through it
+	$(BIN)/kmini up $(ARGS)
+
+down: ## stop what `make up` started; PURGE=1 removes its data too
+	$(BIN)/kmini down $(if $(filter 1,$(PURGE)),--purge) $(ARGS)
+
+test: ## the whole test suite, from nothing
+	@tools/bootstrap --with etcdctl
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: venv ## ruff, mypy --strict, import-linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy .
+	$(BIN)/lint-imports
+
+sim: venv ## the deterministic simulator over SEEDS=a:b (b excluded)
+	$(BIN)/python -m raftstore.sim run $(SEEDS) $(ARGS)
+
+bench: bench-store ## all benchmarks
+
+bench-store: ## the store beside Debian's etcd, in one run
+	@tools/bootstrap --with etcd --with h2load
+	$(BIN)/python -m kmini.bench store $(ARGS)
+
+lock: ## write requirements.lock anew from pyproject.toml (pip-tools)
+	@tools/lock

@@ -1,0 +1,5 @@
+"""`python -m kmini` is `kmini`."""
+
+from .cli import main
+
+main()
