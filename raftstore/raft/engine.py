@@ -112,6 +112,9 @@ class EngineListener(Protocol):
 
 
 class Engine(Protocol):
+    def listen(self, listener: EngineListener) -> Engine:
+        """Who is told what happens; once, before `start`. Answers the engine itself."""
+
     def start(self) -> None: ...
 
     def stop(self) -> None:
@@ -136,7 +139,7 @@ class Engine(Protocol):
     def send(self, peer: int, message: Message) -> bool:
         """A message of the store's own. False: not connected, or its buffer is full."""
 
-    def connected(self) -> frozenset[int]: ...
+    def connected_peers(self) -> frozenset[int]: ...
 
     def trim(self, index: int, term: int) -> None:
         """A durable snapshot holds everything up to `index`; entries below it may go."""

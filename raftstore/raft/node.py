@@ -1,0 +1,515 @@
+"""The engine on pysyncobj: one replica of the Raft log, driven by its runtime.
+
+Inputs (a message, a proposal, a finished fsync, a timer) are handled at once; then one *step* of the pump
+lets the core decide, sends what may leave, hands committed entries over and starts the next fsync. No
+polling: the only timers are the heartbeat of a leader and the election timeout of the others.
+
+What must always hold is listed in engine.py; every rule that keeps it is in guard.py.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+
+from ..command import COMMAND_TAGS_V1, KIND_CONFIGURATION
+from ..errors import (
+    ChangeInProgress,
+    InvalidRequest,
+    JournalDamaged,
+    LastVoter,
+    NotLeader,
+    Removed,
+    StateDamaged,
+    StoreError,
+)
+from ..limits import Timing
+from ..runtime import Runtime, Timer
+from .configuration import encode_configuration
+from .context import Context
+from .core import Core
+from .election import Election
+from .engine import Configuration, EngineListener, Message, Role, Status, Wire
+from .follower import Follower
+from .guard import Guard
+from .journal import Journal, SyncWork
+from .leader import Leader
+from .messages import well_formed
+from .reads import Done
+
+_log = logging.getLogger(__name__)
+
+#: Steps in one go before other work of the event loop gets its turn.
+_STEPS_MAX = 8
+#: Committed entries handed over in one step.
+_DELIVERY_ENTRIES_MAX = 256
+_DELIVERY_BYTES_MAX = 2 * 1024 * 1024
+#: A disk without space is tried again this often.
+_DISK_RETRY_S = 1.0
+
+
+class Node:
+    """`Engine` on pysyncobj. `applied_index` is what the state machine holds already."""
+
+    def __init__(
+        self,
+        *,
+        member_id: int,
+        runtime: Runtime,
+        journal: Journal,
+        wire: Wire,
+        timing: Timing | None = None,
+        applied_index: int = 0,
+        protections_off: Iterable[str] = (),
+    ) -> None:
+        self._runtime = runtime
+        self._journal = journal
+        self._wire = wire
+        self._listener: EngineListener
+        context = self._context = Context(
+            member_id=member_id,
+            runtime=runtime,
+            journal=journal,
+            wire=wire,
+            guard=Guard(protections_off),
+            timing=timing or Timing(),
+        )
+        self._applied_at_start = applied_index
+        self._election = Election(context)
+        self._leader = Leader(context, self._election)
+        self._follower = Follower(context, self._election)
+        self._handlers: dict[str, Callable[[int, Message], None]] = {
+            "append": self._follower.on_append,
+            "contact": self._follower.on_contact,
+            "ack": self._leader.on_ack,
+            "vote": self._election.on_vote,
+            "vote_given": self._election.on_vote_given,
+            "prevote": self._election.on_prevote,
+            "prevote_reply": self._election.on_prevote_reply,
+            "timeout_now": self._election.on_timeout_now,
+            "read_ping": self._on_read_ping,
+            "read_pong": self._leader.on_read_pong,
+        }
+        self._delivered = 0
+        self._committed_configuration_index = 0
+        self._kinds: dict[int, frozenset[str]] = {}
+        self._leading = False
+        self._shown: tuple[Role, int, int] | None = None
+        self._running = False
+        self._pumping = False
+        self._again = False
+        self._scheduled = False
+        self._timer: Timer | None = None
+        self._timer_due = float("inf")
+        self._lead_again = False
+        self._retry_disk_at = 0.0
+
+    # --- Engine: life ------------------------------------------------------------------------------
+
+    def listen(self, listener: EngineListener) -> Node:
+        """Who is told what happens; once, before `start`."""
+        self._listener = listener
+        return self
+
+    def start(self) -> None:
+        context, journal = self._context, self._journal
+        self._adopt_configuration()
+        if journal.damage is not None and context.voters <= {context.member_id}:
+            damage = journal.damage
+            self._fail(
+                JournalDamaged(
+                    f"{damage.file}: bad record at offset {damage.offset} ({damage.reason}); the last good entry "
+                    f"is {damage.last_good_index}. No other replica can supply the rest: restore a snapshot, or accept "
+                    "the loss with `kmini recover --accept-data-loss`"
+                )
+            )
+            return
+        commit = context.guard.commit_at_start(self._applied_at_start, journal.base_index, journal.last_index)
+        self._delivered = max(self._applied_at_start, journal.base_index)
+        self._running = True
+        self._new_core(commit)
+        self._wire.start(self)
+        self._wire.set_members(context.configuration.members)
+        self._schedule()
+
+    def stop(self) -> None:
+        if not self._running:
+            return
+        self._running = False
+        if self._timer is not None:
+            self._timer.cancel()
+        self._leader.follow()
+        self._wire.stop()
+
+    def _fail(self, error: StoreError) -> None:
+        self.stop()
+        self._listener.failed(error)
+
+    def _new_core(self, commit_index: int) -> None:
+        context = self._context
+        context.core = Core(
+            member_id=context.member_id,
+            voters=context.voters,
+            journal=self._journal,
+            commit_index=commit_index,
+            heartbeat_s=context.timing.heartbeat_s,
+            quorum_timeout_s=context.guard.quorum_timeout_s(context.timing.election_timeout_s_min),
+            now=self._runtime.now,
+            send=self._core_sends,
+        )
+
+    # --- Engine: requests --------------------------------------------------------------------------
+
+    def propose(self, payload: bytes) -> bool:
+        context = self._context
+        if not self._running or not context.core.is_leader or self._leader.handing_over or context.disk_full:
+            return False
+        if not context.guard.entry_fits(payload):
+            raise InvalidRequest(f"an entry of {len(payload)} bytes does not fit into one append")
+        context.core.append(payload)
+        self._pump()
+        return True
+
+    def read_index(self, done: Done) -> None:
+        if not self._running:
+            done(None)
+            return
+        self._leader.read_index(done)
+        self._schedule()
+
+    def transfer(self, target: int) -> None:
+        self._leader.transfer(target)
+        self._schedule()
+
+    def change_configuration(self, configuration: Configuration) -> None:
+        context, core, journal = self._context, self._context.core, self._journal
+        if not self._running or not core.is_leader or self._leader.handing_over:
+            raise NotLeader("only the leader changes the configuration")
+        commit = core.commit_index
+        if not context.guard.change_allowed(context.configuration_index, commit, journal.term_at(commit), core.term):
+            raise ChangeInProgress("another membership change, or this leader's first entry, is not committed yet")
+        if not configuration.voters:
+            raise LastVoter("the last voter cannot be removed")
+        if not context.guard.one_voter_differs(context.configuration, configuration):
+            raise InvalidRequest("a configuration change may add, promote or remove one voter at a time")
+        core.append(encode_configuration(configuration))
+        self._pump()
+
+    def send(self, peer: int, message: Message) -> bool:
+        return self._running and self._wire.send(peer, message)
+
+    def connected_peers(self) -> frozenset[int]:
+        return frozenset(self._context.linked)
+
+    def trim(self, index: int, term: int) -> None:
+        """Drop what a durable snapshot holds. `term` must be the entry's: it is checked."""
+        if self._journal.term_at(index) != term:
+            raise StateDamaged(f"a snapshot claims term {term} at index {index}, the log says otherwise")
+        if index > self._journal.base_index:
+            self._journal.trim(index)
+            self._schedule()
+
+    def installed(self, index: int, term: int, configuration: Configuration) -> None:
+        if self._journal.term_at(index) == term:
+            self._journal.trim(index)
+        else:
+            self._journal.reset(index, term, configuration)
+        self._delivered = index
+        commit = max(index, min(self._context.core.commit_index, self._journal.last_index))
+        self._leader.follow()
+        self._leading = False
+        self._adopt_configuration()
+        self._new_core(commit)
+        self._schedule()
+
+    def status(self) -> Status:
+        context, journal = self._context, self._journal
+        core = context.core
+        kinds = COMMAND_TAGS_V1
+        for number, member in enumerate(context.configuration.members):
+            if member.id != context.member_id:
+                announced = self._kinds.get(member.id, COMMAND_TAGS_V1)
+                kinds = announced if number == 0 else kinds & announced
+        role, term, leader = self._role()
+        return Status(
+            member_id=context.member_id,
+            role=role,
+            term=term,
+            leader=leader,
+            commit_index=context.guard.applicable(core.commit_index, journal.durable_index),
+            durable_index=journal.durable_index,
+            first_index=journal.base_index + 1,
+            last_index=journal.last_index,
+            configuration=context.configuration,
+            configuration_committed=context.configuration_index <= core.commit_index,
+            match={peer: progress.match for peer, progress in self._leader.replication.peers.items()},
+            kinds=kinds,
+        )
+
+    @property
+    def counters(self) -> dict[str, int]:
+        return dict(self._context.counters)
+
+    # --- WireListener ------------------------------------------------------------------------------
+
+    def connected(self, peer: int, kinds: frozenset[str]) -> None:
+        self._kinds[peer] = kinds
+        self._context.linked.add(peer)
+        if self._running and self._context.core.is_leader:
+            self._leader.connected(peer)
+        self._listener.peer_connected(peer)
+        self._schedule()
+
+    def disconnected(self, peer: int) -> None:
+        context = self._context
+        context.linked.discard(peer)
+        context.outbox.forget(peer)
+        if self._running:
+            context.core.hide(peer)
+            if peer == context.core.leader:
+                self._election.hurry()
+        self._listener.peer_disconnected(peer)
+        self._schedule()
+
+    def drained(self, peer: int) -> None:
+        self._leader.poke(peer)
+        self._schedule()
+
+    def received(self, peer: int, message: Message) -> None:
+        if not self._running:
+            return
+        kind = message.get("type")
+        if type(kind) is str and kind.startswith("store."):
+            self._listener.peer_message(peer, message)
+            return
+        if peer not in self._context.linked or not well_formed(message):
+            self._context.counters["malformed_message"] += 1
+            return
+        try:
+            self._handlers[message["type"]](peer, message)
+        except StoreError as error:
+            self._fail(error)
+            return
+        self._schedule()
+
+    def _on_read_ping(self, peer: int, message: Message) -> None:
+        term = self._context.core.term
+        if message["term"] <= term:
+            self._context.send_in_term(peer, {"type": "read_pong", "term": term, "round": message["round"]})
+
+    def _core_sends(self, peer: int, message: Message) -> None:
+        """What the core wants to say; everything it may not say is dropped here."""
+        kind = message["type"]
+        if kind == "append_entries":
+            self._leader.poke(peer)
+        elif kind == "request_vote":
+            self._election.core_asks_for_vote(peer, message)
+        elif kind == "response_vote":
+            self._election.core_gives_vote(peer, message)
+        elif kind != "next_node_idx":  # acknowledgements are follower.py's
+            self._context.counters["core_message_dropped"] += 1
+
+    # --- the pump ----------------------------------------------------------------------------------
+
+    def _schedule(self) -> None:
+        if self._running and not self._scheduled:
+            self._scheduled = True
+            self._runtime.call_soon(self._scheduled_pump)
+
+    def _scheduled_pump(self) -> None:
+        self._scheduled = False
+        self._pump()
+
+    def _pump(self) -> None:
+        """Steps until there is nothing more to do now. A call from inside a step asks for one more."""
+        if self._pumping:
+            self._again = True
+            return
+        self._pumping = True
+        try:
+            for _ in range(_STEPS_MAX):
+                if not self._running:
+                    return
+                self._again = False
+                self._step()
+                if not self._again:
+                    break
+            else:
+                self._schedule()
+        except StoreError as error:
+            self._fail(error)
+        finally:
+            self._pumping = False
+        self._set_timer()
+
+    def _step(self) -> None:
+        core = self._context.core
+        self._election.check_deadline()
+        core.tick()
+        self._note_leadership()
+        self._note_configuration()
+        if self._leading:
+            self._leader.hand_over()
+            for peer in self._leader.flush():
+                self._listener.peer_needs_snapshot(peer)
+            self._leader.serve_reads()
+        self._deliver()
+        self._start_sync()
+        self._show_role()
+        if self._leader.has_more and self._leading and self._journal.durable_term >= core.term:
+            self._schedule()
+
+    def _note_leadership(self) -> None:
+        leads = self._context.core.is_leader
+        if leads and not self._leading:
+            self._leading = True
+            self._leader.lead()
+        elif self._leading and not leads:
+            self._leading = False
+            self._election.hide_all()
+            self._election.postpone()
+            self._leader.follow()
+
+    def _deliver(self) -> None:
+        context, journal = self._context, self._journal
+        limit = context.guard.applicable(context.core.commit_index, journal.durable_index)
+        if self._delivered >= limit:
+            return
+        entries = journal.entries(
+            self._delivered + 1, limit, count_max=_DELIVERY_ENTRIES_MAX, bytes_max=_DELIVERY_BYTES_MAX
+        )
+        self._delivered = entries[-1].index
+        self._listener.committed(entries)
+        for entry in entries:
+            if entry.payload[0] == KIND_CONFIGURATION:
+                self._configuration_committed(entry.index)
+        if self._delivered < limit:
+            self._schedule()
+
+    def _start_sync(self) -> None:
+        if self._context.disk_full and self._runtime.now() < self._retry_disk_at:
+            return
+        work = self._journal.take()
+        if work is not None:
+            taken: SyncWork = work
+            self._runtime.run_blocking("journal", taken.run, lambda _, error: self._synced(taken, error))
+
+    def _synced(self, work: SyncWork, error: BaseException | None) -> None:
+        if not self._running:
+            return
+        try:
+            done = self._journal.finish(work, error)
+        except StoreError as damage:
+            self._fail(damage)
+            return
+        if not done:
+            self._disk_is_full()
+            return
+        self._context.disk_full = False
+        self._context.outbox.release()
+        if self._context.core.is_leader:
+            self._leader.own_copy_durable()
+        self._pump()
+
+    def _disk_is_full(self) -> None:
+        """Nothing acknowledged is lost: what is written stays in memory until the disk takes it."""
+        context = self._context
+        if not context.disk_full:
+            _log.error("journal disk is full: this replica hands leadership over and waits for space")
+        context.disk_full = True
+        self._retry_disk_at = self._runtime.now() + _DISK_RETRY_S
+        if context.core.is_leader and not self._leader.handing_over and context.quorum > 1:
+            try:
+                self._leader.transfer(0)
+            except StoreError as error:
+                _log.warning("no successor: %s", error)
+        self._set_timer()
+
+    # --- configuration -----------------------------------------------------------------------------
+
+    def _adopt_configuration(self) -> None:
+        context, journal = self._context, self._journal
+        committed = journal.configuration_at(max(journal.base_index, min(self._delivered, journal.last_index)))
+        context.adopt(*context.guard.configuration_in_force(journal.configuration(), committed))
+
+    def _note_configuration(self) -> None:
+        """The latest configuration in the log is the one in force (§4.1); a change of voters is a new core."""
+        context = self._context
+        if "configuration_in_force" in context.guard.off:
+            latest = (0, self._journal.configuration_at(max(self._journal.base_index, self._delivered)))
+        else:
+            latest = self._journal.configuration()
+        if latest == (context.configuration_index, context.configuration):
+            return
+        voters = context.voters
+        context.adopt(*latest)
+        self._wire.set_members(context.configuration.members)
+        if context.voters == voters:
+            if self._leading:
+                self._leader.peers_changed()
+        else:
+            self._change_core()
+        self._listener.configuration_changed(context.configuration, False)
+
+    def _change_core(self) -> None:
+        context = self._context
+        led = self._leading
+        commit = context.core.commit_index
+        if led:
+            self._leading = False
+            self._leader.follow()
+        self._new_core(commit)
+        if led and self._election.may_campaign() and context.quorum > 1:
+            self._election.campaign(transfer=True)  # its followers are fine with it: go on at once in the next term
+        self._again = True
+
+    def _configuration_committed(self, index: int) -> None:
+        context = self._context
+        configuration = self._journal.configuration_at(index)
+        self._committed_configuration_index = index
+        self._listener.configuration_changed(configuration, True)
+        if configuration.member(context.member_id) is None and context.configuration_index <= index:
+            self._fail(
+                Removed("this replica was removed from the cluster; delete its data directory to let it join anew")
+            )
+
+    # --- role and time -----------------------------------------------------------------------------
+
+    def _role(self) -> tuple[Role, int, int]:
+        context, core = self._context, self._context.core
+        if self._leading and core.is_leader:
+            return Role.LEADER, core.term, context.member_id
+        leader = core.leader
+        if leader == context.member_id or leader not in context.linked:
+            leader = 0
+        if context.configuration.member(context.member_id) is None:
+            return Role.REMOVED, core.term, leader
+        return (Role.FOLLOWER if context.is_voter else Role.LEARNER), core.term, leader
+
+    def _show_role(self) -> None:
+        role = self._role()
+        if role != self._shown:
+            self._shown = role
+            self._listener.role_changed(*role)
+
+    def _set_timer(self) -> None:
+        """One timer for the next thing due; a later due time is found out when it fires."""
+        if not self._running:
+            return
+        now, context = self._runtime.now(), self._context
+        due = now + context.timing.heartbeat_s if self._leading else max(self._election.deadline, now)
+        if not self._election.may_campaign() and not self._leading:
+            due = now + context.timing.election_timeout_s_max
+        if context.disk_full:
+            due = min(due, max(now, self._retry_disk_at))
+        if self._timer is not None:
+            if self._timer_due <= due:
+                return
+            self._timer.cancel()
+        self._timer_due = due
+        self._timer = self._runtime.call_at(due, self._timer_fired)
+
+    def _timer_fired(self) -> None:
+        self._timer = None
+        self._timer_due = float("inf")
+        self._pump()
