@@ -16,7 +16,7 @@ PACKAGE_PATH = "raftstore/etcd/gen"  # what generated modules call each other
 
 def build(root: Path = ETCD.parents[1]) -> list[Path]:
     """Write `<root>/raftstore/etcd/gen` and return its files. Raises RuntimeError when protoc refuses."""
-    import grpc_tools
+    import grpc_tools  # type: ignore[import-untyped]  # it ships no stubs
     from grpc_tools import protoc
 
     target = root / PACKAGE_PATH
