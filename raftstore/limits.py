@@ -30,6 +30,7 @@ QUOTA_HARD = 0.95
 PROPOSALS_MAX = 10_000  # requests of this replica waiting for their result
 PROPOSAL_BYTES_MAX = 64 * MIB
 READERS_MAX = 100_000  # readers waiting for a ReadIndex round
+CALLS_MAX = 10_000  # questions to another replica without an answer
 WATCH_BUFFER_EVENTS_MAX = 10_000  # per watcher
 WATCH_BUFFER_BYTES_MAX = 16 * MIB
 WATCHERS_MAX = 100_000
@@ -37,6 +38,7 @@ SESSIONS_MAX = 1_024
 SESSION_IDLE_ENTRIES_MAX = 100_000  # log positions after which an idle session is forgotten
 SESSION_WINDOW_MAX = 4_096  # unresolved sequences of one session
 LEASES_MAX = 1_000_000
+ALARMS_MAX = 64
 
 
 class Timing(msgspec.Struct, frozen=True, kw_only=True):
