@@ -33,7 +33,7 @@ class Follower:
     def on_contact(self, peer: int, message: Message) -> None:
         if not self._from_present_leader(peer, message):
             return
-        self._core_hears(peer, message["term"])
+        self.core_hears(peer, message["term"])
         self._reject(peer, message["sequence"], self._context.journal.last_index + 1)
 
     def on_append(self, peer: int, message: Message) -> None:
@@ -52,11 +52,11 @@ class Follower:
             entries = [entry for entry in entries if entry.index > journal.base_index]
             previous = journal.base_index
         elif previous > journal.last_index:
-            self._core_hears(peer, message["term"])
+            self.core_hears(peer, message["term"])
             self._reject(peer, message["sequence"], journal.last_index + 1)
             return
         elif journal.term_at(previous) != message["previous_term"]:
-            self._core_hears(peer, message["term"])
+            self.core_hears(peer, message["term"])
             hint = context.guard.reject_hint(journal.term_at, previous, self._committed_floor())
             self._reject(peer, message["sequence"], hint)
             return
@@ -79,10 +79,10 @@ class Follower:
                 "this replica's log or the leader's is not what it was; run `kmini doctor`"
             )
         start = previous if write and not to_write else to_write[0].index - 1 if to_write else journal.last_index
-        self._core_hears(peer, message["term"], start, to_write, commit)
+        self.core_hears(peer, message["term"], start, to_write, commit)
         self._acknowledge(peer, message, match)
 
-    def _core_hears(
+    def core_hears(
         self, peer: int, term: int, previous: int = -1, entries: Sequence[Entry] = (), commit: int = 0
     ) -> None:
         """Without `previous` the core only learns who leads."""

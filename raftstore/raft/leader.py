@@ -118,7 +118,8 @@ class Leader:
             if guard.reject_is_fresh(message["sequence"], progress.reset_sequence):
                 progress.reset_sequence = self.replication.sequence
                 progress.send_again_from(max(1, min(message["next"], context.journal.last_index + 1)))
-                self._poked.add(peer)
+                if not self.replication.needs_snapshot(peer):  # else at heartbeat pace, until it has one
+                    self._poked.add(peer)
         else:
             core.contact(peer)
 

@@ -44,6 +44,8 @@ _STEPS_MAX = 8
 #: Committed entries handed over in one step.
 _DELIVERY_ENTRIES_MAX = 256
 _DELIVERY_BYTES_MAX = 2 * 1024 * 1024
+#: The core's heartbeat is due strictly after its period.
+_TICK_S = 0.001
 #: A disk without space is tried again this often.
 _DISK_RETRY_S = 1.0
 
@@ -93,7 +95,8 @@ class Node:
         self._delivered = 0
         self._committed_configuration_index = 0
         self._kinds: dict[int, frozenset[str]] = {}
-        self._leading = False
+        self._leading_term = 0  # 0: not leading
+        self._was_member = False
         self._shown: tuple[Role, int, int] | None = None
         self._running = False
         self._pumping = False
@@ -101,7 +104,7 @@ class Node:
         self._scheduled = False
         self._timer: Timer | None = None
         self._timer_due = float("inf")
-        self._lead_again = False
+        self._heartbeat_due = 0.0
         self._retry_disk_at = 0.0
 
     # --- Engine: life ------------------------------------------------------------------------------
@@ -114,6 +117,7 @@ class Node:
     def start(self) -> None:
         context, journal = self._context, self._journal
         self._adopt_configuration()
+        self._was_member = self._listed_for_real()
         if journal.damage is not None and context.voters <= {context.member_id}:
             damage = journal.damage
             self._fail(
@@ -217,7 +221,7 @@ class Node:
         self._delivered = index
         commit = max(index, min(self._context.core.commit_index, self._journal.last_index))
         self._leader.follow()
-        self._leading = False
+        self._leading_term = 0
         self._adopt_configuration()
         self._new_core(commit)
         self._schedule()
@@ -301,6 +305,7 @@ class Node:
         """What the core wants to say; everything it may not say is dropped here."""
         kind = message["type"]
         if kind == "append_entries":
+            self._heartbeat_due = self._runtime.now() + self._context.timing.heartbeat_s
             self._leader.poke(peer)
         elif kind == "request_vote":
             self._election.core_asks_for_vote(peer, message)
@@ -359,16 +364,23 @@ class Node:
         if self._leader.has_more and self._leading and self._journal.durable_term >= core.term:
             self._schedule()
 
+    @property
+    def _leading(self) -> bool:
+        return self._leading_term != 0
+
     def _note_leadership(self) -> None:
-        leads = self._context.core.is_leader
-        if leads and not self._leading:
-            self._leading = True
+        core = self._context.core
+        term = core.term if core.is_leader else 0
+        if term == self._leading_term:
+            return
+        if self._leading:
+            self._leader.follow()
+        self._leading_term = term
+        if term:
             self._leader.lead()
-        elif self._leading and not leads:
-            self._leading = False
+        else:
             self._election.hide_all()
             self._election.postpone()
-            self._leader.follow()
 
     def _deliver(self) -> None:
         context, journal = self._context, self._journal
@@ -432,6 +444,15 @@ class Node:
         committed = journal.configuration_at(max(journal.base_index, min(self._delivered, journal.last_index)))
         context.adopt(*context.guard.configuration_in_force(journal.configuration(), committed))
 
+    def _listed_for_real(self) -> bool:
+        """Whether the log's base knows this replica: a founder, or a snapshot that lists it.
+
+        A joining replica's first base is what it was told, itself a learner; it then replays a history that
+        does not know it yet, which must not be taken for its removal.
+        """
+        base = self._journal.base_configuration.member(self._context.member_id)
+        return base is not None and (not base.learner or self._journal.base_index > 1)
+
     def _note_configuration(self) -> None:
         """The latest configuration in the log is the one in force (§4.1); a change of voters is a new core."""
         context = self._context
@@ -453,13 +474,14 @@ class Node:
 
     def _change_core(self) -> None:
         context = self._context
-        led = self._leading
-        commit = context.core.commit_index
+        led, leader, term = self._leading, context.core.leader, context.core.term
         if led:
-            self._leading = False
+            self._leading_term = 0
             self._leader.follow()
-        self._new_core(commit)
-        if led and self._election.may_campaign() and context.quorum > 1:
+        self._new_core(context.core.commit_index)
+        if leader in context.linked:
+            self._follower.core_hears(leader, term)
+        elif led and self._election.may_campaign() and context.quorum > 1:
             self._election.campaign(transfer=True)  # its followers are fine with it: go on at once in the next term
         self._again = True
 
@@ -468,7 +490,9 @@ class Node:
         configuration = self._journal.configuration_at(index)
         self._committed_configuration_index = index
         self._listener.configuration_changed(configuration, True)
-        if configuration.member(context.member_id) is None and context.configuration_index <= index:
+        listed = configuration.member(context.member_id) is not None
+        self._was_member = self._was_member or listed
+        if self._was_member and not listed and context.configuration_index <= index:
             self._fail(
                 Removed("this replica was removed from the cluster; delete its data directory to let it join anew")
             )
@@ -482,7 +506,7 @@ class Node:
         leader = core.leader
         if leader == context.member_id or leader not in context.linked:
             leader = 0
-        if context.configuration.member(context.member_id) is None:
+        if self._was_member and context.configuration.member(context.member_id) is None:
             return Role.REMOVED, core.term, leader
         return (Role.FOLLOWER if context.is_voter else Role.LEARNER), core.term, leader
 
@@ -497,8 +521,11 @@ class Node:
         if not self._running:
             return
         now, context = self._runtime.now(), self._context
-        due = now + context.timing.heartbeat_s if self._leading else max(self._election.deadline, now)
-        if not self._election.may_campaign() and not self._leading:
+        if self._leading:
+            due = max(self._heartbeat_due, now) + _TICK_S if self._leader.replication.peers else float("inf")
+        elif self._election.may_campaign():
+            due = max(self._election.deadline, now)
+        else:
             due = now + context.timing.election_timeout_s_max
         if context.disk_full:
             due = min(due, max(now, self._retry_disk_at))
@@ -506,6 +533,9 @@ class Node:
             if self._timer_due <= due:
                 return
             self._timer.cancel()
+            self._timer = None
+        if due == float("inf"):
+            return
         self._timer_due = due
         self._timer = self._runtime.call_at(due, self._timer_fired)
 
