@@ -83,6 +83,7 @@ class Connection(asyncio.Protocol):
         self._writing_paused = False
         self._refused_a_send = False
         self._transport: asyncio.Transport | None = None
+        self._deadline: asyncio.TimerHandle | None = None
 
     # --- what the handler calls ---
 
@@ -101,6 +102,15 @@ class Connection(asyncio.Protocol):
 
     def accept_frames_of(self, bytes_max: int) -> None:
         self._reader.bytes_max = bytes_max
+
+    def end_after(self, seconds: float, ending: str) -> None:
+        """Drop it then, unless `keep` is called before."""
+        self._deadline = self._loop.call_later(seconds, self.drop, ending)
+
+    def keep(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
 
     def send(self, frame: bytes) -> bool:
         """Queue a frame. False: dropped, or more than the high mark waits; `drained` follows in that case."""
@@ -184,6 +194,7 @@ class Connection(asyncio.Protocol):
     def _end(self, ending: str) -> None:
         self.dropped = True
         self.ending = ending
+        self.keep()
         self._waiting.clear()
         self._waiting_bytes = 0
 
