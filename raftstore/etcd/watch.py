@@ -201,6 +201,8 @@ class WatchStream:
         return next(self._fragments)
 
     def _begin_again(self, watch: _Watch, revision: int) -> bytes | None:
+        if watch.watcher is not None:
+            watch.watcher.cancel()
         try:
             self._begin(watch, revision)
         except Compacted:
