@@ -34,7 +34,8 @@ def decode_configuration(payload: bytes) -> Configuration:
         raise IntegrityError("not a configuration entry")
     if payload[1] != FORMAT_VERSION:
         raise UnknownFormat(
-            f"configuration entry of format {payload[1]}, this version reads {FORMAT_VERSION}: upgrade this replica first"
+            f"configuration entry of format {payload[1]}, this version reads {FORMAT_VERSION}: "
+            "upgrade this replica first"
         )
     try:
         return _decoder.decode(memoryview(payload)[2:])
