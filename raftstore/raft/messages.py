@@ -12,8 +12,6 @@ timeout_now    leader → successor  begin a campaign at once
 
 from __future__ import annotations
 
-from typing import Any
-
 from .engine import Entry, Message
 
 _FIELDS: dict[str, dict[str, type]] = {
@@ -39,10 +37,8 @@ def well_formed(message: Message) -> bool:
     if fields is None or len(message) != len(fields) + 1:
         return False
     for name, kind in fields.items():
-        value: Any = message.get(name)
-        if type(value) is not kind:
-            return False
-        if kind is int and not 0 <= value <= _NUMBER_MAX:
+        value = message.get(name)
+        if type(value) is not kind or (isinstance(value, int) and not 0 <= value <= _NUMBER_MAX):
             return False
     return True
 

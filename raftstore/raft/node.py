@@ -348,9 +348,9 @@ class Node:
         self._set_timer()
 
     def _step(self) -> None:
-        core = self._context.core
+        self._note_leadership()  # first: a deposed core with its connections still exposed campaigns at once
         self._election.check_deadline()
-        core.tick()
+        self._context.core.tick()
         self._note_leadership()
         self._note_configuration()
         if self._leading:
@@ -361,7 +361,7 @@ class Node:
         self._deliver()
         self._start_sync()
         self._show_role()
-        if self._leader.has_more and self._leading and self._journal.durable_term >= core.term:
+        if self._leader.has_more and self._leading and self._journal.durable_term >= self._leading_term:
             self._schedule()
 
     @property
@@ -410,11 +410,11 @@ class Node:
         if not self._running:
             return
         try:
-            done = self._journal.finish(work, error)
+            self._journal.finish(work, error)
         except StoreError as damage:
             self._fail(damage)
             return
-        if not done:
+        if self._journal.disk_full:
             self._disk_is_full()
             return
         self._context.disk_full = False

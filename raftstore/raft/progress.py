@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from .engine import Message
+from .engine import Entry, Message
 from .journal import Journal
 
 #: What may be unacknowledged towards one peer before only heartbeats go.
@@ -98,14 +98,9 @@ class Replication:
             return {"type": "contact", "term": term, "sequence": self.sequence}, 0
         progress = self.peers[peer]
         previous = min(progress.next - 1, self._journal.last_index)
-        entries: list[tuple[bytes, int, int]] = []
+        entries: list[Entry] = []
         if progress.window_open and previous < self._journal.last_index:
-            entries = [
-                tuple(entry)
-                for entry in self._journal.entries(
-                    previous + 1, count_max=MESSAGE_ENTRIES_MAX, bytes_max=MESSAGE_BYTES_MAX
-                )
-            ]
+            entries = self._journal.entries(previous + 1, count_max=MESSAGE_ENTRIES_MAX, bytes_max=MESSAGE_BYTES_MAX)
         message: Message = {
             "type": "append",
             "term": term,
@@ -115,7 +110,7 @@ class Replication:
             "entries": entries,
             "sequence": self.sequence,
         }
-        return message, entries[-1][1] if entries else 0
+        return message, entries[-1].index if entries else 0
 
     def sent(self, peer: int, last_index: int, message: Message) -> None:
         size = sum(len(entry[0]) for entry in message["entries"])

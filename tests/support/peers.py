@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import uvloop
-from apiserver.auth import pki
 
+from apiserver.auth import pki
 from raftstore.identity import PeerIdentity
 from raftstore.raft.credentials import Credentials
 from raftstore.raft.dialling import LinkTiming
@@ -33,7 +33,7 @@ def run(test: Coroutine[Any, Any, None], *, loop: str = "uvloop") -> None:
 async def eventually(condition: Callable[[], bool], what: str = "") -> None:
     """Wait until it holds; fails after PATIENCE_S."""
     async with asyncio.timeout(PATIENCE_S):
-        while not condition():
+        while not condition():  # noqa: ASYNC110  # what is awaited has no event of its own
             await asyncio.sleep(0.005)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+import msgpack
 from fake_runtime import FakeRuntime
 
 from raftstore.command import COMMAND_TAGS_V1, KIND_BATCH
@@ -81,7 +82,8 @@ class FakeNetwork:
             return False
         self.log.append((source, target, message))
         if not self.drop(source, target, message):
-            self.runtime.call_soon(lambda: self._deliver(source, target, message))
+            copied = msgpack.unpackb(msgpack.packb(message))  # as on a wire: nothing is shared
+            self.runtime.call_soon(lambda: self._deliver(source, target, copied))
         return True
 
     def _deliver(self, source: int, target: int, message: Message) -> None:
