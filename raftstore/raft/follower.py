@@ -15,6 +15,11 @@ class Follower:
     def __init__(self, context: Context, election: Election) -> None:
         self._context = context
         self._election = election
+        self._told: dict[int, tuple[int, int, float]] = {}  # peer → term, match and time of the last ack
+
+    def forget(self, peer: int) -> None:
+        """The connection is gone, and maybe the last ack with it."""
+        self._told.pop(peer, None)
 
     def _from_present_leader(self, peer: int, message: Message) -> bool:
         """Report a newer term to a deposed leader; note that a present one spoke."""
@@ -61,6 +66,15 @@ class Follower:
             self._reject(peer, message["sequence"], hint)
             return
         self._write(peer, message, previous, entries)
+
+    def _worth_telling(self, peer: int, term: int, claim: int) -> bool:
+        """An ack that claims no more than the last one is only contact, and needed at heartbeat pace only."""
+        now = self._context.runtime.now()
+        told = self._told.get(peer)
+        if told is not None and told[:2] == (term, claim) and now - told[2] < self._context.timing.heartbeat_s / 2:
+            return False
+        self._told[peer] = (term, claim, now)
+        return True
 
     def _committed_floor(self) -> int:
         return max(self._context.journal.base_index, self._context.core.commit_index)
@@ -111,7 +125,8 @@ class Follower:
             context.outbox.send(peer, acknowledgement(term, sequence, success=True, match=claim))
             return
         if journal.durable_term >= term:
-            context.outbox.send(peer, acknowledgement(term, sequence, success=True, match=claim))
+            if self._worth_telling(peer, term, claim):
+                context.outbox.send(peer, acknowledgement(term, sequence, success=True, match=claim))
             if claim == match:
                 return
         context.outbox.hold(peer, acknowledgement(term, sequence, success=True, match=match))

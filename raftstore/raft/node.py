@@ -268,6 +268,7 @@ class Node:
         context = self._context
         context.linked.discard(peer)
         context.outbox.forget(peer)
+        self._follower.forget(peer)
         if self._running:
             context.core.hide(peer)
             if peer == context.core.leader:
