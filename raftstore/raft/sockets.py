@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from ..limits import HANDSHAKES_MAX
+from .addresses import split_address
 from .connection import Connection, LinkMetrics
 from .credentials import Refusal, TlsContexts, handshake_refusal
 
@@ -27,14 +28,6 @@ _REFUSAL_LOG_EVERY_S = 10.0
 _REFUSAL_SOURCES_MAX = 1024
 
 SomeConnection = TypeVar("SomeConnection", bound=Connection)
-
-
-def split_address(address: str) -> tuple[str, int]:
-    """`host:port` or `[v6]:port`. Raises ValueError."""
-    host, colon, port = address.rpartition(":")
-    if not colon or not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
-        raise ValueError(f"not an address of the form host:port: {address!r}")
-    return host.removeprefix("[").removesuffix("]"), int(port)
 
 
 def listen(host: str, port: int) -> socket.socket:
