@@ -30,7 +30,8 @@ the store's own forwarding under the same (session, sequence), which is applied 
     |   +-- Quarantined               this replica's state differs from the majority's
     |   +-- UnknownFormat             written by a version this one does not know
     +-- WatchCanceled                 carries the revision to resume from
-        +-- WatchCompacted, SlowWatcher
+        +-- WatchCompacted            (also a Compacted)
+        +-- SlowWatcher
 """
 
 from __future__ import annotations
@@ -214,7 +215,7 @@ class WatchCanceled(StoreError):
         self.compact_revision = compact_revision
 
 
-class WatchCompacted(WatchCanceled):
+class WatchCompacted(WatchCanceled, Compacted):
     """The revision to start from is compacted."""
 
 
