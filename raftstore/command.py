@@ -74,12 +74,34 @@ class Request(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(list[Request])
+_request_decoder = msgspec.msgpack.Decoder(Request)
 _BATCH_PREFIX = bytes((KIND_BATCH, FORMAT_VERSION))
 
 
 def encode_request(request: Request) -> bytes:
     """One request as it stands in a batch; what forwarding sends and a leader joins."""
     return _encoder.encode(request)
+
+
+def encode_command(command: Command) -> bytes:
+    """A command alone: what is measured and kept until the request has its name."""
+    return _encoder.encode(command)
+
+
+def name_request(session: int, sequence: int, lowest: int, command: bytes) -> bytes:
+    """The same bytes as `encode_request`, from a command that is encoded already."""
+    return _encoder.encode((session, sequence, lowest, msgspec.Raw(command)))
+
+
+def is_request(encoded: object) -> bool:
+    """Whether bytes from a peer are one well-formed request of this version."""
+    if not isinstance(encoded, bytes):
+        return False
+    try:
+        _request_decoder.decode(encoded)
+    except msgspec.DecodeError:  # validation errors are DecodeErrors too
+        return False
+    return True
 
 
 def join_batch(requests: list[bytes]) -> bytes:

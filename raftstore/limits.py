@@ -29,6 +29,7 @@ QUOTA_HARD = 0.95
 
 PROPOSALS_MAX = 10_000  # requests of this replica waiting for their result
 PROPOSAL_BYTES_MAX = 64 * MIB
+APPLY_BACKLOG_BYTES_MAX = 8 * MIB  # committed entries waiting for the state machine
 READERS_MAX = 100_000  # readers waiting for a ReadIndex round
 CALLS_MAX = 10_000  # questions to another replica without an answer
 WATCH_BUFFER_EVENTS_MAX = 10_000  # per watcher
