@@ -8,6 +8,7 @@ on. Everything else from it is refused. The asker learns from the answering side
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
@@ -19,7 +20,10 @@ from .connection import Connection, LinkMetrics
 from .credentials import Refusal, TlsContexts, handshake_refusal, identity_of
 from .engine import Message
 from .frames import encode
+from .joining import MalformedMessage
 from .sockets import Door, Refusals, dial
+
+_log = logging.getLogger("raftstore.transport")
 
 #: Answers a question: who asks, as its certificate says, and the question.
 Answerer = Callable[[PeerIdentity, Message], Awaitable[Message]]
@@ -76,6 +80,10 @@ class Desk:
         try:
             message = await self._answerer(asker, question)
             frame = encode({"type": "link.answer", "body": message}, bytes_max=GREETING_BYTES_MAX)
+        except MalformedMessage as error:
+            _log.warning("question not understood", extra={"asker": asker.uri, "why": str(error)})
+            self._refuse(connection, "malformed")
+            return
         except Exception as error:
             self._report(error)
             self._refuse(connection, "cannot_answer")

@@ -4,7 +4,7 @@
     any found.*, asked of a member       → found.exists    {configuration}
     join.request  {from}                 → join.accepted   {configuration}             done, by the leader
                                          → join.redirect   {address}                   the leader is there
-                                         → join.wait       {reason}                    ask again later
+                                         → join.wait       {reason, conflict}          ask again later
                                          → join.refused    {reason}                    never
     join.check    {from}                 → join.standing   {standing}                  by the leader; or redirect, wait
 
@@ -48,8 +48,9 @@ def redirect(address: str) -> Message:
     return {"type": "join.redirect", "address": address}
 
 
-def wait(reason: str) -> Message:
-    return {"type": "join.wait", "reason": reason}
+def wait(reason: str, *, conflict: bool = False) -> Message:
+    """`conflict`: another member has this name or address; it may be gone soon, or it is a mistake."""
+    return {"type": "join.wait", "reason": reason, "conflict": conflict}
 
 
 def refused(reason: str) -> Message:

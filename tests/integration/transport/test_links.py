@@ -38,6 +38,18 @@ def test_messages_arrive_in_order_and_kinds_are_announced(two: Any, loop: str) -
     run(body(), loop=loop)
 
 
+def link_of(peer: Peer, other: int) -> Any:
+    """The link itself, to make it behave as no peer of ours would."""
+    return peer.transport._peers[other].link
+
+
+def silence(peer: Peer) -> None:
+    """It pings no more, as a process that stands still."""
+    timer = peer.transport._tick_timer
+    assert timer is not None
+    timer.cancel()
+
+
 def test_both_sides_dial_at_once_and_agree_on_one_link(authorities: Authorities) -> None:
     """Five members that all call each other at the same moment: one link per pair, reported once."""
 
@@ -156,7 +168,7 @@ def test_a_silent_peer_is_dropped_and_a_quiet_one_is_not(two: Any, authorities: 
             await asyncio.sleep(QUICK.dead_s * 1.5)
             assert one.recorder.count("connected", 2) == 1
             assert one.transport.metrics.links_dead == 0
-            other.transport._tick_timer.cancel()  # it pings no more
+            silence(other)
             await eventually(lambda: one.transport.metrics.links_dead == 1)
 
     run(body())
@@ -173,7 +185,7 @@ def test_back_pressure_refuses_and_then_drains(authorities: Authorities, loop: s
         async with running(one, other):
             introduce(one, other)
             await all_up(one, other)
-            link = other.transport._peers[1].link
+            link = link_of(other, 1)
             link._transport.pause_reading()
             accepted = 0
             payload = b"x" * 100_000
@@ -199,10 +211,15 @@ def test_frames_of_one_iteration_become_one_write(two: Any) -> None:
         async with running(one, other):
             introduce(one, other)
             await all_up(one, other)
-            link = one.transport._peers[2].link
+            link = link_of(one, 2)
             writes: list[int] = []
             taken = link._write_some
-            link._write_some = lambda transport: (writes.append(1), taken(transport))
+
+            def counting(transport: asyncio.Transport) -> None:
+                writes.append(1)
+                taken(transport)
+
+            link._write_some = counting
             for number in range(50):
                 one.transport.send(2, {"type": "x", "number": number})
             await eventually(lambda: len(other.recorder.messages(1)) == 50)
@@ -224,7 +241,7 @@ def test_a_listener_that_raises_is_reported_and_the_link_lives(two: Any) -> None
                     raise KeyError("defect")
                 heard(peer, message)
 
-            other.recorder.received = failing
+            other.recorder.received = failing  # type: ignore[method-assign]
             one.transport.send(2, {"type": "poison"})
             one.transport.send(2, {"type": "after"})
             await eventually(lambda: other.recorder.messages(1) == [{"type": "after"}])
