@@ -18,6 +18,8 @@ from .options import Invocation
 
 #: name -> (module, attribute, help line): help is here so that `kmini -h` imports no command.
 COMMANDS = {
+    "status": ("kmini.commands.status", "status", "Say how the replica and its cluster are."),
+    "doctor": ("kmini.commands.doctor", "doctor", "Check disk, clock, certificates, quorum and lag."),
     "pki": ("kmini.commands.pki", "pki", "Make the keys and certificates that replicas share."),
     "version": ("kmini.commands.version", "version", "Print the version."),
 }

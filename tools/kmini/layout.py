@@ -16,6 +16,7 @@ from pathlib import Path
 
 import msgspec
 
+from .addresses import is_unspecified, join_host_port
 from .errors import CommandError
 
 
@@ -33,7 +34,17 @@ class Running(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def host(self) -> str:
         """An address of this machine that the server listens on."""
-        return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.bind, self.bind)  # noqa: S104  # compared, not bound
+        if not is_unspecified(self.bind):
+            return self.bind
+        return "::1" if ":" in self.bind else "127.0.0.1"
+
+    @property
+    def etcd_address(self) -> str:
+        return join_host_port(self.host, self.etcd_port)
+
+    @property
+    def api_address(self) -> str:
+        return join_host_port(self.host, self.api_port)
 
 
 class Layout:
