@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import random
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -69,6 +69,7 @@ class VirtualNetwork:
     def __init__(self, schedule: Schedule, rng: random.Random, options: NetworkOptions) -> None:
         self.options = options
         self.messages_delivered = 0
+        self.on_message: Callable[[int, int, Message], None] | None = None  # looks on
         self._schedule = schedule
         self._rng = rng
         self._wires: dict[int, VirtualWire] = {}
@@ -215,6 +216,8 @@ class VirtualNetwork:
         if channel.buffered_bytes >= self.options.buffer_bytes_max:
             channel.full = True
             return False
+        if self.on_message is not None:
+            self.on_message(source, target, message)
         frame = encode(message)
         channel.buffered_bytes += len(frame)
         now_s = self._schedule.now_s

@@ -11,8 +11,9 @@ from __future__ import annotations
 import random
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
+from .disk import PowerCut
 from .schedule import Callback, Schedule, ScheduledEvent
 
 WALL_EPOCH_S = 1_700_000_000.0
@@ -112,6 +113,8 @@ class _Work:
         self.ended = True
         try:
             self.result = self.work()
+        except PowerCut:  # the disk decided that the process ends in the middle of this work
+            raise ProcessKilled from None
         except Exception as error:  # as a worker thread would: the error goes to `done`
             self.error = error
 
@@ -152,10 +155,14 @@ class _VirtualTimer:
 class VirtualRuntime:
     """Time, chance and threads of one process (one incarnation of a replica)."""
 
+    #: Whose code is running right now: failpoints want to know.
+    running: ClassVar[VirtualRuntime | None] = None
+
     def __init__(
         self,
         schedule: Schedule,
         *,
+        owner: int = 0,
         rng: random.Random,
         clock: VirtualClock,
         disk_speed: DiskSpeed,
@@ -164,6 +171,7 @@ class VirtualRuntime:
     ) -> None:
         self.schedule = schedule
         self.clock = clock
+        self.owner = owner  # member id
         self.dead = False
         self.paused = False
         self._rng = rng
@@ -215,12 +223,15 @@ class VirtualRuntime:
         if self.paused:
             self._deferred.append(callback)
             return
+        running, VirtualRuntime.running = VirtualRuntime.running, self
         try:
             callback()
-        except ProcessKilled:
+        except (ProcessKilled, PowerCut):
             self._on_killed()
         except Exception as error:
             self.report("callback", error)
+        finally:
+            VirtualRuntime.running = running
 
     def pause(self, *, freeze_clock: bool = False) -> None:
         """SIGSTOP, or with `freeze_clock` a suspended machine."""

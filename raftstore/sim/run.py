@@ -1,0 +1,161 @@
+"""One seed, or many on all cores: run, judge, report.
+
+A run that does not come back is cut after a while of real time and counts as failed: whatever spins in
+virtual time is a defect too.
+"""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import signal
+import sys
+import time
+import traceback
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from types import FrameType
+from typing import TextIO
+
+import msgspec
+
+from . import swarm
+from .simulation import Simulation
+from .swarm import Fault
+from .verdict import Verdict, crashed, describe
+
+RUN_REAL_S_MAX = 120
+_SEEDS_PER_WORKER = 100  # then a new process takes over, so that nothing piles up
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """What to change about the draw of every seed; `arguments` says the same on the command line."""
+
+    protections_off: frozenset[str] = frozenset()
+    only: frozenset[Fault] | None = None
+    without: frozenset[Fault] = frozenset()
+
+    @property
+    def arguments(self) -> list[str]:
+        found = [word for name in sorted(self.protections_off) for word in ("--off", name)]
+        if self.only is not None:
+            found += [word for fault in sorted(self.only, key=_name) for word in ("--only", fault.value)]
+        return found + [word for fault in sorted(self.without, key=_name) for word in ("--without", fault.value)]
+
+
+def _name(fault: Fault) -> str:
+    return fault.value
+
+
+class _Hangs(BaseException):
+    """Not an Exception, so that no handler of the product takes it."""
+
+
+def _alarm(signal_number: int, frame: FrameType | None) -> None:
+    raise _Hangs
+
+
+def run_seed(seed: int, plan: Plan, *, trace: list[str] | None = None) -> Verdict:
+    """Run one seed in this process. With `trace` the trace's lines are appended to it."""
+    logging.disable(logging.CRITICAL)
+    options = swarm.restrict(swarm.draw(seed), only=plan.only, without=plan.without)
+    started_s = time.process_time()
+    simulation = Simulation(options, protections_off=plan.protections_off, keep_trace=trace is not None)
+    signal.signal(signal.SIGALRM, _alarm)
+    signal.alarm(RUN_REAL_S_MAX)
+    try:
+        verdict = simulation.run()
+        return msgspec.structs.replace(verdict, cpu_s=time.process_time() - started_s)
+    except _Hangs:
+        where = "".join(traceback.format_exc(limit=-6))
+        return crashed(seed, options.banner(), f"no end after {RUN_REAL_S_MAX} s: {where}", RUN_REAL_S_MAX)
+    except Exception:
+        return crashed(seed, options.banner(), traceback.format_exc(), time.process_time() - started_s)
+    finally:
+        signal.alarm(0)
+        simulation.close()
+        if trace is not None:
+            trace.extend(simulation.schedule.lines)
+
+
+def _run_task(task: tuple[int, Plan]) -> Verdict:
+    return run_seed(*task)
+
+
+def run_many(seeds: Iterable[int], plan: Plan, *, jobs: int = 0) -> Iterator[Verdict]:
+    """Verdicts as they come, on `jobs` processes (0: one per core)."""
+    tasks = [(seed, plan) for seed in seeds]
+    workers = min(jobs or len(os.sched_getaffinity(0)), len(tasks))
+    if workers <= 1:
+        yield from map(_run_task, tasks)
+        return
+    with multiprocessing.get_context("spawn").Pool(workers, maxtasksperchild=_SEEDS_PER_WORKER) as pool:
+        yield from pool.imap_unordered(_run_task, tasks)
+
+
+class Progress:
+    """One line that is overwritten, on a terminal; failures as they come, anywhere."""
+
+    def __init__(self, total: int, plan: Plan, out: TextIO) -> None:
+        self._total = total
+        self._plan = plan
+        self._out = out
+        self._started_s = time.monotonic()
+        self.verdicts: list[Verdict] = []
+
+    def add(self, verdict: Verdict) -> None:
+        self.verdicts.append(verdict)
+        if self._out.isatty():
+            self._out.write("\r\x1b[K")
+        if not verdict.passed:
+            self._out.write(describe(verdict, self._plan.arguments) + "\n")
+        if self._out.isatty():
+            failed = sum(not verdict.passed for verdict in self.verdicts)
+            self._out.write(f"{len(self.verdicts)}/{self._total} seeds, {failed} failed")
+        self._out.flush()
+
+    def summary(self) -> str:
+        if self._out.isatty():
+            self._out.write("\r\x1b[K")
+        verdicts = self.verdicts
+        failed = sorted(verdict.seed for verdict in verdicts if not verdict.passed)
+        kinds = Counter(verdict.checkers[0] for verdict in verdicts if not verdict.passed)
+        faults = sum((Counter(verdict.faults) for verdict in verdicts), Counter[str]())
+        lines = [
+            f"{len(verdicts)} seeds in {time.monotonic() - self._started_s:.0f} s: "
+            f"{sum(v.virtual_s for v in verdicts):.0f} virtual seconds, {sum(v.operations for v in verdicts)} operations "
+            f"({sum(v.acknowledged for v in verdicts)} acknowledged), {sum(v.messages for v in verdicts)} messages, "
+            f"{sum(v.elections for v in verdicts)} elections",
+            "faults: " + ", ".join(f"{name} {count}" for name, count in sorted(faults.items())),
+            f"failed: {len(failed)}" + (f" {failed}" if failed else ""),
+        ]
+        lines += [f"  first violation {kind}: {count} seeds" for kind, count in kinds.most_common()]
+        return "\n".join(lines)
+
+
+def run(seeds: range, plan: Plan, *, jobs: int, as_json: bool) -> int:
+    """The `run` command. The exit code: 0 when every seed passed."""
+    progress = Progress(len(seeds), plan, sys.stderr if as_json else sys.stdout)
+    for verdict in run_many(seeds, plan, jobs=jobs):
+        progress.add(verdict)
+    summary = progress.summary()
+    if as_json:
+        verdicts = sorted(progress.verdicts, key=lambda verdict: verdict.seed)
+        sys.stdout.write(msgspec.json.encode(verdicts).decode() + "\n")
+    else:
+        sys.stdout.write(summary + "\n")
+    return 0 if all(verdict.passed for verdict in progress.verdicts) else 1
+
+
+def replay(seed: int, plan: Plan, *, with_trace: bool) -> int:
+    """The `replay` command: one seed, with every event when asked for."""
+    trace: list[str] | None = [] if with_trace else None
+    verdict = run_seed(seed, plan, trace=trace)
+    for line in trace or []:
+        sys.stdout.write(line + "\n")
+    if verdict.passed:
+        sys.stdout.write(f"passed {verdict.banner}\n  trace {verdict.trace_hash}\n")
+    else:
+        sys.stdout.write(describe(verdict, plan.arguments) + "\n")
+    return 0 if verdict.passed else 1
