@@ -45,7 +45,7 @@ class BackendStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Watcher(Protocol):
-    """One watch. Calls its `on_ready` when `take` has something to give or to raise."""
+    """One watch. Calls its `on_ready` when `take` has something to give or to raise, and when it has caught up."""
 
     @property
     def progress_revision(self) -> int:
@@ -93,7 +93,7 @@ class Backend(Protocol):
         deletes: bool,
         on_ready: Callable[[], None],
     ) -> Watcher:
-        """`start_revision` 0 begins behind `revision` as it is now. Raises Compacted, TooManyRequests."""
+        """`start_revision` 0 begins behind `revision` as it is now. Raises WatchCompacted, TooManyRequests."""
 
     async def lease_grant(self, lease_id: int, ttl_s: int) -> LeaseResult:
         """`lease_id` 0: the store draws one."""

@@ -58,7 +58,6 @@ _TABLE: dict[type[errors.StoreError], Status] = {
     errors.NoSpace: Status(_EXHAUSTED, "etcdserver: mvcc: database space exceeded"),
     errors.TooManyRequests: Status(_EXHAUSTED, "etcdserver: too many requests"),
     errors.CorruptAlarm: Status(grpc.StatusCode.DATA_LOSS, "etcdserver: corrupt cluster"),
-    errors.IntegrityError: Status(grpc.StatusCode.DATA_LOSS, "etcdserver: corrupt cluster"),
     errors.NoLeader: NO_LEADER,
     errors.NotLeader: NOT_LEADER,
     errors.Stopped: Status(_UNAVAILABLE, "etcdserver: server stopped"),
@@ -79,6 +78,8 @@ _OWN_WORDS: dict[type[errors.StoreError], grpc.StatusCode] = {
     errors.CapacityError: _EXHAUSTED,
     errors.UnavailableError: _UNAVAILABLE,
     errors.MembershipError: _PRECONDITION,
+    errors.Removed: _UNAVAILABLE,  # this replica's trouble, not the cluster's: clients turn to another
+    errors.IntegrityError: _UNAVAILABLE,
     errors.StoreError: grpc.StatusCode.UNKNOWN,
 }
 

@@ -8,6 +8,8 @@ room for them, and everything a watch has pending leaves as one response. What m
 - A progress answer of revision R leaves only after every event up to R of the watches it speaks for.
 - A watch that was too slow for its buffer is begun again where it was cut off, from the store's history: the
   client sees no gap and no end. Only what is compacted meanwhile is lost, and then the client is told.
+- When the replica can serve no watch any more the whole stream ends as unavailable: client libraries then
+  resume every watch at another replica, which a watch merely canceled would not be.
 """
 
 from __future__ import annotations
@@ -15,16 +17,17 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 
+import grpc
 import msgspec
 
 from .. import limits
-from ..errors import Compacted, SlowWatcher, StoreError, WatchCanceled, WatchCompacted
+from ..errors import CapacityError, RequestError, SlowWatcher, StoreError, WatchCanceled, WatchCompacted
 from . import wire
 from .backend import Watcher
 from .face import Face
 from .gen import rpc_pb2 as pb
 from .identity import Identity, KeyRange
-from .status import COMPACTED, DUPLICATE_WATCH, PERMISSION_DENIED, status_of
+from .status import COMPACTED, DUPLICATE_WATCH, PERMISSION_DENIED, Refused, Status, status_of
 
 NO_WATCH = -1  # the id of answers that speak for no watch, or for all
 CONTROLS_MAX = 1_024  # answers to requests that wait to be written; beyond it no request is read
@@ -71,6 +74,7 @@ class WatchStream:
     # --- requests ---
 
     def handle(self, message: pb.WatchRequest) -> None:
+        """Raises Refused when the stream must end."""
         match message.WhichOneof("request_union"):
             case "create_request":
                 self._create(message.create_request)
@@ -102,10 +106,12 @@ class WatchStream:
         created = wire.watch_created(self._face.header(self._face.backend.revision), watch.id)
         try:
             self._begin(watch, message.start_revision)
-        except Compacted:
-            self._controls += (created, self._canceled_compacted(watch.id, 0))
-        except StoreError as error:
+        except WatchCompacted as compacted:
+            self._controls += (created, self._canceled_compacted(watch.id, compacted))
+        except (RequestError, CapacityError) as error:
             self._refuse(status_of(error).text)
+        except StoreError as error:
+            raise _unavailable(error) from error
         else:
             self._watches[watch.id] = watch
             self._controls.append(created)
@@ -166,7 +172,7 @@ class WatchStream:
     # --- responses ---
 
     def next(self) -> bytes | None:
-        """The next response to write; None: nothing until `wake` is called."""
+        """The next response to write; None: nothing until `wake` is called. Raises Refused to end the stream."""
         for fragment in self._fragments:  # the rest of a response is never interrupted
             return fragment
         if self._controls:
@@ -185,9 +191,11 @@ class WatchStream:
             events = watch.watcher.take()
         except SlowWatcher as slow:
             return self._begin_again(watch, slow.resume_revision)
-        except WatchCanceled as ended:
+        except WatchCompacted as compacted:
             self._drop(watch)
-            return self._ended(watch.id, ended)
+            return self._canceled_compacted(watch.id, compacted)
+        except WatchCanceled as ended:
+            raise _unavailable(ended) from ended
         del self._ready[watch.id]
         if not events:
             return None
@@ -205,28 +213,19 @@ class WatchStream:
             watch.watcher.cancel()
         try:
             self._begin(watch, revision)
-        except Compacted:
+        except WatchCompacted as compacted:
             self._drop(watch)
-            return self._canceled_compacted(watch.id, 0)
+            return self._canceled_compacted(watch.id, compacted)
         except StoreError as error:
-            self._drop(watch)
-            header = self._face.header(self._face.backend.revision)
-            return wire.watch_canceled(header, watch.id, reason=status_of(error).text)
+            raise _unavailable(error) from error
         return None
 
-    def _ended(self, watch_id: int, ended: WatchCanceled) -> bytes:
-        if isinstance(ended, WatchCompacted):
-            return self._canceled_compacted(watch_id, ended.compact_revision)
-        header = self._face.header(self._face.backend.revision)
-        return wire.watch_canceled(header, watch_id, reason=status_of(ended).text)
-
-    def _canceled_compacted(self, watch_id: int, compact_revision: int) -> bytes:
-        backend = self._face.backend
+    def _canceled_compacted(self, watch_id: int, compacted: WatchCompacted) -> bytes:
         return wire.watch_canceled(
-            self._face.header(backend.revision),
+            self._face.header(self._face.backend.revision),
             watch_id,
             reason=COMPACTED.text,
-            compact_revision=compact_revision or backend.compact_revision,
+            compact_revision=compacted.compact_revision,
         )
 
     # --- progress ---
@@ -255,6 +254,10 @@ class WatchStream:
         for watch in list(self._watches.values()):
             self._drop(watch)
         self._controls.clear()
+
+
+def _unavailable(error: StoreError) -> Refused:
+    return Refused(Status(grpc.StatusCode.UNAVAILABLE, f"etcdserver: {error.message}"))
 
 
 def _progress_of(watch: _Watch) -> int:

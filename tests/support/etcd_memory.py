@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
 
-from raftstore.errors import Compacted, FutureRevision, LeaseNotFound, MemberNotFound, SlowWatcher
+from raftstore.errors import (
+    Compacted,
+    FutureRevision,
+    LeaseNotFound,
+    MemberNotFound,
+    SlowWatcher,
+    WatchCanceled,
+    WatchCompacted,
+)
 from raftstore.etcd.backend import BackendStatus
 from raftstore.model import (
     Alarm,
@@ -69,6 +77,8 @@ class MemoryWatcher:
 
     def take(self) -> Sequence[Event]:
         events, self._buffer = self._buffer, []
+        if not events and self._backend.ended is not None:
+            raise self._backend.ended
         if not events and self._slow_from:
             raise SlowWatcher("the buffer was full", resume_revision=self._slow_from)
         return events
@@ -103,6 +113,7 @@ class MemoryBackend:
         self.transferred_to = 0
         self.linearized = 0
         self.error: Exception | None = None
+        self.ended: WatchCanceled | None = None
 
     def _check(self) -> None:
         if self.error is not None:
@@ -181,7 +192,8 @@ class MemoryBackend:
         on_ready: Callable[[], None],
     ) -> MemoryWatcher:
         if 0 < start_revision < self.compact_revision:
-            raise Compacted(f"revision {start_revision}")
+            floor = self.compact_revision
+            raise WatchCompacted(f"revision {start_revision}", resume_revision=floor, compact_revision=floor)
 
         def wanted(event: Event) -> bool:
             kind = puts if event.type is EventType.PUT else deletes

@@ -40,7 +40,7 @@ def test_every_error_has_a_status_that_is_not_ok(kind: type[errors.StoreError]) 
         (errors.NoLeader, "UNAVAILABLE", "etcdserver: no leader"),
         (errors.NotLeader, "FAILED_PRECONDITION", "etcdserver: not leader"),
         (errors.Timeout, "UNAVAILABLE", "etcdserver: request timed out"),
-        (errors.StateDamaged, "DATA_LOSS", "etcdserver: corrupt cluster"),
+        (errors.CorruptAlarm, "DATA_LOSS", "etcdserver: corrupt cluster"),
     ],
 )
 def test_etcds_own_errors_to_the_letter(kind: type[errors.StoreError], code: str, text: str) -> None:
@@ -62,3 +62,8 @@ def test_no_indefinite_error_invites_a_retry() -> None:
         error = make(kind)
         if not error.definite:
             assert status_of(error).text not in RETRIED_BY_CLIENTS
+
+
+@pytest.mark.parametrize("kind", [errors.Quarantined, errors.StateDamaged, errors.Removed, errors.Stopped])
+def test_the_trouble_of_one_replica_sends_clients_to_another(kind: type[errors.StoreError]) -> None:
+    assert status_of(make(kind)).code is grpc.StatusCode.UNAVAILABLE

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import grpc
 import pytest
 from etcd_memory import MemoryBackend
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raftstore.errors import TooManyRequests
+from raftstore.errors import Stopped, TooManyRequests, WatchCanceled
 from raftstore.etcd import watch as watch_module
 from raftstore.etcd.face import Face
 from raftstore.etcd.gen import kv_pb2
 from raftstore.etcd.gen import rpc_pb2 as pb
 from raftstore.etcd.identity import Gate, Identity, KeyRange
-from raftstore.etcd.status import COMPACTED, DUPLICATE_WATCH, PERMISSION_DENIED
+from raftstore.etcd.status import COMPACTED, DUPLICATE_WATCH, PERMISSION_DENIED, Refused
 from raftstore.etcd.watch import NO_WATCH, WatchStream
 
 
@@ -304,6 +305,27 @@ def test_a_full_store_and_a_full_stream_refuse_a_watch(
     client.create()
     reasons = [response.cancel_reason for response in client.read()]
     assert reasons == ["etcdserver: too many requests", "", "etcdserver: a stream takes at most 1 watches"]
+
+
+def test_a_replica_that_can_serve_no_watch_ends_the_stream_so_that_clients_go_elsewhere(
+    backend: MemoryBackend, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client.create()
+    backend.put_now(b"k", b"v")
+    backend.ended = WatchCanceled("quarantined", resume_revision=3)
+    reader = client.read()
+    assert next(reader).created
+    assert len(next(reader).events) == 1
+    with pytest.raises(Refused, match="quarantined") as caught:
+        next(reader)
+    assert caught.value.status.code is grpc.StatusCode.UNAVAILABLE
+
+    def stopped(*_: object, **__: object) -> None:
+        raise Stopped("shut down")
+
+    monkeypatch.setattr(backend, "watch", stopped)
+    with pytest.raises(Refused, match="shut down"):
+        client.create()
 
 
 def test_close_cancels_every_watcher(backend: MemoryBackend, client: Client) -> None:
