@@ -17,7 +17,7 @@ What is bad is told from what is torn when the journal is opened (recovery.py), 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from ..command import KIND_NOOP
 from ..disk import Disk
@@ -29,10 +29,10 @@ from .damage import Flag, read_flag, set_aside, write_flag
 from .engine import Configuration, Entry
 from .journal_disk import FULL_ERRNOS, Chunk, JournalOptions, Marks, SegmentReader, SegmentWriter, SyncWork, read_whole
 from .log_index import LogIndex, position_of
-from .recovery import Damage, Recovered, SegmentInfo, recover
+from .recovery import Base, Damage, Recovered, SegmentInfo, recover
 from .segment import RECORD_EXTRA_BYTES
 
-__all__ = ["Damage", "Journal", "JournalOptions", "SyncWork"]
+__all__ = ["Base", "Damage", "Journal", "JournalOptions", "SyncWork"]
 
 FIRST_INDEX = 1  # a fresh log's base: the core's own no-op, never delivered
 _BASE_PAYLOAD = bytes((KIND_NOOP,))
@@ -94,14 +94,23 @@ class Journal:
     # --- opening ---
 
     @classmethod
-    def open(cls, disk: Disk, *, cluster_id: int, member_id: int, options: JournalOptions | None = None) -> Journal:
+    def open(
+        cls,
+        disk: Disk,
+        *,
+        cluster_id: int,
+        member_id: int,
+        options: JournalOptions | None = None,
+        snapshot: Callable[[], Base | None] = lambda: None,
+    ) -> Journal:
         """Read the journal in the folder, mend its end, and make all of it durable. Blocking.
 
-        An empty folder becomes a fresh journal without members. Raises UnknownFormat, WrongCluster, and
+        `snapshot` tells the newest good one; it is asked only about damage that no trim covers. An empty
+        folder becomes a fresh journal without members. Raises UnknownFormat, WrongCluster, and
         JournalDamaged when the device fails; damage to records is no error here: see `damage`.
         """
         try:
-            return cls._open(disk, cluster_id, member_id, options or JournalOptions())
+            return cls._open(disk, cluster_id, member_id, options or JournalOptions(), snapshot)
         except OSError as error:
             if error.errno in FULL_ERRNOS:
                 raise
@@ -136,9 +145,22 @@ class Journal:
         return journal
 
     @classmethod
-    def _open(cls, disk: Disk, cluster_id: int, member_id: int, options: JournalOptions) -> Journal:
+    def _open(
+        cls,
+        disk: Disk,
+        cluster_id: int,
+        member_id: int,
+        options: JournalOptions,
+        snapshot: Callable[[], Base | None],
+    ) -> Journal:
         names = disk.names()
-        found = recover(names, lambda name: read_whole(disk, name), cluster_id=cluster_id, member_id=member_id)
+        found = recover(
+            names,
+            lambda name: read_whole(disk, name),
+            cluster_id=cluster_id,
+            member_id=member_id,
+            snapshot=snapshot,
+        )
         flag = read_flag(disk)
         if flag is not None and flag.term >= found.term:
             voted_for = flag.voted_for if flag.term > found.term else flag.voted_for or found.voted_for
@@ -176,6 +198,8 @@ class Journal:
             self._begin_segment()
         if found.damage is not None:
             self._write(segment.VOTE, self.voted_for, self.term, b"")  # its record may lie in what was set aside
+        if found.rebased:
+            self._write(segment.CHECKPOINT, 0, 0, segment.encode_checkpoint(self._checkpoint()))
         self._disk.sync_folder()
         self._sync_now()
 

@@ -3,7 +3,9 @@
 Reading starts nowhere: a segment's first record is a checkpoint, and only a checkpoint whose snapshot
 covers everything unread before it gives the log a base. A bad place in the middle is treated the same
 way: reading goes on behind it, from nowhere. If a later checkpoint covers what was lost, the damage is
-harmless. If none does, the log ends before the bad place, and the journal is damaged.
+harmless. If none does, the caller is asked for its newest good snapshot: that covers the damage if it
+reaches the entries behind, and if term and vote were written again behind it. Otherwise the log ends before
+the bad place, and the journal is damaged.
 
 Term and vote are taken from every good record, also from those behind a bad place: they can only keep
 this member from voting twice.
@@ -36,6 +38,14 @@ class Damage(msgspec.Struct, frozen=True):
     offset: int  # bytes
     last_good_index: int
     reason: str
+
+
+class Base(NamedTuple):
+    """What a durable snapshot holds: everything up to `index`."""
+
+    index: int  # type: ignore[assignment]  # hides tuple.index, which nobody calls on a base
+    term: int
+    configuration: Configuration
 
 
 class SegmentInfo(NamedTuple):
@@ -71,13 +81,24 @@ class Recovered:
         self.voted_for = 0
         self.damage: Damage | None = None
         self.harmless: list[Damage] = []
+        self.rebased = False  # only the caller's snapshot gave the log its base; no record says so yet
         self.segments: list[SegmentInfo] = []
         self.unused: list[str] = []  # files of segments that never held a synced record
         self.tail: Tail | None = None
 
 
-def recover(names: Iterable[str], read: Callable[[str], bytes], *, cluster_id: int, member_id: int) -> Recovered:
-    """Read the segments among `names`. Raises UnknownFormat, WrongCluster, OSError."""
+def recover(
+    names: Iterable[str],
+    read: Callable[[str], bytes],
+    *,
+    cluster_id: int,
+    member_id: int,
+    snapshot: Callable[[], Base | None] = lambda: None,
+) -> Recovered:
+    """Read the segments among `names`. `snapshot` is called only when the journal alone has no base.
+
+    Raises UnknownFormat, WrongCluster, OSError, and what `snapshot` raises.
+    """
     reader = _Reader(cluster_id, member_id)
     numbered = sorted((sequence, name) for name in names if (sequence := segment.segment_sequence(name)) is not None)
     unused: list[str] = []
@@ -85,7 +106,7 @@ def recover(names: Iterable[str], read: Callable[[str], bytes], *, cluster_id: i
         unused.append(numbered.pop()[1])
     for sequence, name in numbered:
         reader.read_segment(sequence, name, read(name), last=sequence == numbered[-1][0])
-    reader.finish()
+    reader.finish(snapshot)
     reader.found.unused = unused
     return reader.found
 
@@ -112,6 +133,7 @@ class _Reader:
         self._log = LogIndex(0, 0, _NOBODY)
         self._based = False  # the log's base is known
         self._first_known = False  # the log's base_index is the true index before its first entry
+        self._vote_known = False  # term and vote were written since the bad place
         self._gap: Damage | None = None
         self._before: _Before | None = None
         self._sequence = 0
@@ -195,6 +217,7 @@ class _Reader:
             self._open_gap(offset, f"a record does not decode: {error}")
 
     def _vote(self, term: int, voted_for: int) -> None:
+        self._vote_known = True
         if term > self.found.term or (term == self.found.term and voted_for):
             self.found.term, self.found.voted_for = term, voted_for
 
@@ -249,7 +272,7 @@ class _Reader:
             self._gap = Damage(self._name, offset, last_good, reason)
             self._before = _Before(self._log, self._sequence, offset) if self._based else None
         self._log = LogIndex(0, 0, _NOBODY)
-        self._first_known = self._based = False
+        self._first_known = self._based = self._vote_known = False
 
     def _close_gap(self) -> None:
         self._based = True
@@ -257,8 +280,23 @@ class _Reader:
             self.found.harmless.append(self._gap)
             self._gap = self._before = None
 
-    def finish(self) -> None:
+    def _try_snapshot(self, snapshot: Callable[[], Base | None]) -> None:
+        """The log behind the bad place may stand on a snapshot that no checkpoint tells of."""
+        if not (self._first_known and self._vote_known):
+            return
+        base, log = snapshot(), self._log
+        if base is None or not log.base_index <= base.index <= log.last_index:
+            return
+        if base.index > log.base_index and log.term_at(base.index) != base.term:
+            return
+        log.move_base(*base)
+        self.found.rebased = True
+        self._close_gap()
+
+    def finish(self, snapshot: Callable[[], Base | None]) -> None:
         found = self.found
+        if found.segments and not self._based:
+            self._try_snapshot(snapshot)
         if self._based:
             found.log = self._log
             return
