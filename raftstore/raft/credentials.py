@@ -6,7 +6,6 @@ Host names are not checked, for identity is the member id, whatever address it a
 
 from __future__ import annotations
 
-import asyncio
 import ssl
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -77,6 +76,6 @@ def handshake_refusal(error: BaseException) -> Refusal:
         if error.reason is not None and "ALERT" in error.reason:
             return Refusal("refused_by_peer", f"peer refused our certificate or version: {error.reason}")
         return Refusal("handshake_failed", f"TLS handshake failed: {error.reason or error}")
-    if isinstance(error, asyncio.TimeoutError | TimeoutError):
+    if isinstance(error, TimeoutError) or "handshake is taking longer" in str(error):  # the latter is asyncio's
         return Refusal("handshake_timeout", "TLS handshake did not end in time")
     return Refusal("handshake_failed", f"connection ended during the TLS handshake: {error}")

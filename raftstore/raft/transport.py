@@ -235,10 +235,13 @@ class PeerTransport:
             await dial(address, make, self._contexts, timeout_s=timing.greeting_s, dead_s=timing.dead_s)
 
         def wanted() -> bool:
-            link = peer.link
-            return link is None or link.dropped or link.generation != self._generation
+            return not self._has_current_link(peer)
 
         return Dialler(self._timing, self.metrics, connect=connect, wanted=wanted, tasks=self._tasks)
+
+    def _has_current_link(self, peer: _Peer) -> bool:
+        link = peer.link
+        return link is not None and not link.dropped and link.generation == self._generation
 
     # --- ConnectionHandler: from TLS to link ----------------------------------------------------------
 
@@ -393,7 +396,7 @@ class PeerTransport:
             return
         self._end_greeting(connection)
         peer = self._peers.get(connection.dialled)
-        if peer is not None:
+        if peer is not None and not self._has_current_link(peer):  # a twin of the link is no failure
             peer.dialler.failed(connection.ending)
 
     def _end_greeting(self, connection: _Link) -> None:

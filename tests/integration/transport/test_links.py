@@ -241,7 +241,7 @@ def test_a_listener_that_raises_is_reported_and_the_link_lives(two: Any) -> None
                     raise KeyError("defect")
                 heard(peer, message)
 
-            other.recorder.received = failing  # type: ignore[method-assign]
+            other.recorder.received = failing
             one.transport.send(2, {"type": "poison"})
             one.transport.send(2, {"type": "after"})
             await eventually(lambda: other.recorder.messages(1) == [{"type": "after"}])
