@@ -1,11 +1,11 @@
 """Whether the state file may be trusted, and how it is made anew when not (docs/architecture.md, section 4).
 
 The state is written without syncing: after a kill it is intact, after a power loss it is anything. So a
-marker beside it names what must not have changed since it was last known to be whole: the boot, and the
-file's device, inode and mount. The marker is durable before the first unsynced transaction. At start the
-file continues only if
+marker beside it names what must not have changed since it was last known to be whole: the member, the boot,
+and the file's device, inode and mount. The marker is durable before the first unsynced transaction. At start
+the file continues only if
 
-    the marker names this boot and this very file,
+    the marker names this member, this boot and this very file,
     the file's index is one the journal holds (or its base), with the same term,
     and no I/O error was noted (noting one removes the marker).
 
@@ -46,6 +46,8 @@ _MOUNTS_PATH = Path("/proc/self/mountinfo")
 class Marker(msgspec.Struct, frozen=True):
     """What the state file must still be for its unsynced pages to be there."""
 
+    cluster_id: int
+    member_id: int
     boot_id: str
     device: int
     inode: int
@@ -89,12 +91,15 @@ class StateFolder:
         self,
         folder: Path,
         *,
+        cluster_id: int,
+        member_id: int,
         boot_id: Callable[[], str] = boot_id,
         mount_of: Callable[[Path], str] = mount_of,
     ) -> None:
         self.folder = folder
         self.path = folder / STATE_FILE
         self._marker = folder / MARKER_FILE
+        self._owner = (cluster_id, member_id)
         self._boot_id = boot_id
         self._mount_of = mount_of
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -109,7 +114,7 @@ class StateFolder:
         if marker is None:
             return Decision(True, "the state file is not marked as whole")
         if marker != self._present_marker():
-            return Decision(True, "machine, file or mount are not those that wrote the state file")
+            return Decision(True, "member, boot, file or mount are not those that wrote the state file")
         try:
             meta = read_snapshot_meta(self.path)
         except StateDamaged as error:
@@ -125,7 +130,7 @@ class StateFolder:
 
     def _present_marker(self) -> Marker:
         status = self.path.stat()
-        return Marker(self._boot_id(), status.st_dev, status.st_ino, self._mount_of(self.folder))
+        return Marker(*self._owner, self._boot_id(), status.st_dev, status.st_ino, self._mount_of(self.folder))
 
     # --- marking ---
 

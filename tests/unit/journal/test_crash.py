@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from journal_tools import CLUSTER, FOUNDERS, State, fake_disk, founded, reopened, segment_files, state_of
 
 from raftstore.raft.configuration import encode_configuration
