@@ -166,11 +166,7 @@ class Cluster:
     def spare_log(self, host: Host) -> bool:
         """Whether the journal of `host` may be damaged: all others run, vote, and are whole."""
         others = [other for other in self.hosts if other is not host]
-        whole = [
-            other for other in others if other.process is not None and not other.process.damaged and not other.flipped
-        ]
-        voting = [other for other in whole if other.process and other.process.listener.role is not Role.LEARNER]
-        return len(self.hosts) >= 3 and len(voting) == len(others) and not host.flipped
+        return len(self.hosts) >= 3 and not host.flipped and all(map(_whole_voter, others))
 
     def _look_at_logs(self) -> None:
         for process in self.processes():
@@ -248,10 +244,24 @@ class Cluster:
             host.resume()
             host.start()
 
+    def retire_strangers(self, members: frozenset[int]) -> None:
+        """Switch off who is no member, though nobody who was told so acted on it."""
+        for host in list(self.hosts):
+            if host.member_id not in members:
+                self.schedule.trace(f"stranger {host.name}")
+                self._retire(host)
+
     def close(self) -> None:
         for host in self.hosts:
             if host.running:
                 host.crash(power=False)
+
+
+def _whole_voter(host: Host) -> bool:
+    process = host.process
+    if process is None or process.damaged or host.flipped:
+        return False
+    return process.listener.role is not Role.LEARNER
 
 
 def _where(error: BaseException) -> str:

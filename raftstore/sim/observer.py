@@ -81,11 +81,11 @@ class Observer:
             self.applied(machine, entries, applied)
             return applied
 
-        StateMachine.apply = apply  # type: ignore[method-assign]  # undone below
+        StateMachine.apply = apply  # type: ignore[assignment, method-assign]  # undone below
         try:
             yield
         finally:
-            StateMachine.apply = original  # type: ignore[method-assign]
+            StateMachine.apply = original  # type: ignore[assignment, method-assign]
 
 
 class ObservedListener:

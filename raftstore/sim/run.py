@@ -124,8 +124,9 @@ class Progress:
         faults = sum((Counter(verdict.faults) for verdict in verdicts), Counter[str]())
         lines = [
             f"{len(verdicts)} seeds in {time.monotonic() - self._started_s:.0f} s: "
-            f"{sum(v.virtual_s for v in verdicts):.0f} virtual seconds, {sum(v.operations for v in verdicts)} operations "
-            f"({sum(v.acknowledged for v in verdicts)} acknowledged), {sum(v.messages for v in verdicts)} messages, "
+            f"{sum(v.virtual_s for v in verdicts):.0f} virtual seconds, "
+            f"{sum(v.operations for v in verdicts)} operations ({sum(v.acknowledged for v in verdicts)} acknowledged), "
+            f"{sum(v.messages for v in verdicts)} messages, "
             f"{sum(v.elections for v in verdicts)} elections",
             "faults: " + ", ".join(f"{name} {count}" for name, count in sorted(faults.items())),
             f"failed: {len(failed)}" + (f" {failed}" if failed else ""),

@@ -138,6 +138,9 @@ class Simulation:
         if len(leading) != 1:
             return f"{len(leading)} leaders: {self._describe()}"
         status = leading[0].replica.status()
+        if leading[0].node.status().configuration_committed:
+            self.cluster.retire_strangers(frozenset(member.id for member in status.configuration.members))
+            processes = self.cluster.processes()
         members = {member.id for member in status.configuration.members if not member.learner}
         running = {process.member_id for process in processes}
         if members != running:

@@ -85,12 +85,15 @@ class Caller:
         schedule = self.world.schedule
         open_ = [True]
 
-        def done(answer: Any) -> None:
+        def answered(answer: Any) -> None:
             if open_:
                 open_.clear()
                 patience.cancel()
                 self._note(operation, answer)
                 then()
+
+        def done(answer: Any) -> None:
+            schedule.after(self._travel_s(), lambda: answered(answer))
 
         def impatient() -> None:
             open_.clear()
@@ -99,7 +102,11 @@ class Caller:
 
         patience = schedule.after(self.world.options.request_timeout_s * 1.3 + 0.5, impatient)
         schedule.trace(f"client {self.client} asks {operation.replica} #{operation.number} {operation.kind.value}")
-        ask(done)
+        schedule.after(self._travel_s(), lambda: ask(done))
+
+    def _travel_s(self) -> float:
+        """From a client to its replica or back. Never nothing: an operation must take time to be ordered by it."""
+        return 0.0001 + 0.0009 * self.rng.random()
 
     def _note(self, operation: Operation, answer: Any) -> None:
         operation.completed_s = self.world.schedule.now_s
