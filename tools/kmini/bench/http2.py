@@ -15,6 +15,7 @@ import asyncio
 import struct
 from collections import deque
 from collections.abc import Callable
+from typing import cast
 
 from .h2load import grpc_frame
 
@@ -143,8 +144,7 @@ class GrpcConnection(asyncio.Protocol):
     # --- the connection ---------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = transport = cast(asyncio.Transport, transport)  # uvloop's are none by class
         settings = struct.pack(">HI", 0x4, _WINDOW_BYTES)
         grant = struct.pack(">I", _WINDOW_BYTES - _INITIAL_WINDOW_BYTES)
         transport.write(_PREFACE + frame(_SETTINGS, 0, 0, settings) + frame(_WINDOW_UPDATE, 0, 0, grant))

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import socket
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from apiserver.auth import pki
 
 from .process import Daemon, Memory, cpu_s, free_ports, memory, written_bytes
 from .side import MEMBERS, Latency, Rate
@@ -44,7 +47,8 @@ class Runner:
         """Start the process; `ask("opened")` answers once its store is open."""
         near, far = socket.socketpair()
         with far:
-            daemon = Daemon(name, [sys.executable, "-m", "kmini.bench.runner", str(settings)], log, control=far)
+            command = [sys.executable, "-m", "kmini.bench.runner", str(settings)]
+            daemon = Daemon(name, command, log, control=far, environment={"PYTHONPATH": os.pathsep.join(sys.path)})
         reader, writer = await asyncio.open_connection(sock=near, limit=_ANSWER_BYTES_MAX)
         return cls(daemon, reader, writer)
 
@@ -96,6 +100,7 @@ class OurCluster:
 
     def _prepare(self, folder: Path) -> None:
         folder.mkdir(parents=True)
+        pki.init_shared(folder / "ca")  # what all members share: their authorities
         ports = free_ports(2 * MEMBERS)
         peer_ports, self._face_ports = ports[:MEMBERS], ports[MEMBERS:]
         peers = {f"m{index}": f"127.0.0.1:{port}" for index, port in enumerate(peer_ports)}

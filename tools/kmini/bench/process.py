@@ -10,7 +10,7 @@ import signal
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import msgspec
@@ -97,15 +97,24 @@ class Daemon:
     `control`, when given, becomes its standard input: one end of a socket pair, so that it can answer too.
     """
 
-    def __init__(self, name: str, command: list[str], log: Path, control: socket.socket | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        command: list[str],
+        log: Path,
+        *,
+        control: socket.socket | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.name = name
         self._log = log
         with log.open("ab") as output:
-            self._process = subprocess.Popen(  # noqa: S603  # commands are built by the benchmark itself
+            self._process = subprocess.Popen(  # commands are built by the benchmark itself
                 command,
                 stdin=subprocess.DEVNULL if control is None else control.fileno(),
                 stdout=output,
                 stderr=output,
+                env={**os.environ, **(environment or {})},
                 start_new_session=True,  # Ctrl-C reaches the benchmark, which then ends its children in order
             )
 
