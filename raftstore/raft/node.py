@@ -404,6 +404,7 @@ class Node:
             return
         work = self._journal.take()
         if work is not None:
+            self._retry_disk_at = float("inf")  # until this one ends
             taken: SyncWork = work
             self._runtime.run_blocking("journal", taken.run, lambda _, error: self._synced(taken, error))
 
@@ -529,7 +530,7 @@ class Node:
         else:
             due = now + context.timing.election_timeout_s_max
         if context.disk_full:
-            due = min(due, max(now, self._retry_disk_at))
+            due = min(due, max(now + _TICK_S, self._retry_disk_at))
         if self._timer is not None:
             if self._timer_due <= due:
                 return
