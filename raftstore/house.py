@@ -36,6 +36,8 @@ class House:
         self.leader = 0
         self.refusal: StoreError | None = None  # why this replica serves nothing: stopped, quarantined, damaged
         self.write_refusal: StoreError | None = None  # why it takes no writes: its disk is full
+        self.stopped = False
+        self.quarantined = False  # waits for a snapshot to replace its state
         self.installs = 0  # snapshots installed over the state since it was opened
 
     @property

@@ -35,6 +35,7 @@ class Compaction:
         self._samples: deque[tuple[float, int]] = deque()
         self._proposing = False
         self._stepping = False
+        self._finished: list[Callable[[], None]] = []
 
     def start(self) -> None:
         """What an earlier incarnation did not get to."""
@@ -78,6 +79,11 @@ class Compaction:
             if type(outcome.result) is CompactResult:
                 self._step_after(self._house.options.compaction_rest_s)
 
+    def when_finished(self, done: Callable[[], None]) -> None:
+        """Call `done` once nothing that is compacted now is left on this replica's pages."""
+        self._finished.append(done)
+        self._step_after(self._house.options.compaction_rest_s)
+
     def _step_after(self, rest_s: float) -> None:
         if not self._stepping:
             self._stepping = True
@@ -100,6 +106,10 @@ class Compaction:
             return
         if more:
             self._step_after(rest_s)
+            return
+        finished, self._finished = self._finished, []
+        for done in finished:
+            done()
 
 
 class Space:

@@ -137,7 +137,8 @@ class Leases:
     # --- the clocks -----------------------------------------------------------------------------------
 
     def role_changed(self) -> None:
-        term = self._house.term if self._house.leading else 0
+        house = self._house
+        term = house.term if house.leading and house.refusal is None else 0  # no clocks without a state
         if term == self._term:
             return
         self._stop_clocks()

@@ -31,6 +31,7 @@ PROPOSALS_MAX = 10_000  # requests of this replica waiting for their result
 PROPOSAL_BYTES_MAX = 64 * MIB
 APPLY_BACKLOG_BYTES_MAX = 8 * MIB  # committed entries waiting for the state machine
 READERS_MAX = 100_000  # readers waiting for a ReadIndex round
+SNAPSHOT_MESSAGES_MAX = 64  # chunks of a snapshot received and not written yet
 CALLS_MAX = 10_000  # questions to another replica without an answer
 WATCH_BUFFER_EVENTS_MAX = 10_000  # per watcher
 WATCH_BUFFER_BYTES_MAX = 16 * MIB

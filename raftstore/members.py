@@ -20,7 +20,6 @@ from .house import Done, House
 from .raft import membership
 from .raft.engine import Configuration, Member
 
-JOIN = "member_join"
 ADD = "member_add"
 REMOVE = "member_remove"
 PROMOTE = "member_promote"
@@ -39,7 +38,7 @@ class Members:
         self._waiting: list[tuple[Configuration, Callable[[StoreError | None], None]]] = []
         self._leaving: list[Reply] = []  # asked for a transfer, answered when leadership moved
         self._catch_up = membership.CatchUp()
-        steps = {JOIN: self._join, ADD: self._add, REMOVE: self._remove, PROMOTE: self._promote, UPDATE: self._update}
+        steps = {ADD: self._add, REMOVE: self._remove, PROMOTE: self._promote, UPDATE: self._update}
         for kind, step in steps.items():
             calls.answer_with(kind, self._stepping(step))
         calls.answer_with(TRANSFER, self._answer_transfer)
@@ -61,10 +60,6 @@ class Members:
         """A new member, as a learner; it is promoted when it has caught up."""
         self.ask(ADD, {"member": msgspec.to_builtins(member)}, done, timeout_s)
 
-    def join(self, member: Member, done: Done, timeout_s: float) -> None:
-        """Whatever steps make `member` part of the cluster, under its name and addresses."""
-        self.ask(JOIN, {"member": msgspec.to_builtins(member)}, done, timeout_s)
-
     def remove(self, member_id: int, done: Done, timeout_s: float) -> None:
         self.ask(REMOVE, {"id": member_id}, done, timeout_s)
 
@@ -84,10 +79,6 @@ class Members:
         self._calls.ask_leader(TRANSFER, {"target": target}, answered, timeout_s)
 
     # --- at the leader --------------------------------------------------------------------------------
-
-    def _join(self, now: Configuration, body: Body) -> Configuration | None:
-        joining = msgspec.convert(body["member"], Member)
-        return membership.next_join_step(now, joining, self._house.engine.connected_peers())
 
     def _add(self, now: Configuration, body: Body) -> Configuration | None:
         member = msgspec.convert(body["member"], Member)
@@ -121,29 +112,21 @@ class Members:
         return None if after == now else after
 
     def _stepping(self, step: Step) -> Callable[[int, Body, Reply], None]:
-        """Take one step, or as many as a join needs, each after the one before is committed."""
+        """Take a step and answer when it is committed, or at once when it is true already."""
 
         def handle(peer: int, body: Body, reply: Reply) -> None:
-            def take() -> None:
-                try:
-                    now = self._present()
-                    after = step(now, body)
-                    if after is None:
-                        reply({"configuration": msgspec.to_builtins(now)})
-                    else:
-                        self._change(after, lambda error: taken(after, error))
-                except StoreError as refused:
-                    reply(error_body(refused))
+            def taken(error: StoreError | None) -> None:
+                reply(error_body(error) if error is not None else {"configuration": msgspec.to_builtins(after or now)})
 
-            def taken(after: Configuration, error: StoreError | None) -> None:
-                if error is not None:
-                    reply(error_body(error))
-                elif step == self._join:
-                    take()
+            try:
+                now = self._present()
+                after = step(now, body)
+                if after is None:
+                    taken(None)
                 else:
-                    reply({"configuration": msgspec.to_builtins(after)})
-
-            take()
+                    self._change(after, taken)
+            except StoreError as refused:
+                reply(error_body(refused))
 
         return handle
 

@@ -19,6 +19,7 @@ class SnapshotOptions(msgspec.Struct, frozen=True, kw_only=True):
     state_share: float = 0.5  # ... or this share of the state's size when that is more: bounds rewriting
     every_s: float = 12 * 3600.0  # also this often, when anything changed (0: never)
     tail_entries: int = 10_000  # entries kept behind a snapshot, so that a laggard needs no snapshot
+    keep: int = 2  # snapshots kept; older ones are removed
     retry_s: float = 30.0  # after one that failed
 
 

@@ -26,9 +26,9 @@ import msgspec
 
 from .agreement import Agreement
 from .applying import Applying
-from .calls import ANSWER, ASK, Calls
+from .calls import ANSWER, ASK, Body, Calls, Reply
 from .command import Command, GrantLease
-from .errors import NoSpace, Quarantined, Stopped, StoreError
+from .errors import NoSpace, Quarantined, StateDamaged, Stopped, StoreError, UnavailableError
 from .failpoint import failpoint
 from .house import Done, House
 from .housekeeping import Compaction, Space
@@ -43,10 +43,15 @@ from .proposals import PROPOSE, Proposals, requests_of
 from .raft.engine import Configuration, Engine, Entry, Message, Role
 from .reading import Reading, Released
 from .runtime import Runtime, Timer
+from .snapshot import Manifest
+from .snapshot_transfer import TYPES as SNAPSHOT_TYPES
+from .snapshotting import Places, Snapshots
 from .watch import WatchHub
 from .watcher import Watcher
 
 Level = Literal["linearizable", "local"]
+
+WANT_SNAPSHOT = "want_snapshot"
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +69,7 @@ class ReplicaStatus(msgspec.Struct, frozen=True, kw_only=True):
     applied_index: int
     revision: int
     compact_revision: int
-    used_bytes: int
+    used_bytes: int  # 0 while the state is not in use
     size_bytes: int
     quota_bytes: int
     configuration: Configuration
@@ -81,10 +86,14 @@ class Replica:
         member_id: int,
         machine: StateMachine,
         engine: Engine,
+        places: Places | None = None,
         options: ReplicaOptions | None = None,
         stopped: Callable[[StoreError], None] | None = None,
     ) -> None:
-        """`stopped(error)` is called once when the replica stops by itself, with the reason."""
+        """`stopped(error)` is called once when the replica stops by itself, with the reason.
+
+        Without `places` it can neither take, send nor install snapshots: for tests of other things.
+        """
         options = options or ReplicaOptions()
         self.metrics = Metrics()
         house = self.house = House(
@@ -104,6 +113,12 @@ class Replica:
         self.space = Space(house, self.proposals)
         self.agreement = Agreement(house, self.proposals, self.calls, self.quarantine)
         self.applying = Applying(house, told=self._applied, failed=self.fail, disk_full=self._disk_full)
+        self.snapshots: Snapshots | None = None
+        if places is not None:
+            self.snapshots = Snapshots(
+                house, places, hold=self._being_replaced, replaced=self._replaced, failed=self.fail
+            )
+        self.calls.answer_with(WANT_SNAPSHOT, self._asked_for_snapshot)
         house.engine = engine.listen(self)
 
     # --- life -----------------------------------------------------------------------------------------
@@ -122,6 +137,8 @@ class Replica:
         """Stop for good because of `error`: its message says what happened and what mends it."""
         if self._running:
             log.critical("replica stopped", extra={"reason": error.message})
+            if isinstance(error, StateDamaged) and self.snapshots is not None:
+                self.snapshots.distrust_state()
             self._end(error)
             if self._stopped is not None:
                 self._stopped(error)
@@ -130,6 +147,7 @@ class Replica:
         if not self._running:
             return
         self._running = False
+        self.house.stopped = True
         self.house.refusal = error
         self.house.role, self.house.leader = Role.FOLLOWER, 0
         self.applying.hold()
@@ -141,6 +159,8 @@ class Replica:
         self.calls.stop()
         self.proposals.stop()
         self.reading.stop()
+        if self.snapshots is not None:
+            self.snapshots.stop()
 
     def _refuse_all(self, error: StoreError) -> None:
         self.proposals.fail_all(error)
@@ -155,9 +175,12 @@ class Replica:
         error = Quarantined(f"{reason}: this replica serves nothing until it has the state of the leader")
         log.critical("replica quarantined", extra={"reason": reason})
         self.house.refusal = error
+        self.house.quarantined = True
         self.applying.hold()
         self._refuse_all(error)
         self._hand_over()
+        if self.snapshots is not None:
+            self.snapshots.distrust_state()
 
     def _hand_over(self) -> None:
         """Let another lead, if this one does and another can."""
@@ -192,15 +215,11 @@ class Replica:
 
     def read(self, request: Range) -> RangeResult:
         """Read what is applied here. Raises Compacted, FutureRevision, InvalidRequest, Quarantined, Stopped."""
-        if self.house.refusal is not None:
-            raise self.house.refusal
-        return self.house.machine.range(request)
+        return self.usable.range(request)
 
     def get(self, key: bytes) -> KeyValue | None:
         """The newest value this replica has applied. Raises Quarantined, Stopped."""
-        if self.house.refusal is not None:
-            raise self.house.refusal
-        return self.house.machine.get(key)
+        return self.usable.get(key)
 
     def watch(
         self,
@@ -234,7 +253,7 @@ class Replica:
 
     def _catch_up(self) -> None:
         self._catch_up_due = False
-        if self._running and self.hub.step():
+        if self._running and self.house.refusal is None and self.hub.step():
             self._catch_up_soon()
 
     def lease_grant(self, lease: int, ttl_s: int, done: Done, timeout_s: float | None = None) -> None:
@@ -250,6 +269,10 @@ class Replica:
         """`done` gets a LeaseStatus."""
         self.leases.time_to_live(lease, keys, done, self._timeout_s(timeout_s))
 
+    def change_members(self, kind: str, body: Body, done: Done, timeout_s: float | None = None) -> None:
+        """A step of members.py; `done` gets the Configuration in which it is true."""
+        self.members.ask(kind, body, done, self._timeout_s(timeout_s))
+
     def transfer(self, target: int, done: Done, timeout_s: float | None = None) -> None:
         """Hand leadership to `target` (0: the most advanced voter); `done(None)` once it moved."""
         self.members.transfer(target, done, self._timeout_s(timeout_s))
@@ -262,6 +285,17 @@ class Replica:
     @property
     def applied_index(self) -> int:
         return self.house.machine.applied_index
+
+    @property
+    def revision(self) -> int:
+        return self.house.machine.revision
+
+    @property
+    def usable(self) -> StateMachine:
+        """The state, to read from within one loop turn. Raises Quarantined, Stopped."""
+        if self.house.refusal is not None:
+            raise self.house.refusal
+        return self.house.machine
 
     def status(self) -> ReplicaStatus:
         house, machine, engine = self.house, self.house.machine, self.house.engine.status()
@@ -277,7 +311,7 @@ class Replica:
             applied_index=machine.applied_index,
             revision=machine.revision,
             compact_revision=machine.compact_revision,
-            used_bytes=machine.used_bytes,
+            used_bytes=machine.used_bytes if house.refusal is None else 0,
             size_bytes=machine.size_bytes,
             quota_bytes=house.options.quota_bytes,
             configuration=engine.configuration,
@@ -303,6 +337,8 @@ class Replica:
         machine = self.house.machine
         self.proposals.applied(entries, applied.outcomes)
         self.leases.applied(applied.outcomes)
+        if self.snapshots is not None:
+            self.snapshots.applied(entries)
         self.compaction.applied(applied.outcomes)
         if applied.events:
             failpoint("before_watch_publish")
@@ -328,12 +364,15 @@ class Replica:
         self.members.configuration_changed(configuration, committed)
 
     def peer_needs_snapshot(self, peer: int) -> None:
-        raise NotImplementedError
+        if self.snapshots is not None:
+            self.snapshots.needed_by(peer)
 
     def peer_connected(self, peer: int) -> None:
         if peer == self.house.leader:
             self.proposals.send_again()
             self.reading.role_changed()
+        if self.snapshots is not None:
+            self.snapshots.connected(peer)
 
     def peer_disconnected(self, peer: int) -> None:
         self.calls.disconnected(peer)
@@ -346,6 +385,9 @@ class Replica:
             self.proposals.forwarded(requests_of(message))
         elif kind in (ASK, ANSWER):
             self.calls.received(peer, message)
+        elif kind in SNAPSHOT_TYPES:
+            if self.snapshots is not None:
+                self.snapshots.received(peer, message)
         else:
             log.warning("message of an unknown type, dropped", extra={"peer": peer, "type": str(kind)})
 
@@ -374,3 +416,42 @@ class Replica:
             self.compaction.pulse(early=self.space.above_soft)
             self.members.pulse()
             self.agreement.pulse()
+            if self.snapshots is not None:
+                self.snapshots.pulse()
+        elif self.house.quarantined:
+            self._want_snapshot()
+
+    # --- another state --------------------------------------------------------------------------------
+
+    def _being_replaced(self) -> None:
+        """Nobody reads and nothing is applied until the new state is there; what waits goes on waiting."""
+        self.applying.hold()
+        if self.house.refusal is None:
+            self.house.refusal = UnavailableError("the state is being replaced by the leader's snapshot: ask again")
+
+    def _replaced(self, machine: StateMachine, manifest: Manifest) -> None:
+        house = self.house
+        house.machine = machine
+        house.installs += 1
+        house.refusal = None
+        house.quarantined = False
+        self.applying.restart()
+        house.engine.installed(manifest.index, manifest.term, manifest.configuration)
+        self.leases.installed()
+        self.leases.role_changed()
+        self.hub.rebase(machine)
+        self.proposals.send_again()
+        self.reading.applied(machine.applied_index)
+        self.compaction.start()
+
+    def _want_snapshot(self) -> None:
+        """A quarantined replica asks whoever leads; if that is itself, it tries again to make way."""
+        if self.house.leading:
+            self._hand_over()
+        elif self.house.leader:
+            self.calls.ask(self.house.leader, WANT_SNAPSHOT, {}, lambda _: None, self.house.options.pulse_s)
+
+    def _asked_for_snapshot(self, peer: int, body: Body, reply: Reply) -> None:
+        if self.snapshots is not None and self.house.leading and not self.house.quarantined:
+            self.snapshots.needed_by(peer)
+        reply({})

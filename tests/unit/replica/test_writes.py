@@ -10,7 +10,7 @@ from fake_runtime import FakeRuntime
 from replicas import Replicas, replicas
 
 from raftstore import proposals as proposals_module
-from raftstore.command import KIND_BATCH, decode_batch, encode_command, encode_request, name_request, Request
+from raftstore.command import KIND_BATCH, Request, decode_batch, encode_command, encode_request, name_request
 from raftstore.errors import InvalidRequest, OutcomeUnknown, Stopped, Timeout, TooManyRequests, UnknownKind
 from raftstore.model import Put, PutResult
 from raftstore.session import Session
