@@ -287,8 +287,10 @@ class StateMachine:
     def copy(self, path: Path) -> SnapshotMeta:
         """Write a compact copy to `path`, which must not exist. Call it off the loop; neither synced nor renamed.
 
-        Raises NoSpace, StateDamaged; what was written so far is removed.
+        Raises FileExistsError, NoSpace, StateDamaged; what was written so far is removed.
         """
+        if path.exists():
+            raise FileExistsError(errno.EEXIST, "a copy of the state replaces no file", str(path))
         try:
             self._environment.copy(str(path), compact=True)
             return read_snapshot_meta(path)

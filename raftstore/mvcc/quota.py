@@ -13,10 +13,6 @@ from typing import TypedDict
 from ..limits import QUOTA_HARD, QUOTA_SOFT
 from .schema import Tables, Transaction
 
-#: What a row of the duplicate tables takes when LMDB moves a key's rows into a tree of their own, which the
-#: table's page counts leave out. A row of history is 13 bytes; a key of a lease is guessed.
-_DUPLICATE_BYTES = {"history": 16, "lease_keys": 96}
-
 
 class _Stat(TypedDict):
     psize: int
@@ -53,12 +49,11 @@ def should_clear(used_bytes: int, quota_bytes: int) -> bool:
 
 
 def used_bytes(txn: Transaction, tables: Tables) -> int:
-    """Bytes of pages in use, the few of LMDB's own list of free pages left out."""
-    total = _bytes_of(txn.stat())
-    for name, table in zip(Tables._fields, tables, strict=True):
-        stat = txn.stat(table)
-        total += max(_bytes_of(stat), stat["entries"] * _DUPLICATE_BYTES.get(name, 0))
-    return total
+    """Bytes of pages in use, the few of LMDB's own list of free pages left out.
+
+    LMDB counts the pages of a key's many duplicates to the table they belong to.
+    """
+    return _bytes_of(txn.stat()) + sum(_bytes_of(txn.stat(table)) for table in tables)
 
 
 def _bytes_of(stat: _Stat) -> int:

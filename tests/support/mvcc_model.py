@@ -247,12 +247,13 @@ def holds_for(compare: Compare, kv: KeyValue) -> bool:
         CompareTarget.VALUE: kv.value,
         CompareTarget.LEASE: kv.lease,
     }[compare.target]
-    return {
+    results: dict[CompareOp, bool] = {
         CompareOp.EQUAL: actual == compare.operand,
         CompareOp.NOT_EQUAL: actual != compare.operand,
         CompareOp.GREATER: actual > compare.operand,
         CompareOp.LESS: actual < compare.operand,
-    }[compare.op]
+    }
+    return results[compare.op]
 
 
 def need_key(key: bytes) -> None:
