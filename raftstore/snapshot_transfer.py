@@ -153,8 +153,21 @@ class SnapshotReceiver:
             return Reply(_refused(str(message.get("id", "")), error.message))
         if manifest.index <= have_index:
             return Reply(installed(manifest))
+        if self._stored(manifest):
+            return Reply({"type": WANTED, "id": manifest.id, "offset": manifest.size}, manifest)
         self._begin(manifest, raw)
         return self._progress()
+
+    def _stored(self, manifest: Manifest) -> bool:
+        """It arrived whole before this replica stopped."""
+        if manifest not in self._store.manifests():
+            return False
+        try:
+            self._store.verify(manifest)
+        except SnapshotDamaged:
+            self._store.set_aside(manifest)
+            return False
+        return True
 
     def _check(self, manifest: Manifest) -> None:
         if manifest.cluster_id != self._store.cluster_id:

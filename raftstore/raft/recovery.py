@@ -65,9 +65,10 @@ class Tail(NamedTuple):
 
 
 class _Before(NamedTuple):
-    """The log as it stood before a bad place."""
+    """The log as it stood before a bad place. `based` False: what it stands on must still be found."""
 
     log: LogIndex
+    based: bool
     sequence: int
     offset: int
 
@@ -136,6 +137,7 @@ class _Reader:
         self._vote_known = False  # term and vote were written since the bad place
         self._gap: Damage | None = None
         self._before: _Before | None = None
+        self._newest_base: Base | None = None  # of all checkpoints, wherever they stand
         self._sequence = 0
         self._name = ""
 
@@ -175,12 +177,13 @@ class _Reader:
         view = memoryview(data)
         end_max = len(data) - 1
         unpack, crc32c, head_bytes = segment.RECORD_HEAD.unpack_from, segment.crc32c, segment.RECORD_HEAD_BYTES
+        trailer = segment.TRAILER_BYTE
         log, origin = self._log, position_of(self._sequence, 0)
         expected = self._expected()
         while offset + head_bytes <= end_max:
             word, check, crc, index, term = unpack(data, offset)
             end = offset + head_bytes + (word >> 8)
-            if word ^ check != segment.WORD_MASK or end > end_max:
+            if word ^ check != segment.WORD_MASK or end > end_max or data[end] != trailer:
                 break
             if crc32c(view[offset + segment.CRC_FROM : end], salt ^ offset ^ word) != crc:
                 break
@@ -245,6 +248,8 @@ class _Reader:
     def _checkpoint(self, checkpoint: segment.Checkpoint, offset: int) -> None:
         self._vote(checkpoint.term, checkpoint.voted_for)
         base_index, last_index = checkpoint.base_index, checkpoint.last_index
+        if self._newest_base is None or base_index >= self._newest_base.index:
+            self._newest_base = Base(base_index, checkpoint.base_term, checkpoint.configuration)
         if base_index == last_index:
             self._restart(base_index)
         elif not self._first_known:
@@ -268,9 +273,8 @@ class _Reader:
 
     def _open_gap(self, offset: int, reason: str) -> None:
         if self._gap is None:
-            last_good = self._log.last_index if self._based else 0
-            self._gap = Damage(self._name, offset, last_good, reason)
-            self._before = _Before(self._log, self._sequence, offset) if self._based else None
+            self._gap = Damage(self._name, offset, 0, reason)
+            self._before = _Before(self._log, self._based, self._sequence, offset) if self._first_known else None
         self._log = LogIndex(0, 0, _NOBODY)
         self._first_known = self._based = self._vote_known = False
 
@@ -300,12 +304,22 @@ class _Reader:
         if self._based:
             found.log = self._log
             return
-        if found.segments:
-            found.damage = self._gap or Damage(
-                found.segments[0].name, 0, 0, "the segments that the log begins with are missing"
-            )
-        if self._before is not None:
-            found.log = self._before.log
-            found.tail = Tail(self._before.sequence, self._before.offset, clean=False)
-        else:
-            found.tail = None
+        found.tail = None
+        if not found.segments:
+            return
+        found.log = self._kept(self._newest_base)
+        damage = self._gap or Damage(found.segments[0].name, 0, 0, "the segments that the log begins with are missing")
+        found.damage = msgspec.structs.replace(damage, last_good_index=found.log.last_index if found.log else 0)
+
+    def _kept(self, base: Base | None) -> LogIndex | None:
+        """The log before the damage. When it stands on nothing, the empty log behind the newest snapshot known."""
+        before = self._before
+        if before is not None:
+            log = before.log
+            if not before.based and base is not None and log.base_index <= base.index <= log.last_index:
+                log.move_base(*base)
+                before = before._replace(based=True)
+            if before.based:
+                self.found.tail = Tail(before.sequence, before.offset, clean=False)
+                return log
+        return LogIndex(*base) if base is not None else None

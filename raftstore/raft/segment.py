@@ -62,7 +62,8 @@ RECORD_HEAD_BYTES = RECORD_HEAD.size
 CRC_FROM = 12  # offset of the first byte the CRC covers
 WORD_MASK = 0xFFFFFFFF
 BODY_BYTES_MAX = (1 << 24) - 1
-TRAILER = b"\xe7"
+TRAILER_BYTE = 0xE7
+TRAILER = bytes((TRAILER_BYTE,))
 RECORD_EXTRA_BYTES = RECORD_HEAD_BYTES + len(TRAILER)
 
 _MAGIC = b"KMINIJRN"
@@ -73,7 +74,7 @@ _CHECKED = struct.Struct("<QQ")
 _CHUNKS = struct.Struct("<III")
 _WORDS = struct.Struct("<II")
 
-_STUFFING = b"\xe7"
+_STUFFING = TRAILER
 _STUFF_EVERY = 256
 _ZERO_RUN = bytes(_STUFF_EVERY)
 _ANY_KIND = re.compile(
@@ -221,7 +222,7 @@ def read_record(data: bytes, offset: int, salt: int) -> Record | None:
     if word ^ check != WORD_MASK or (word & KIND_MASK) not in KINDS:
         return None
     end = offset + RECORD_HEAD_BYTES + (word >> 8)
-    if end >= len(data):
+    if end >= len(data) or data[end] != TRAILER_BYTE:
         return None
     if crc32c(memoryview(data)[offset + CRC_FROM : end], salt ^ offset ^ word) != crc:
         return None
