@@ -1,7 +1,8 @@
 """Questions between replicas: ask one peer, or whoever leads, and get an answer or None.
 
 A question is lost when its connection ends, its answer takes too long, or the peer cannot say; the asker
-then gets None, and `ask_leader` asks again until its own deadline. So everything that is asked may be asked
+then gets None, and `ask_leader` asks again until its own deadline, as it does while a membership change is
+under way. So everything that is asked may be asked
 twice: handlers must be idempotent. Numbers start at random, so that a late answer to an earlier incarnation
 of this replica is nobody's.
 """
@@ -14,7 +15,7 @@ from typing import Any, NamedTuple
 
 from . import errors
 from .deadlines import Deadlines
-from .errors import NotLeader, StoreError, Timeout, TooManyRequests
+from .errors import ChangeInProgress, NotLeader, StoreError, Timeout, TooManyRequests
 from .house import Done, House
 from .limits import CALLS_MAX
 from .raft.engine import Message
@@ -38,7 +39,7 @@ class _Question(NamedTuple):
 class _Errand:
     """A question to whoever leads, asked again until there is an answer or its time is up."""
 
-    __slots__ = ("asked", "body", "deadline_s", "done", "kind")
+    __slots__ = ("asked", "body", "deadline_s", "done", "kind", "refusal")
 
     def __init__(self, kind: str, body: Body, done: Done, deadline_s: float) -> None:
         self.kind = kind
@@ -46,6 +47,7 @@ class _Errand:
         self.done = done
         self.deadline_s = deadline_s
         self.asked = 0
+        self.refusal: StoreError | None = None  # why the last try came to nothing
 
 
 class Calls:
@@ -92,7 +94,8 @@ class Calls:
         if house.refusal is not None:
             self._end(errand, house.refusal)
         elif left_s <= 0:
-            self._end(errand, Timeout("the leader did not answer in time", definite=not errand.asked))
+            unanswered = Timeout("the leader did not answer in time", definite=not errand.asked)
+            self._end(errand, errand.refusal or unanswered)
         elif house.leading:
             errand.asked += 1
             handler, reply = self._handlers[errand.kind], self._once(errand)
@@ -116,7 +119,8 @@ class Calls:
 
     def _heard(self, errand: _Errand, answer: Body | None) -> None:
         error = None if answer is None else error_of(answer)
-        if answer is None or isinstance(error, NotLeader):
+        errand.refusal = error if isinstance(error, ChangeInProgress) else None
+        if answer is None or isinstance(error, NotLeader | ChangeInProgress):
             self._again(errand)
         else:
             self._end(errand, answer if error is None else error)

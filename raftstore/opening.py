@@ -17,6 +17,7 @@ from .command import COMMAND_TAGS_V1
 from .config import StoreConfig
 from .disk import RealDisk
 from .errors import JournalDamaged, StateDamaged, StoreError
+from .expulsion import Expulsion
 from .identity import Identity, PeerIdentity, read_identity
 from .mvcc.machine import StateMachine
 from .raft import founding_file
@@ -45,10 +46,12 @@ class Opened(NamedTuple):
     journal: Journal
     transport: PeerTransport | None
     places: Places
+    expulsion: Expulsion
 
     async def close(self) -> None:
         """Stop, and give back every file, thread and socket. Idempotent."""
         self.replica.stop()
+        await self.expulsion.close()
         if self.transport is not None:
             await self.transport.wait_closed()
         await asyncio.to_thread(self.runtime.close)
@@ -177,7 +180,8 @@ async def _assemble(
             replica.fail(StateDamaged(f"unexpected error in {context}: {error!r}; restart this replica"))
 
     runtime = AsyncioRuntime(asyncio.get_running_loop(), failed)
-    transport = await _make_transport(config, identity, replicas, failed)
+    expulsion = Expulsion(identity)
+    transport = await _make_transport(config, identity, replicas, failed, expulsion)
     node = Node(
         member_id=identity.member_id,
         runtime=runtime,
@@ -196,7 +200,9 @@ async def _assemble(
         stopped=stopped,
     )
     replicas.append(replica)
-    return Opened(replica, runtime, journal, transport, places)
+    if transport is not None:
+        expulsion.watch(replica, transport)
+    return Opened(replica, runtime, journal, transport, places, expulsion)
 
 
 async def _make_transport(
@@ -204,6 +210,7 @@ async def _make_transport(
     identity: Identity,
     replicas: list[Replica],
     failed: Callable[[str, BaseException], None],
+    expulsion: Expulsion,
 ) -> PeerTransport | None:
     if not config.own_address:
         return None
@@ -222,6 +229,7 @@ async def _make_transport(
         kinds=COMMAND_TAGS_V1,
         report=lambda error: failed("peer connections", error),
         answerer=answer,
+        refused_by_member=expulsion.refused,
     )
 
 
