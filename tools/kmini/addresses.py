@@ -1,4 +1,7 @@
-"""Names, addresses and durations as flags give them; each refusal names the rule."""
+"""Names, addresses and durations as flags give them; each refusal names the rule.
+
+Imports nothing of the store: `kmini -h` and `kmini version` must not pay for it.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,6 @@ import re
 import socket
 
 import click
-
-from raftstore.raft.addresses import split_address
 
 NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
@@ -27,6 +28,14 @@ def check_address(value: str) -> str:
     return str(ipaddress.ip_address(value))
 
 
+def split_host_port(value: str) -> tuple[str, int]:
+    """`host:port` or `[v6]:port`. Raises ValueError."""
+    host, colon, port = value.rpartition(":")
+    if not colon or not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 1 << 16:
+        raise ValueError(f"{value!r} is not host:port")
+    return host.removeprefix("[").removesuffix("]"), int(port)
+
+
 def join_host_port(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
@@ -40,7 +49,7 @@ def parse_cluster(value: str) -> dict[str, str]:
             raise ValueError(f"{part!r} is not name=host:port")
         if check_name(name) in members:
             raise ValueError(f"{name!r} is there twice")
-        members[name] = join_host_port(*split_address(address))
+        members[name] = join_host_port(*split_host_port(address))
     if len(set(members.values())) != len(members):
         raise ValueError("two members have one address")
     if len(members) > MEMBERS_MAX:

@@ -1,6 +1,5 @@
 """Scheduled backups: a snapshot file every so often, and only the newest few kept.
 
-A backup is written under another name, synced, and then renamed, so that every file of the pattern is whole.
 The schedule goes by the age of the newest file: a server that restarts neither skips one nor takes one too many.
 """
 
@@ -10,7 +9,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 
 log = logging.getLogger("kmini.backups")
@@ -20,34 +19,8 @@ FIRST_AFTER_S = 60.0  # a new replica is first left alone: it starts, catches up
 RETRY_S = 60.0
 AGE_TO_INTERVAL_ALARM = 2.0  # older than this many intervals: overdue
 
-Save = Callable[[], AsyncIterator[bytes]]
-
-
-async def write_snapshot(chunks: AsyncIterator[bytes], path: Path) -> int:
-    """Write a snapshot file whole or not at all; returns its bytes. Raises OSError and what `chunks` raises."""
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    size = 0
-    try:
-        with unfinished.open("wb") as file:
-            os.fchmod(file.fileno(), 0o600)
-            async for chunk in chunks:
-                size += len(chunk)
-                await asyncio.to_thread(file.write, chunk)
-            file.flush()
-            await asyncio.to_thread(os.fsync, file.fileno())
-        unfinished.replace(path)
-        await asyncio.to_thread(_sync_folder, path.parent)
-    finally:
-        unfinished.unlink(missing_ok=True)
-    return size
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+#: Writes one backup to a path: whole, or not at all.
+Save = Callable[[Path], Awaitable[object]]
 
 
 class Backups:
@@ -89,7 +62,7 @@ class Backups:
         path = self._folder / PATTERN.replace("*", stamp)
         try:
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            size = await write_snapshot(self._save(), path)
+            await self._save(path)
             os.utime(path, (self._wall(), self._wall()))
             for old in self.files()[: -self._keep]:
                 old.unlink()
@@ -97,7 +70,7 @@ class Backups:
             self.failures += 1
             log.error("backup failed", extra={"path": str(path), "error": str(error)})
             return False
-        log.info("backup taken", extra={"path": str(path), "bytes": size})
+        log.info("backup taken", extra={"path": str(path), "bytes": path.stat().st_size})
         return True
 
     def gauges(self) -> Iterable[tuple[str, str, float]]:
