@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ..errors import IntegrityError, JournalDamaged, Removed, StoreError
+from ..errors import JournalDamaged, Removed, StoreError
 from ..failpoint import NAMES
 from ..raft.engine import Configuration, Member, Role
 from .checkers import Violation
@@ -148,10 +148,13 @@ class Cluster:
         elif not self._may_stop(host, error):
             message = f"{host.name} stopped: {type(error).__name__}: {error.message}"
             self.observer.report(Violation("needless stop", message, self.schedule.now_s))
+        else:
+            host.lost = True
         runtime.call_soon(host.stopped_itself)
 
     def _may_stop(self, host: Host, error: StoreError) -> bool:
-        return isinstance(error, JournalDamaged) and host.flipped and isinstance(error, IntegrityError)
+        """A flipped bit may cost a replica its disk; the others go on without it."""
+        return isinstance(error, JournalDamaged) and host.flipped
 
     # --- looked at from outside
 
@@ -171,6 +174,8 @@ class Cluster:
     def _look_at_logs(self) -> None:
         for process in self.processes():
             self.observer.raft.look_at_log(process.member_id, process.journal)
+            if not process.damaged:
+                process.host.flipped = False
         self.schedule.after(_LOG_LOOK_S, self._look_at_logs)
 
     # --- an operator's work
@@ -243,6 +248,13 @@ class Cluster:
             host.disk.cut_after(None)
             host.resume()
             host.start()
+
+    def remove_lost(self, asked: Process) -> None:
+        """Take hosts out of the cluster that will never start again."""
+        lost = [host for host in self.hosts if host.lost]
+        if lost and not self._changing:
+            self._changing = True
+            self._shrink(asked, lost[0])
 
     def retire_strangers(self, members: frozenset[int]) -> None:
         """Switch off who is no member, though nobody who was told so acted on it."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .host import Host
 
 _EVERYBODY_RATE = 0.12  # of kills and power losses: all hosts at once
+_IN_THE_MIDDLE_RATE = 0.3  # ... in the middle of what they do to their disk
 _ARMED_HITS_MAX = 20
 
 
@@ -119,11 +120,15 @@ class Faults:
         everybody = self._rng.random() < _EVERYBODY_RATE
         victims = [victim for victim in (self._cluster.hosts if everybody else [host]) if victim.running]
         for victim in victims:
-            victim.crash(power=power)
+            if self._rng.random() < _IN_THE_MIDDLE_RATE:
+                victim.cut_disk_soon(power=power)
+            else:
+                victim.crash(power=power)
             self._restart_later(victim)
         return bool(victims)
 
     def _restart_later(self, host: Host) -> None:
+        """A host that is still up then (the instant of its death never came) just goes on."""
         self._after(self._rng.choice((0.02, 0.4, 2.0)) * (0.5 + self._rng.random()), host.start)
 
     def _pause(self, host: Host, *, freeze_clock: bool) -> bool:

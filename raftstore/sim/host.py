@@ -52,7 +52,8 @@ class Host:
         self.boots = 1
         self.life = 0
         self.retired = False  # removed from the cluster: never starts again
-        self.flipped = False  # bits of its journal were changed, ever
+        self.flipped = False  # bits of its journal were changed, and it has not been seen whole since
+        self.lost = False  # it refuses to start: its disk is beyond repair
         self.process: Process | None = None
         self.runtime: VirtualRuntime | None = None
         self._rng = rng
@@ -76,7 +77,7 @@ class Host:
 
     def start(self) -> None:
         """Start the replica, unless it runs or may not."""
-        if self.running or self.retired:
+        if self.running or self.retired or self.lost:
             return
         self.life += 1
         self.schedule.trace(f"start {self.name} life {self.life}")

@@ -127,12 +127,7 @@ class Simulation:
             self._run_until(self.schedule.now_s + _STEP_S)
 
     def _not_converged(self) -> str | None:
-        hosts = self.cluster.hosts
-        down = [host.name for host in hosts if not host.running]
-        if down:
-            for host in hosts:
-                host.start()
-            return f"{down} do not stay up"
+        down = [host for host in self.cluster.hosts if not host.running]
         processes = self.cluster.processes()
         leading = [process for process in processes if process.leading_term]
         if len(leading) != 1:
@@ -140,7 +135,12 @@ class Simulation:
         status = leading[0].replica.status()
         if leading[0].node.status().configuration_committed:
             self.cluster.retire_strangers(frozenset(member.id for member in status.configuration.members))
+            self.cluster.remove_lost(leading[0])
             processes = self.cluster.processes()
+        if down:
+            for host in down:
+                host.start()
+            return f"{[host.name for host in down]} do not stay up: {self._describe()}"
         members = {member.id for member in status.configuration.members if not member.learner}
         running = {process.member_id for process in processes}
         if members != running:
