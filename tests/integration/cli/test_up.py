@@ -1,0 +1,152 @@
+"""`kmini up`, `status`, `doctor` and `down` on a real replica."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import ssl
+import subprocess
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kmini_process import environment, free_ports, kmini
+
+
+class Up:
+    def __init__(self, folder: Path) -> None:
+        self.data_dir = folder / "data"
+        self.peer_port, self.etcd_port, self.api_port = free_ports(3)
+
+    def up(self) -> subprocess.CompletedProcess[str]:
+        ports = ("--peer-port", self.peer_port, "--etcd-port", self.etcd_port, "--api-port", self.api_port)
+        return kmini("up", "--data-dir", self.data_dir, *ports)
+
+    def run(self, name: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+        return kmini(name, "--data-dir", self.data_dir, *arguments)
+
+    def get(self, path: str, *, certificate: bool = False) -> tuple[int, str]:
+        """GET from the health port, with or without the admin certificate."""
+        context = ssl.create_default_context(cafile=self.data_dir / "pki" / "ca.crt")
+        if certificate:
+            context.load_cert_chain(self.data_dir / "pki" / "admin.crt", self.data_dir / "pki" / "admin.key")
+        try:
+            url = f"https://127.0.0.1:{self.api_port}{path}"
+            with urllib.request.urlopen(url, context=context, timeout=10) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+
+
+@pytest.fixture(scope="module")
+def upped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Up, str]]:
+    """One replica for the whole file, and what `kmini up` said."""
+    instance = Up(tmp_path_factory.mktemp("up"))
+    first = instance.up()
+    try:
+        assert first.returncode == 0, first.stderr
+        yield instance, first.stdout
+    finally:
+        instance.run("down", "--purge")
+
+
+def test_up_ends_with_a_put_a_get_and_how_to_go_on(upped: tuple[Up, str]) -> None:
+    up, said = upped
+    put, got = [line for line in said.splitlines() if line.startswith(("put ", "got "))]
+    assert put.split("=")[1].split(": ")[0] == got.split("=")[1].split(": ")[0]
+    assert put.rsplit(" ", 1)[1] == got.rsplit(" ", 1)[1]
+    assert f"{up.data_dir}/pki/admin.crt" in said
+
+
+def test_up_again_keeps_what_runs(upped: tuple[Up, str]) -> None:
+    up, _said = upped
+    before = json.loads(up.run("status", "-o", "json").stdout)["process"]["pid"]
+    again = up.up()
+    assert again.returncode == 0
+    assert "runs already" in again.stdout
+    assert json.loads(up.run("status", "-o", "json").stdout)["process"]["pid"] == before
+
+
+def test_status_for_people_and_machines(upped: tuple[Up, str]) -> None:
+    up, _said = upped
+    text = up.run("status")
+    assert text.returncode == 0
+    assert "leader n1" in text.stdout
+    found: dict[str, Any] = json.loads(up.run("status", "-o", "json").stdout)
+    assert found["healthy"] is True
+    (member,) = found["cluster"]["members"]
+    assert (member["name"], member["leader"], member["reachable"]) == ("n1", True, True)
+
+
+def test_doctor_finds_nothing_bad(upped: tuple[Up, str]) -> None:
+    up, _said = upped
+    done = up.run("doctor", "-o", "json")
+    findings = json.loads(done.stdout)
+    assert [finding for finding in findings if finding["level"] == "bad"] == []
+    assert done.returncode == 0
+    assert {finding["check"] for finding in findings} >= {"disk", "fsync", "clock", "certificates", "quorum", "lag"}
+
+
+def test_the_lines_it_prints_for_etcdctl_work(upped: tuple[Up, str]) -> None:
+    if shutil.which("etcdctl") is None:
+        pytest.skip("etcdctl is not installed (Debian: etcd-client)")
+    _up, said = upped
+    lines = said[said.index("  export ETCDCTL_API") : said.index("See how it is")]
+    done = subprocess.run(["bash", "-c", lines], capture_output=True, text=True, env=environment(), check=False)
+    assert done.returncode == 0, done.stderr
+    assert "kmini/hello" in done.stdout
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/healthz", "/version"])
+def test_health_and_version_need_no_certificate(upped: tuple[Up, str], path: str) -> None:
+    assert upped[0].get(path)[0] == 200
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/debug/status", "/nowhere"])
+def test_everything_else_needs_one(upped: tuple[Up, str], path: str) -> None:
+    up, _said = upped
+    assert up.get(path)[0] == 401
+    assert up.get(path, certificate=True)[0] == (404 if path == "/nowhere" else 200)
+
+
+def test_metrics_count_what_was_written(upped: tuple[Up, str]) -> None:
+    _code, text = upped[0].get("/metrics", certificate=True)
+    values = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
+    assert float(values["kmini_store_revision"]) >= 2
+    assert float(values["kmini_store_batches_total"]) >= 1
+
+
+def test_down_is_idempotent_and_purge_leaves_nothing(tmp_path: Path) -> None:
+    up = Up(tmp_path)
+    try:
+        assert up.up().returncode == 0
+        assert up.run("down").stdout.startswith("stopped process")
+        assert up.run("status").returncode == 1
+        assert "nothing runs" in up.run("down").stdout
+        assert (up.data_dir / "raft").is_dir()
+        assert up.up().returncode == 0  # it starts again with what it had
+    finally:
+        purged = up.run("down", "--purge")
+    assert purged.returncode == 0
+    assert not up.data_dir.exists()
+
+
+def test_up_says_why_it_could_not_start(tmp_path: Path) -> None:
+    up = Up(tmp_path)
+    up.etcd_port = up.peer_port
+    done = up.up()
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "must differ" in done.stderr
+
+
+def test_down_refuses_to_purge_what_is_not_ours(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "precious").write_text("x")
+    done = kmini("down", "--data-dir", tmp_path, "--purge")
+    assert done.returncode == 1
+    assert (tmp_path / "state" / "precious").exists()
