@@ -22,7 +22,9 @@ def test_summary_gives_rate_count_and_bytes() -> None:
     [
         ("0 failed", "3 failed"),
         ("0 errored", "1 errored"),
-        ("23856 2xx, 0 3xx", "23855 2xx, 1 3xx"),
+        ("23856 2xx, 0 3xx", "23856 2xx, 1 3xx"),
+        ("23856 2xx", "0 2xx"),
+        ("0 5xx", "2 5xx"),
         ("23856 succeeded", "0 succeeded"),
         ("finished in", "ended in"),
     ],
@@ -30,6 +32,11 @@ def test_summary_gives_rate_count_and_bytes() -> None:
 def test_any_request_that_did_not_succeed_fails_the_load(good: str, bad: str) -> None:
     with pytest.raises(LoadFailed):
         summary(PRINTED.replace(good, bad))
+
+
+@pytest.mark.parametrize("statuses", [23855, 23857])
+def test_an_answer_across_the_beginning_or_the_end_is_harmless(statuses: int) -> None:
+    assert summary(PRINTED.replace("23856 2xx", f"{statuses} 2xx"))[1] == 23856
 
 
 def test_latencies_are_seconds_of_answered_requests() -> None:

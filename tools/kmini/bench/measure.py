@@ -41,7 +41,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def quick(cls) -> Plan:
-        return cls(load_s=0.8, events=25, kills=5, fill=20_000, restarts=3, settle_s=2.0, idle_s=10.0, limit_s=175.0)
+        return cls(load_s=0.7, events=25, kills=5, fill=20_000, restarts=3, settle_s=1.5, idle_s=10.0, limit_s=175.0)
 
 
 class Record:

@@ -58,9 +58,8 @@ class Runner:
             try:
                 self._writer.write(json.dumps({"do": what, **arguments}).encode() + b"\n")
                 line = await asyncio.wait_for(self._reader.readline(), timeout_s)
-            except ConnectionError as error:
-                self.daemon.check()
-                raise RunnerFailed(f"{self.daemon.name}: {what}: {error}") from error
+            except ConnectionError:
+                line = b""
         if not line:
             await asyncio.sleep(_POLL_S)  # its exit follows its hanging up
             self.daemon.check()

@@ -134,7 +134,7 @@ class Daemon:
             self._process.send_signal(signal.SIGKILL)
         self._process.wait()
 
-    async def stop(self, timeout_s: float = 5.0) -> None:
+    async def stop(self, timeout_s: float = 2.0) -> None:
         """SIGTERM, and SIGKILL after `timeout_s`."""
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
