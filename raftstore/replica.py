@@ -335,8 +335,8 @@ class Replica:
     def _applied(self, entries: Sequence[Entry], applied: Applied) -> None:
         """One transaction is in the state: tell everyone, in the order of the module's docstring."""
         machine = self.house.machine
+        self.leases.applied(applied.outcomes)  # first: who hears of a revoke may ask about its clock
         self.proposals.applied(entries, applied.outcomes)
-        self.leases.applied(applied.outcomes)
         if self.snapshots is not None:
             self.snapshots.applied(entries)
         self.compaction.applied(applied.outcomes)

@@ -10,12 +10,16 @@ from typing import Any
 from fake_runtime import FakeRuntime
 
 from raftstore.command import COMMAND_TAGS_V1, Command
+from raftstore.disk import RealDisk
 from raftstore.errors import StoreError
 from raftstore.model import Put, Range
 from raftstore.mvcc.machine import StateMachine
 from raftstore.options import ReplicaOptions
 from raftstore.raft.inmem import InMemoryCluster
 from raftstore.replica import Replica
+from raftstore.snapshot import SnapshotStore
+from raftstore.snapshotting import Places
+from raftstore.state_folder import StateFolder
 
 QUOTA_BYTES = 16 * 1024 * 1024
 
@@ -47,7 +51,10 @@ class Answer:
 class Replicas:
     """A cluster of `count` members 1, 2, ...; member 1 leads unless told otherwise."""
 
-    def __init__(self, folder: Path, count: int = 1, **options: Any) -> None:
+    def __init__(self, folder: Path, count: int = 1, *, places: bool = False, **options: Any) -> None:
+        """With `places` the replicas keep snapshots and a state folder."""
+        self.places: dict[int, Places] = {}
+        self._with_places = places
         self.folder = folder
         self.runtime = FakeRuntime()
         self.options = ReplicaOptions(**{"quota_bytes": QUOTA_BYTES, **options})
@@ -56,7 +63,13 @@ class Replicas:
         self.replicas = {member_id: self._make(member_id) for member_id in self.cluster.engines}
 
     def _make(self, member_id: int) -> Replica:
-        machine = StateMachine.open(self.folder / str(member_id), quota_bytes=self.options.quota_bytes)
+        folder = self.folder / str(member_id)
+        if self._with_places:
+            disk = RealDisk(folder / "snapshots")
+            state = StateFolder(folder / "state", cluster_id=1, member_id=member_id)
+            self.places[member_id] = Places(SnapshotStore(disk, cluster_id=1), state, folder)
+            folder = state.folder
+        machine = StateMachine.open(folder, quota_bytes=self.options.quota_bytes)
 
         def stopped(error: StoreError) -> None:
             self.stopped[member_id] = error
@@ -68,6 +81,7 @@ class Replicas:
             engine=self.cluster.engines[member_id],
             options=self.options,
             stopped=stopped,
+            places=self.places.get(member_id),
         )
 
     def __getitem__(self, member_id: int) -> Replica:
@@ -113,8 +127,10 @@ class Replicas:
 
 
 @contextmanager
-def replicas(folder: Path, count: int = 1, *, leader: int = 1, **options: Any) -> Iterator[Replicas]:
-    cluster = Replicas(folder, count, **options)
+def replicas(
+    folder: Path, count: int = 1, *, leader: int = 1, places: bool = False, **options: Any
+) -> Iterator[Replicas]:
+    cluster = Replicas(folder, count, places=places, **options)
     cluster.start(leader)
     try:
         yield cluster
