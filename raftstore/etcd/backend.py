@@ -31,7 +31,7 @@ from ..raft.engine import Member
 
 
 class BackendStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """Sizes in bytes; indexes are of the Raft log."""
+    """Sizes in bytes; indexes are of the Raft log. `problems` in plain words, alarms and a missing leader included."""
 
     leader: int  # 0: none known
     term: int

@@ -11,7 +11,7 @@ from ..model import Alarm, AlarmType, HashResult
 from .face import ETCD_VERSION, Face
 from .gen import rpc_pb2 as pb
 from .identity import Identity
-from .status import BAD_TRANSFEREE, NO_LEADER, NOT_LEADER, Refused, Status
+from .status import BAD_TRANSFEREE, NOT_LEADER, Refused, Status
 
 SNAPSHOT_ALIGNMENT_BYTES = 512  # etcdctl tells a file with a digest by its size modulo this
 
@@ -26,12 +26,9 @@ class MaintenanceService:
         self._face = face
 
     async def status(self, identity: Identity, message: pb.StatusRequest) -> pb.StatusResponse:
+        """Answered by this replica alone, at once: it is asked most when there is no leader."""
         self._face.gate.check(identity, "Maintenance.Status")
         found = self._face.backend.status()
-        problems = list(found.problems)
-        if not found.leader:
-            problems.append(NO_LEADER.text)
-        problems += [f"memberID:{alarm.member} alarm:{alarm.type.name} " for alarm in await self._face.backend.alarms()]
         return pb.StatusResponse(
             header=self._face.header_message(),
             version=ETCD_VERSION,
@@ -42,7 +39,7 @@ class MaintenanceService:
             raftIndex=found.commit_index,
             raftAppliedIndex=found.applied_index,
             raftTerm=found.term,
-            errors=problems,
+            errors=found.problems,
             isLearner=found.learner,
             storageVersion=ETCD_VERSION,
         )

@@ -159,7 +159,7 @@ def txn_response(header: bytes, result: TxnResult) -> bytes:
 
 
 def _operation_response(result: RangeResult | PutResult | DeleteResult | TxnResult) -> bytes:
-    """A ResponseOp. Its inner header carries the revision and nothing else, as etcd's does."""
+    """A ResponseOp. As in etcd its header holds the revision and nothing else, a transaction's not even that."""
     header = _message(_F1, _number(_N3, result.revision))
     match result:
         case RangeResult():
@@ -169,7 +169,7 @@ def _operation_response(result: RangeResult | PutResult | DeleteResult | TxnResu
         case DeleteResult():
             return _message(_F3, delete_response(header, result))
         case TxnResult():
-            return _message(b"\x22", txn_response(header, result))
+            return _message(b"\x22", txn_response(_message(_F1, b""), result))
 
 
 def watch_events(header: bytes, watch_id: int, events: Iterable[bytes], *, fragment: bool = False) -> bytes:

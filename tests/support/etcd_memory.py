@@ -112,6 +112,7 @@ class MemoryBackend:
         self.snapshot_chunks = [b"x" * 700, b"y" * 100]
         self.transferred_to = 0
         self.linearized = 0
+        self.problems: list[str] = []
         self.error: Exception | None = None
         self.ended: WatchCanceled | None = None
 
@@ -272,6 +273,7 @@ class MemoryBackend:
             used_bytes=1024,
             quota_bytes=1 << 31,
             learner=False,
+            problems=self.problems,
         )
 
     async def alarms(self) -> Sequence[Alarm]:

@@ -104,7 +104,7 @@ def operation_message(
                 )
             )
         case TxnResult():
-            return rpc_pb2.ResponseOp(response_txn=txn_message(header, result))
+            return rpc_pb2.ResponseOp(response_txn=txn_message(rpc_pb2.ResponseHeader(), result))
 
 
 def txn_message(header: rpc_pb2.ResponseHeader, result: TxnResult) -> rpc_pb2.TxnResponse:
