@@ -24,6 +24,7 @@ COMMANDS = {
     "doctor": ("kmini.commands.doctor", "doctor", "Check disk, clock, certificates, quorum and lag."),
     "server": ("kmini.commands.server", "server", "Run one replica in the foreground."),
     "snapshot": ("kmini.commands.snapshot", "snapshot", "Save, verify and restore a backup."),
+    "recover": ("kmini.commands.recover", "recover", "Start again from what a damaged replica still has."),
     "pki": ("kmini.commands.pki", "pki", "Make the keys and certificates that replicas share."),
     "version": ("kmini.commands.version", "version", "Print the version."),
 }

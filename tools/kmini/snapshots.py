@@ -134,15 +134,15 @@ def restore_file(path: Path, layout: Layout, *, name: str | None, address: str, 
                 layout.data_dir,
                 name=name or manifest.member_name,
                 address=address,
-                cluster_id=_random_id(),
-                member_id=_random_id(),
+                cluster_id=random_id(),
+                member_id=random_id(),
                 now_wall_s=time.time(),
             )
     except (StoreError, OSError) as error:
         raise CommandError(str(error)) from error
 
 
-def _random_id() -> int:
+def random_id() -> int:
     return secrets.randbits(62) + 1
 
 
