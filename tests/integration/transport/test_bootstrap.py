@@ -224,6 +224,33 @@ def test_a_full_disk_while_founding_is_an_error_and_nothing_is_promised(site: Ca
     run(body())
 
 
+def test_a_disk_that_fills_up_later_ends_the_founding_and_answers_nobody(site: Callable[..., Site]) -> None:
+    """What could not be saved was promised to nobody, and must not be answered by a later message either."""
+
+    class FillsUp(RealDisk):
+        writes = 0
+
+        def rename(self, old: str, new: str) -> None:
+            FillsUp.writes += 1
+            if FillsUp.writes == 2:
+                raise OSError(28, "No space left on device")
+            super().rename(old, new)
+
+    async def body() -> None:
+        place = site()
+        plain = place.disk
+        place.disk = lambda name: FillsUp(place.folder / name) if name == "n1" else plain(name)  # type: ignore[method-assign]
+        first = asyncio.create_task(place.start("n1"))
+        others = [asyncio.create_task(place.start(name)) for name in ("n2", "n3")]
+        with pytest.raises(OSError, match="No space"):
+            await first
+        assert FillsUp.writes == 2, "nothing is saved, and so nothing said, after a failed write"
+        second, third = await asyncio.gather(*others)
+        assert second.configuration == third.configuration
+
+    run(body())
+
+
 def test_cancelling_a_bootstrap_leaves_nothing_behind(site: Callable[..., Site]) -> None:
     async def body() -> None:
         place = site()

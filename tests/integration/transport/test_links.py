@@ -10,6 +10,7 @@ from peers import CLUSTER, QUICK, Authorities, Peer, all_up, eventually, introdu
 
 from raftstore.identity import PeerIdentity
 from raftstore.raft.engine import Member
+from raftstore.raft.frames import encode
 
 
 @pytest.fixture
@@ -103,8 +104,10 @@ def test_a_newer_connection_replaces_the_link_and_the_old_one_says_nothing_more(
         async with running(one, old, new):
             introduce(one, old)
             await all_up(one, old)
+            former = link_of(one, 2)
             new.transport.set_members([one.member])
             await eventually(lambda: new.recorder.up(1))
+            former.data_received(encode({"type": "late"}))
             old.transport.set_members([])  # keeps the ghost from calling back
             assert new.transport.send(1, {"type": "from-new"})
             await eventually(lambda: one.recorder.messages(2) == [{"type": "from-new"}])
@@ -122,6 +125,19 @@ def test_the_higher_id_dials_when_the_lower_one_has_an_old_address(authorities: 
             low.transport.set_members([Member(2, "moved", "127.0.0.1:1")])
             high.transport.set_members([low.member])
             await all_up(low, high)
+
+    run(body())
+
+
+def test_members_known_before_the_start_are_called_at_once(authorities: Authorities) -> None:
+    async def body() -> None:
+        early, other = Peer(1, authorities.member(1)), Peer(2, authorities.member(2))
+        async with running(other):
+            early.transport.set_members([other.member])
+            async with running(early):
+                other.transport.set_members([Member(1, "elsewhere", "127.0.0.1:1")])
+                await all_up(early, other)
+                assert early.transport.metrics.dialled >= 1
 
     run(body())
 
