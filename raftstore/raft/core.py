@@ -70,9 +70,12 @@ class _NoSerializer:
 
 
 class _Seams:
-    """The clock the core reads; set to the calling core's own before each entry into the library."""
+    """What the core takes for the time, and for chance.
 
-    now: Callable[[], float]
+    `time` is set to the calling core's own clock before each entry into the library and stands still inside.
+    """
+
+    time = 0.0
 
     @staticmethod
     def random() -> float:
@@ -81,7 +84,7 @@ class _Seams:
 
 
 def _core_time() -> float:
-    return _Seams.now()
+    return _Seams.time
 
 
 syncobj.pickle = _NoPickle
@@ -168,6 +171,21 @@ class _CoreTransport(CoreTransportBase):  # type: ignore[misc]  # pysyncobj has 
     def destroy(self) -> None: ...
 
 
+class _PokingSyncObj(SyncObj):  # type: ignore[misc]  # pysyncobj has no types
+    """The library, with its own building of appends cut short: only that it wants to send is of use.
+
+    What it would build is thrown away (progress.py decides from where and how much), and was a fifth of a
+    leader's work. A sole voter's constructor already sends, before `poke` is there.
+    """
+
+    poke: Callable[[], None] | None = None
+
+    def _SyncObj__sendAppendEntries(self) -> None:
+        self._SyncObj__newAppendEntriesTime = _Seams.time + self.conf.appendEntriesPeriod
+        if self.poke is not None:
+            self.poke()
+
+
 class Core:
     """One incarnation of the library for one fixed set of voters.
 
@@ -208,9 +226,19 @@ class Core:
             logCompactionMinTime=_NEVER,
             useFork=False,
         )
-        _Seams.now = now
+        _Seams.time = now()
         others = [self._node(voter) for voter in sorted(self._voters - {member_id})]
-        self._object = SyncObj(self._node(member_id), others, conf=conf, transport=self._transport)
+        self._object = _PokingSyncObj(self._node(member_id), others, conf=conf, transport=self._transport)
+        self._object.poke = self._poke
+
+    def _poke(self) -> None:
+        for peer in sorted(self._exposed):
+            self._transport.send(self._node(peer), {"type": "append_entries"})
+
+    @property
+    def exposed(self) -> bool:
+        """Whether the core believes to be connected to anybody."""
+        return bool(self._exposed)
 
     def _node(self, member_id: int) -> CoreNode:
         node = self._nodes.get(member_id)
@@ -240,11 +268,11 @@ class Core:
     # --- inputs ---
 
     def tick(self) -> None:
-        _Seams.now = self._now
+        _Seams.time = self._now()
         self._object.doTick(0.0)
 
     def deliver(self, peer: int, message: Message) -> None:
-        _Seams.now = self._now
+        _Seams.time = self._now()
         self._transport._onMessageReceived(self._node(peer), message)
 
     def append(self, payload: bytes) -> None:
@@ -255,7 +283,7 @@ class Core:
         """Let the core believe that it is connected to `peer`. Idempotent."""
         if peer in self._exposed:
             return
-        _Seams.now = self._now
+        _Seams.time = self._now()
         self._exposed.add(peer)
         if peer in self._voters:
             self._transport._onNodeConnected(self._node(peer))
@@ -278,11 +306,7 @@ class Core:
         self.contact(peer)
 
     def contact(self, peer: int) -> None:
-        """The peer answered; also keeps the core's own send position at the log's end.
-
-        A position at or below the log's base makes the core's send loop spin until its period is over
-        (defect N); what is really sent, and from where, is progress.py's.
-        """
+        """The peer answered."""
         end = self._log[-1][1] + 1
         self.deliver(peer, {"type": "next_node_idx", "next_node_idx": end, "reset": True, "success": False})
 

@@ -129,4 +129,5 @@ class Follower:
                 context.outbox.send(peer, acknowledgement(term, sequence, success=True, match=claim))
             if claim == match:
                 return
+        self._told[peer] = (term, match, context.runtime.now())
         context.outbox.hold(peer, acknowledgement(term, sequence, success=True, match=match))

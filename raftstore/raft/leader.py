@@ -154,6 +154,8 @@ class Leader:
     def serve_reads(self) -> None:
         """Send off the next round when one is wanted and may begin; repeat a flying one's pings in time."""
         context = self._context
+        if not context.core.is_leader:
+            return
         if self.rounds.flying:
             if context.runtime.now() - self._pinged_at >= context.timing.heartbeat_s:
                 self._ping()
@@ -193,7 +195,8 @@ class Leader:
             self._election.answered[peer] = context.runtime.now()
             if self.rounds.flying and message["round"] == self.rounds.number:
                 self.rounds.confirmed.add(peer)
-                self._arrived()
+                if self._arrived():
+                    self.serve_reads()  # those who came meanwhile
 
     # --- hand-over ---
 

@@ -32,13 +32,15 @@ from .election import Election
 from .engine import Configuration, EngineListener, Message, Role, Status, Wire
 from .follower import Follower
 from .guard import Guard
-from .journal import Journal, SyncWork
+from .journal import Damage, Journal, SyncWork
 from .leader import Leader
 from .messages import well_formed
 from .reads import Done
 
 _log = logging.getLogger(__name__)
 
+#: Messages after which the core has nothing to decide.
+_ASKS_NO_CORE = frozenset({"read_ping", "read_pong"})
 #: Steps in one go before other work of the event loop gets its turn.
 _STEPS_MAX = 8
 #: Committed entries handed over in one step.
@@ -119,14 +121,7 @@ class Node:
         self._adopt_configuration()
         self._was_member = self._listed_for_real()
         if journal.damage is not None and context.voters <= {context.member_id}:
-            damage = journal.damage
-            self._fail(
-                JournalDamaged(
-                    f"{damage.file}: bad record at offset {damage.offset} ({damage.reason}); the last good entry "
-                    f"is {damage.last_good_index}. No other replica can supply the rest: restore a snapshot, or accept "
-                    "the loss with `kmini recover --accept-data-loss`"
-                )
-            )
+            self._fail(self._beyond_repair(journal.damage))
             return
         commit = context.guard.commit_at_start(self._applied_at_start, journal.base_index, journal.last_index)
         self._delivered = max(self._applied_at_start, journal.base_index)
@@ -135,6 +130,20 @@ class Node:
         self._wire.start(self)
         self._wire.set_members(context.configuration.members)
         self._schedule()
+
+    def _beyond_repair(self, damage: Damage) -> JournalDamaged:
+        """A damaged log that no other replica can mend, or that does not know any other."""
+        where = f"{damage.file}: bad record at offset {damage.offset} ({damage.reason})"
+        if not self._context.voters:
+            return JournalDamaged(
+                f"{where}; nothing before it is left, not even who the members are. If others hold the data, move "
+                "the raft folder aside and start again: this replica joins under a new member id. If not, restore a "
+                "snapshot"
+            )
+        return JournalDamaged(
+            f"{where}; the last good entry is {damage.last_good_index}. No other replica can supply the rest: restore "
+            "a snapshot, or accept the loss with `kmini recover --accept-data-loss`"
+        )
 
     def stop(self) -> None:
         if not self._running:
@@ -179,7 +188,7 @@ class Node:
             done(None)
             return
         self._leader.read_index(done)
-        self._schedule()
+        self._leader.serve_reads()
 
     def transfer(self, target: int) -> None:
         self._leader.transfer(target)
@@ -295,7 +304,8 @@ class Node:
         except StoreError as error:
             self._fail(error)
             return
-        self._schedule()
+        if message["type"] not in _ASKS_NO_CORE or (self._leading and not self._context.core.is_leader):
+            self._schedule()
 
     def _on_read_ping(self, peer: int, message: Message) -> None:
         term = self._context.core.term
@@ -354,12 +364,12 @@ class Node:
         self._context.core.tick()
         self._note_leadership()
         self._note_configuration()
+        self._deliver()  # before the followers hear of the commit: the caller waits for this
         if self._leading:
             self._leader.hand_over()
             for peer in self._leader.flush():
                 self._listener.peer_needs_snapshot(peer)
             self._leader.serve_reads()
-        self._deliver()
         self._start_sync()
         self._show_role()
         if self._leader.has_more and self._leading and self._journal.durable_term >= self._leading_term:
@@ -372,6 +382,8 @@ class Node:
     def _note_leadership(self) -> None:
         core = self._context.core
         term = core.term if core.is_leader else 0
+        if not term and core.exposed:  # also when it was leader only between two steps, and nobody noticed
+            self._election.hide_all()
         if term == self._leading_term:
             return
         if self._leading:
@@ -380,7 +392,6 @@ class Node:
         if term:
             self._leader.lead()
         else:
-            self._election.hide_all()
             self._election.postpone()
 
     def _deliver(self) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+from lone_node import LoneNode
 from raft_cluster import RaftCluster, member, value
 
 from raftstore.errors import ChangeInProgress, InvalidRequest, LastVoter, NotLeader
@@ -201,3 +203,22 @@ def test_a_follower_far_behind_asks_for_a_snapshot_and_goes_on_behind_it(raft: M
     cluster.run(1.0)
     assert cluster.recorders[lagging].values[-1] == b"after"
     assert leader.status().role is Role.LEADER
+
+
+def test_a_leader_deposed_before_anybody_noticed_does_not_campaign_for_ever(tmp_path: Path) -> None:
+    """Found by the simulator: elected and deposed by two messages of one burst, it raised its term at every tick."""
+    node = LoneNode(tmp_path / "1").start()
+    node.runtime.advance(node.timing.election_timeout_s_max)
+    (asked, *_) = node.sent("prevote", 2)
+    node.say(2, "prevote_reply", term=0, round=asked["round"], granted=True)
+    node.node.received(2, {"type": "vote_given", "term": 1})
+    node.node.received(3, {"type": "ack", "term": 5, **dict.fromkeys(("sequence", "match", "next"), 0), **NOTHING})
+    node.runtime.run()
+    for _ in range(20):
+        node.node.received(2, {"type": "prevote_reply", "term": 0, "round": 0, "granted": False})
+        node.runtime.advance(0.001)
+    assert node.status.term == 5
+    node.close()
+
+
+NOTHING = {"success": False, "reset": False}

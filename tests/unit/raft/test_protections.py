@@ -141,7 +141,7 @@ def ack_may_claim(lone: Lone) -> str | None:
     node.hold_disk()
     node.forget_sent()
     node.append(2, 1, (3, 1), run_of(4, 6, 1))
-    early = max(message["match"] for message in node.sent("ack"))
+    early = max((message["match"] for message in node.sent("ack")), default=0)
     node.runtime.release("journal")
     assert max(message["match"] for message in node.sent("ack")) == 6
     return "acknowledged entries that a power loss takes away" if early > 3 else None
