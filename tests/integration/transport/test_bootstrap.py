@@ -239,14 +239,14 @@ def test_a_disk_that_fills_up_later_ends_the_founding_and_answers_nobody(site: C
     async def body() -> None:
         place = site()
         plain = place.disk
-        place.disk = lambda name: FillsUp(place.folder / name) if name == "n1" else plain(name)  # type: ignore[method-assign]
-        first = asyncio.create_task(place.start("n1"))
-        others = [asyncio.create_task(place.start(name)) for name in ("n2", "n3")]
+        place.disk = lambda name: FillsUp(place.folder / name) if name == "n3" else plain(name)  # type: ignore[method-assign]
+        failing = asyncio.create_task(place.start("n3"))  # not the first to propose: it fails while it answers
+        others = [asyncio.create_task(place.start(name)) for name in ("n1", "n2")]
         with pytest.raises(OSError, match="No space"):
-            await first
+            await failing
         assert FillsUp.writes == 2, "nothing is saved, and so nothing said, after a failed write"
-        second, third = await asyncio.gather(*others)
-        assert second.configuration == third.configuration
+        first, second = await asyncio.gather(*others)
+        assert first.configuration == second.configuration
 
     run(body())
 
