@@ -12,7 +12,7 @@ import struct
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import msgpack  # type: ignore[import-untyped]  # ships no stubs
+import msgpack
 
 from ..limits import FRAME_BYTES_MAX, FRAME_ITEMS_MAX, GREETING_BYTES_MAX
 from .engine import Message

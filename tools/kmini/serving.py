@@ -25,6 +25,7 @@ import uvloop
 
 from raftstore.config import StoreConfig
 from raftstore.errors import StoreError, UnavailableError
+from raftstore.etcd.adapter import StoreBackend
 from raftstore.etcd.server import EtcdServer, TlsFiles
 from raftstore.identity import PeerIdentity
 from raftstore.raft.credentials import Credentials
@@ -37,7 +38,6 @@ from .addresses import is_unspecified, join_host_port, own_address
 from .backups import Backups
 from .commands.version import package_version
 from .errors import EXIT_OK, CommandError
-from .etcd_backend import StoreBackend
 from .health import routes
 from .https import HttpsServer, server_context
 from .layout import Layout, Running, ServerFile, owned

@@ -17,7 +17,7 @@ FUNCTION_LINES_MAX = 60
 LINE_LENGTH_MAX = 120
 #: Assembled, so that this file does not break its own rule.
 BANNED = re.compile(r"\b(" + "|".join(("TO" + "DO", "FIX" + "ME", "X" * 3, "HA" + "CK")) + r")\b")
-SWALLOWED = re.compile(r"except(?: Exception| BaseException)?:\s*(?:#.*)?\n\s*(?:pass|\.\.\.)\s*\n")
+EVERYTHING = {"Exception", "BaseException"}
 
 
 @cache
@@ -72,7 +72,7 @@ def test_lines_have_at_most_120_characters() -> None:
     found = [
         shown(path, number)
         for path in known_files()
-        if path.suffix in (".py", ".sh", ".toml", ".proto")
+        if path.suffix in (".sh", ".toml", ".proto") or path.name in ("Makefile", "bootstrap", "run")  # .py: ruff
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
         if len(line) > LINE_LENGTH_MAX
     ]
@@ -132,12 +132,18 @@ def test_libraries_do_not_print() -> None:
     assert not found, "\n".join(found)
 
 
+def catches_everything(handler: ast.ExceptHandler) -> bool:
+    return handler.type is None or (isinstance(handler.type, ast.Name) and handler.type.id in EVERYTHING)
+
+
 def test_no_error_is_swallowed_in_silence() -> None:
     found = [
-        shown(path, text.count("\n", 0, match.start()) + 1)
+        shown(path, node.lineno)
         for path in python_files()
-        for text in [path.read_text(encoding="utf-8")]
-        for match in SWALLOWED.finditer(text)
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.ExceptHandler) and catches_everything(node)
+        if all(isinstance(statement, ast.Pass | ast.Continue | ast.Expr) for statement in node.body)
+        and not any(isinstance(inner, ast.Call) for statement in node.body for inner in ast.walk(statement))
     ]
     assert not found, "\n".join(found)
 
