@@ -7,7 +7,7 @@ import pickle
 from pathlib import Path
 from typing import Any
 
-import msgpack  # type: ignore[import-untyped]  # ships no stubs
+import msgpack
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
