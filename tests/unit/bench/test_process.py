@@ -22,6 +22,10 @@ def test_written_bytes_and_processor_time_never_go_back() -> None:
     assert process.cpu_s(os.getpid()) >= busy > 0
 
 
+def test_a_file_system_without_a_device_has_no_device_counter() -> None:
+    assert process.device_written_bytes(Path("/proc")) is None
+
+
 def test_ports_are_free_and_differ() -> None:
     ports = process.free_ports(6)
     assert len(set(ports)) == 6

@@ -9,7 +9,7 @@ from kmini.bench.rows import rows
 
 AFTERWARDS = (
     "fail_over", "fill", "restart", "rss_idle", "anonymous_idle", "rss_filled", "anonymous_filled",
-    "written_put", "written_idle", "cpu_idle",
+    "device_put", "written_put", "written_idle", "cpu_idle",
 )  # fmt: skip
 
 
@@ -52,6 +52,14 @@ def test_the_slowest_fail_over_is_the_p99() -> None:
 def test_a_step_that_was_not_measured_is_an_error_not_a_gap() -> None:
     with pytest.raises(KeyError, match="put_shared was not measured"):
         rows(Record(), Plan())
+
+
+def test_without_a_known_device_its_row_is_left_out() -> None:
+    record = complete_record()
+    record._figures.pop(("etcd", "device_put"))
+    keys = [row.key for row in rows(record, Plan())]
+    assert "device_put" not in keys
+    assert "written_put" in keys
 
 
 def test_a_scaled_idle_minute_says_so() -> None:

@@ -8,6 +8,7 @@ figures depend on everything the cluster did before. Figures go into a `Record` 
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -21,6 +22,7 @@ from .etcd import EtcdCluster
 from .figures import median
 from .h2load import LoadResult
 from .ours import OurCluster
+from .process import device_written_bytes
 from .side import FILL_PREFIX, RANGE_KEYS, RANGE_PREFIX, Cluster, Latency, Rate
 
 Progress = Callable[[str], None]
@@ -54,6 +56,10 @@ class Record:
     def add(self, side: str, step: str, figure: float, client_cpu: float = 0.0) -> None:
         self._figures[side, step].append(figure)
         self._client_cpu[side, step].append(client_cpu)
+
+    def has(self, step: str) -> bool:
+        """Whether the step was measured on both sides."""
+        return all(self._figures.get((side, step)) for side in ("ours", "etcd"))
 
     def figures(self, side: str, step: str) -> tuple[float, ...]:
         """Raises KeyError when the step was not measured on that side."""
@@ -187,12 +193,14 @@ class Run:
         self._memory("idle", clusters)
         for cluster in clusters:
             self._say(f"{cluster.name}: {self._plan.fill:,} puts")
-            before = cluster.written_bytes()
+            device_before, before = await self._device_written(), cluster.written_bytes()
             rate = await cluster.fill(FILL_PREFIX, self._plan.fill)
             await asyncio.sleep(self._plan.settle_s)
-            written = cluster.written_bytes() - before
+            device, written = await self._device_written(), cluster.written_bytes()
             self.record.add(cluster.name, "fill", rate.rate, rate.client_cpu)
-            self.record.add(cluster.name, "written_put", written / self._plan.fill)
+            self.record.add(cluster.name, "written_put", (written - before) / self._plan.fill)
+            if device is not None and device_before is not None:
+                self.record.add(cluster.name, "device_put", (device - device_before) / self._plan.fill)
         self._memory("filled", clusters)
         self._say(f"both idle for {self._plan.idle_s:g} s")
         before_idle = {cluster.name: (cluster.written_bytes(), cluster.cpu_s()) for cluster in clusters}
@@ -202,6 +210,11 @@ class Run:
             minutes = self._plan.idle_s / 60
             self.record.add(cluster.name, "written_idle", (cluster.written_bytes() - written) / minutes)
             self.record.add(cluster.name, "cpu_idle", (cluster.cpu_s() - busy) / minutes)
+
+    async def _device_written(self) -> int | None:
+        """What reached the device, once everything that waits in memory was sent to it."""
+        await asyncio.to_thread(os.sync)
+        return device_written_bytes(self._folder)
 
     def _memory(self, when: str, clusters: Sequence[Cluster]) -> None:
         """The largest member's, for a machine must have room for it."""

@@ -52,12 +52,25 @@ def memory(pid: int) -> Memory:
 
 
 def written_bytes(pid: int) -> int:
-    """Bytes the process caused to be sent to the disk so far (`write_bytes` of /proc/PID/io)."""
+    """Bytes the process caused to be sent to the disk so far (`write_bytes` of /proc/PID/io).
+
+    Counted when a page turns dirty, by whole folios: on a file system with large folios (ext4 since Linux 6.16) a
+    small write into a file that was written in large pieces counts as such a piece, far more than reaches the disk.
+    """
     for line in Path(f"/proc/{pid}/io").read_text().splitlines():
         name, _, value = line.partition(":")
         if name == "write_bytes":
             return int(value)
     raise OSError(f"/proc/{pid}/io has no write_bytes")
+
+
+def device_written_bytes(folder: Path) -> int | None:
+    """Bytes written so far to the device below `folder`, by everybody; None where no single device is known."""
+    device = folder.stat().st_dev
+    counters = Path(f"/sys/dev/block/{os.major(device)}:{os.minor(device)}/stat")
+    if not counters.exists():
+        return None
+    return int(counters.read_text().split()[6]) * 512
 
 
 def cpu_s(pid: int) -> float:

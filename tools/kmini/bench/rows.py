@@ -140,8 +140,12 @@ def _filled(record: Record, plan: Plan) -> list[Row]:
         ("rss_filled", f"RSS after {keys} puts", Unit.BYTES, Aim(at_most=0.5),
          "largest member; ours includes the load's tasks and the pages of the state file that are mapped"),
         ("anonymous_filled", "  of it RssAnon", Unit.BYTES, None, ""),
-        ("written_put", "written to disk per put", Unit.BYTES, None, "all three members together, during those puts"),
-        ("written_idle", "written to disk per idle minute", Unit.BYTES, None, f"all three members; {per_minute}"),
+        ("device_put", "written to the device per put", Unit.BYTES, None,
+         "those puts until synced: all three members together, the file system's own writes and whatever else runs"),
+        ("written_put", "write_bytes per put", Unit.BYTES, None,
+         "of /proc/PID/io, all three members: the kernel counts whole folios, not what reaches the disk"),
+        ("written_idle", "write_bytes per idle minute", Unit.BYTES, None, f"all three members; {per_minute}"),
         ("cpu_idle", "processor time per idle minute", Unit.SECONDS, None, "all three members"),
     )  # fmt: skip
-    return [_row(record, step, title, unit, step, aim=aim, note=note) for step, title, unit, aim, note in table]
+    known = (line for line in table if line[0] != "device_put" or record.has("device_put"))
+    return [_row(record, step, title, unit, step, aim=aim, note=note) for step, title, unit, aim, note in known]

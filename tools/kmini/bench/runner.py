@@ -22,9 +22,9 @@ import uvloop
 
 from apiserver.auth import pki
 from kmini import certificates
-from kmini.etcd_backend import StoreBackend
 from raftstore import Credentials, Store, StoreConfig
 from raftstore.errors import StoreError
+from raftstore.etcd.adapter import StoreBackend
 from raftstore.identity import PeerIdentity
 
 from . import loads
