@@ -54,6 +54,23 @@ def test_sigterm_ends_it_cleanly(single: Server) -> None:
     assert single.status_code() == 1
 
 
+def test_a_second_sigterm_ends_it_at_once_and_loses_nothing(tmp_path: Path) -> None:
+    servers = cluster_of(tmp_path, "n1", "n2", "n3")
+    with running(*servers):
+        with client(servers[0]) as etcd:
+            etcd.put(b"k", b"v")
+        for server in servers:
+            server.send(signal.SIGTERM)
+            server.send(signal.SIGTERM)
+        assert {server.wait(timeout_s=5) for server in servers} <= {0, 128 + signal.SIGTERM}
+        for server in servers:
+            server.start()
+        for server in servers:
+            server.wait_ready()
+        with client(servers[1]) as etcd:
+            assert etcd.range(b"k").kvs[0].value == b"v"
+
+
 def test_a_second_server_on_the_directory_is_refused(single: Server) -> None:
     other = Server("n1", single.data_dir)
     done = kmini("server", *other.arguments)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +63,17 @@ def test_every_command_listed_can_be_imported_and_has_help(capsys: pytest.Captur
         code, out, _err = run(capsys, name, "-h")
         assert code == 0
         assert "Usage: kmini" in out
+
+
+def test_version_pays_for_nothing_it_does_not_need() -> None:
+    """It answers in under 100 ms only as long as the store and gRPC stay unimported."""
+    program = "import sys; from kmini import cli; cli.run(['version']); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=child())
+    assert not {"raftstore", "grpc", "cryptography", "lmdb", "uvloop", "asyncio"} & set(done.stdout.split())
+
+
+def child() -> dict[str, str]:
+    return os.environ | {"PYTHONPATH": ":".join(sys.path)}
 
 
 def test_no_command_shows_the_help_and_is_bad_usage(capsys: pytest.CaptureFixture[str]) -> None:
