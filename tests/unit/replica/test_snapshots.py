@@ -141,7 +141,7 @@ def test_while_the_state_is_replaced_nobody_reads_it(three: Replicas) -> None:
             seen.append(error)
         rebuild(*arguments)
 
-    three.places[3].state.rebuild = slow  # type: ignore[method-assign]
+    three.places[3].state.rebuild = slow  # type: ignore[assignment,method-assign]
     three.runtime.run()
     assert len(seen) == 1
     assert three[3].get(b"k") is not None
@@ -172,7 +172,7 @@ def test_a_snapshot_that_cannot_be_installed_stops_the_replica(three: Replicas) 
     def fails(*arguments: Any) -> None:
         raise OSError(5, "Input/output error")
 
-    three.places[3].state.rebuild = fails  # type: ignore[method-assign]
+    three.places[3].state.rebuild = fails  # type: ignore[assignment,method-assign]
     three.runtime.run()
     assert "could not be installed" in three.stopped[3].message
     assert isinstance(three.execute(1, Put(b"x")), PutResult)
