@@ -196,8 +196,6 @@ class Journal:
             self._writer.adopt(tail.sequence, tail.offset, cut=not tail.clean)
         if found.log is None or tail is None:
             self._begin_segment()
-        if found.damage is not None:
-            self._write(segment.VOTE, self.voted_for, self.term, b"")  # its record may lie in what was set aside
         if found.rebased:
             self._write(segment.CHECKPOINT, 0, 0, segment.encode_checkpoint(self._checkpoint()))
         self._disk.sync_folder()
@@ -275,7 +273,7 @@ class Journal:
         data = self._reader.read(sequence, offset, RECORD_EXTRA_BYTES + length)
         salt = segment.segment_salt(self.cluster_id, self.member_id, sequence)
         record = segment.read_record(data, 0, salt ^ offset)
-        if record is None or record.index != index:
+        if record is None:
             name = segment.segment_name(sequence)
             raise JournalDamaged(f"entry {index} in {name} at offset {offset} went bad since it was written")
         return record.body
@@ -355,8 +353,6 @@ class Journal:
         self._recent_low = index + 1
         self.durable_index = min(self.durable_index, index - 1)
         self._truncated_from = min(self._truncated_from, index)
-        self._chunks.clear()
-        self._first_flag = segment.FLAG_FIRST
         self._begin_segment()
         self._drop_segments(len(self._segments) - 1)
 

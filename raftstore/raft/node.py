@@ -95,7 +95,6 @@ class Node:
             "read_pong": self._leader.on_read_pong,
         }
         self._delivered = 0
-        self._committed_configuration_index = 0
         self._kinds: dict[int, frozenset[str]] = {}
         self._leading_term = 0  # 0: not leading
         self._was_member = False
@@ -128,7 +127,7 @@ class Node:
         self._running = True
         self._new_core(commit)
         self._wire.start(self)
-        self._wire.set_members(context.configuration.members)
+        self._tell_wire()
         self._schedule()
 
     def _beyond_repair(self, damage: Damage) -> JournalDamaged:
@@ -452,10 +451,25 @@ class Node:
 
     # --- configuration -----------------------------------------------------------------------------
 
+    def _committed_configuration(self) -> Configuration:
+        journal = self._journal
+        return journal.configuration_at(max(journal.base_index, min(self._delivered, journal.last_index)))
+
     def _adopt_configuration(self) -> None:
-        context, journal = self._context, self._journal
-        committed = journal.configuration_at(max(journal.base_index, min(self._delivered, journal.last_index)))
-        context.adopt(*context.guard.configuration_in_force(journal.configuration(), committed))
+        context = self._context
+        latest = self._journal.configuration()
+        context.adopt(*context.guard.configuration_in_force(latest, self._committed_configuration()))
+
+    def _tell_wire(self) -> None:
+        """Keep connections to everybody of the configuration in force and of the committed one.
+
+        An uncommitted change may be undone by a leader that it removes, so that one must still get through
+        (§4.1: a server takes entries from a leader that is not in its configuration).
+        """
+        present = self._context.configuration
+        former = self._committed_configuration().members
+        removed = [member for member in former if present.member(member.id) is None]
+        self._wire.set_members((*present.members, *removed))
 
     def _listed_for_real(self) -> bool:
         """Whether the log's base knows this replica: a founder, or a snapshot that lists it.
@@ -469,15 +483,12 @@ class Node:
     def _note_configuration(self) -> None:
         """The latest configuration in the log is the one in force (§4.1); a change of voters is a new core."""
         context = self._context
-        if "configuration_in_force" in context.guard.off:
-            latest = (0, self._journal.configuration_at(max(self._journal.base_index, self._delivered)))
-        else:
-            latest = self._journal.configuration()
+        latest = context.guard.configuration_in_force(self._journal.configuration(), self._committed_configuration())
         if latest == (context.configuration_index, context.configuration):
             return
         voters = context.voters
         context.adopt(*latest)
-        self._wire.set_members(context.configuration.members)
+        self._tell_wire()
         if context.voters == voters:
             if self._leading:
                 self._leader.peers_changed()
@@ -501,7 +512,7 @@ class Node:
     def _configuration_committed(self, index: int) -> None:
         context = self._context
         configuration = self._journal.configuration_at(index)
-        self._committed_configuration_index = index
+        self._tell_wire()
         self._listener.configuration_changed(configuration, True)
         listed = configuration.member(context.member_id) is not None
         self._was_member = self._was_member or listed

@@ -222,3 +222,22 @@ def test_a_leader_deposed_before_anybody_noticed_does_not_campaign_for_ever(tmp_
 
 
 NOTHING = {"success": False, "reset": False}
+
+
+def test_a_leader_whom_an_uncommitted_change_removes_can_still_undo_it(raft: Make) -> None:
+    """Found by the simulator: the old leader hung up on the one it wanted to remove, who then led, for ever."""
+    cluster = raft(3)
+    leader = cluster.leader()
+    old = cluster.id_of(leader)
+    first, second = sorted(set(cluster.nodes) - {old})
+    cluster.run(0.2)
+    cluster.network.drop = lambda source, target, message: old in (source, target)
+    leader.change_configuration(Configuration(77, tuple(member(number) for number in (old, first))))
+    cluster.run(3.0)
+    assert leader.status().configuration.voters == {old, first}
+    assert second in {listed.id for listed in cluster.network.wires[old].members}
+    cluster.network.drop = lambda source, target, message: False
+    if cluster.leader() is cluster.nodes[first]:
+        cluster.nodes[first].transfer(second)
+    cluster.run(3.0)
+    assert leader.status().configuration.voters == {1, 2, 3}
