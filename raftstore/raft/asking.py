@@ -163,11 +163,13 @@ async def ask(
     except (OSError, ValueError) as error:
         raise UnavailableError(f"{address} cannot be reached: {error}") from error
     finally:
-        if question.answer.done() and not question.answer.cancelled():
-            question.answer.exception()  # taken here, whoever else has seen it
         if connection is not None:
             connection.drop("asked")
             await connection.closed
+        if question.answer.done() and not question.answer.cancelled():
+            question.answer.exception()  # taken here, whoever else has seen it
+        else:
+            question.answer.cancel()  # a connection that ends later has nobody left to tell
 
 
 class Reception:

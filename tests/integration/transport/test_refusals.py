@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 import ssl
 from collections.abc import AsyncIterator
@@ -269,5 +270,36 @@ def test_a_question_without_an_answer_ends_in_time(authorities: Authorities) -> 
                     load_contexts(authorities.member(9, cluster=0)),
                     timeout_s=0.3,
                 )
+
+    run(body())
+
+
+def test_an_asker_that_gives_up_leaves_no_unheard_error(authorities: Authorities) -> None:
+    """However the connection ends after the time is up, it is nobody's error any more."""
+
+    async def body() -> None:
+        unheard: list[dict[str, Any]] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: unheard.append(context))
+
+        async def answerer(asker: PeerIdentity, question: Message) -> Message:
+            await asyncio.Event().wait()
+            raise AssertionError
+
+        peer = Peer(1, authorities.member(1), answerer=answerer)
+        async with running(peer):
+            newcomer = load_contexts(authorities.member(9, cluster=0))
+            for cancelled in (False, True):
+                asking = asyncio.create_task(
+                    ask(peer.member.address, {"type": "join.request"}, newcomer, timeout_s=0.2)
+                )
+                if cancelled:
+                    await eventually(lambda: len(peer.transport._callers) == 1)
+                    asking.cancel()
+                with pytest.raises((UnavailableError, asyncio.CancelledError)):
+                    await asking
+                del asking
+                await eventually(lambda: not peer.transport._callers)
+        gc.collect()
+        assert unheard == []
 
     run(body())
