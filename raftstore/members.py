@@ -184,9 +184,10 @@ class Members:
         waiting, self._waiting = self._waiting, []
         for _, done in waiting:
             done(NotLeader("leadership ended before the change was committed"))
-        leaving, self._leaving = self._leaving, []
-        for reply in leaving:
-            reply({})
+        if self._house.leader:  # somebody else: until then the vote is still going on
+            leaving, self._leaving = self._leaving, []
+            for reply in leaving:
+                reply({})
 
     def pulse(self) -> None:
         """Promote one learner that has caught up."""

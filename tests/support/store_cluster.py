@@ -29,19 +29,19 @@ class StoreCluster:
         self.folder = folder
         self.options = ReplicaOptions(**{"timing": QUICK, **options})
         self._peer_ca = pki.make_authority("store test peer CA")
-        self._issued = 0
+        self._pki = folder / "pki"
+        self._pki.mkdir()
+        self._authority = self._pki / "peer-ca.crt"
+        self._authority.write_bytes(self._peer_ca.certificate_pem)
         self.addresses = {f"n{number}": f"127.0.0.1:{free_port()}" for number in range(1, count + 1)}
         self.stores: dict[str, Store] = {}
 
     def credentials_for(self, identity: PeerIdentity) -> Credentials:
-        self._issued += 1
-        name = f"leaf-{self._issued}"
-        folder = self.folder / "pki"
-        folder.mkdir(exist_ok=True)
-        pki.write_pair(folder, name, pki.issue_peer(self._peer_ca, identity.cluster_id, identity.member_id))
-        authority = folder / "peer-ca.crt"
-        authority.write_bytes(self._peer_ca.certificate_pem)
-        return Credentials(authority=authority, certificate=folder / f"{name}.crt", key=folder / f"{name}.key")
+        name = f"{identity.cluster_id:x}-{identity.member_id:x}"  # called on threads: no two write one file
+        pki.write_pair(self._pki, name, pki.issue_peer(self._peer_ca, identity.cluster_id, identity.member_id))
+        return Credentials(
+            authority=self._authority, certificate=self._pki / f"{name}.crt", key=self._pki / f"{name}.key"
+        )
 
     def config(self, name: str) -> StoreConfig:
         return StoreConfig(
