@@ -169,7 +169,7 @@ class Cluster:
     def spare_log(self, host: Host) -> bool:
         """Whether the journal of `host` may be damaged: all others run, vote, and are whole."""
         others = [other for other in self.hosts if other is not host]
-        return len(self.hosts) >= 3 and not host.flipped and all(map(_whole_voter, others))
+        return len(self.hosts) >= 3 and not host.flipped and not self._changing and all(map(_whole_voter, others))
 
     def _look_at_logs(self) -> None:
         for process in self.processes():
@@ -189,9 +189,13 @@ class Cluster:
         return True
 
     def change_membership(self, rng: random.Random) -> bool:
-        """Add a host, or remove one; one such change at a time."""
+        """Add a host, or remove one; one such change at a time, and none while a journal is damaged.
+
+        A damaged voter is as good as dead until a leader has mended it: with another one taken away, the
+        rest may be no majority, and no store could help.
+        """
         running = self.processes()
-        if self._changing or not running:
+        if self._changing or not running or any(host.flipped or host.lost for host in self.hosts):
             return False
         size = len(self.hosts)
         grow = size == 1 or (size < _SIZE_MAX and rng.random() < 0.5)
@@ -244,9 +248,7 @@ class Cluster:
         self.network.heal()
         self.failpoints.disarm()
         for host in self.hosts:
-            host.disk_well()
-            host.disk.cut_after(None)
-            host.resume()
+            host.mend()
             host.start()
 
     def remove_lost(self, asked: Process) -> None:

@@ -47,6 +47,7 @@ class Host:
         self.cluster_id = cluster_id
         self.folder = folder
         self.disk = FakeDisk(random.Random(rng.getrandbits(64)))
+        self.snapshot_disk = FakeDisk(random.Random(rng.getrandbits(64)))
         self.disk_speed = DiskSpeed(random.Random(rng.getrandbits(64)), median_s=disk_median_s)
         self.clock = VirtualClock(schedule, rate=clock_rate, offset_s=rng.random() * 1e5)
         self.boots = 1
@@ -105,6 +106,7 @@ class Host:
         if process is not None:
             process.abandon(silent=power)
         self.disk.crash(power=power)
+        self.snapshot_disk.crash(power=power)
         if power:
             self.boots += 1
             self.clock = VirtualClock(self.schedule, rate=self.clock.rate, offset_s=self._rng.random() * 100)
@@ -122,7 +124,8 @@ class Host:
     def cut_disk_soon(self, *, power: bool) -> None:
         """The process dies in the middle of one of its next disk instructions."""
         self._dies_by_power = power
-        self.disk.cut_after(self._rng.randrange(_CUT_STEPS_MAX))
+        disk = self.disk if self._rng.random() < 0.6 else self.snapshot_disk
+        disk.cut_after(self._rng.randrange(_CUT_STEPS_MAX))
 
     def _killed_within(self) -> None:
         power, self._dies_by_power = self._dies_by_power, False
@@ -143,6 +146,13 @@ class Host:
 
     # --- smaller troubles
 
+    def mend(self) -> None:
+        """Nothing is wrong with the hardware any more."""
+        self.disk_well()
+        self.disk.cut_after(None)
+        self.snapshot_disk.cut_after(None)
+        self.resume()
+
     def pause(self, *, freeze_clock: bool) -> None:
         if self.runtime is not None:
             self.runtime.pause(freeze_clock=freeze_clock)
@@ -152,10 +162,10 @@ class Host:
             self.runtime.resume()
 
     def fill_disk(self) -> None:
-        self.disk.full = True
+        self.disk.full = self.snapshot_disk.full = True
 
     def disk_well(self) -> None:
-        self.disk.full = False
+        self.disk.full = self.snapshot_disk.full = False
         self.disk_speed.slow_factor = 1.0
         self.disk_speed.stalled_until_s = 0.0
 

@@ -1,14 +1,15 @@
 """Where the product is looked at: what is delivered, applied and sent reaches the truth and the checkers.
 
 Nothing here changes what the product does. `ObservedListener` stands between an engine and its replica;
-`watching_applies` wraps the state machine's `apply` for the length of a run, for a replica replaces its
-machine when it installs a snapshot.
+`watching_machines` wraps the state machine's class for the length of a run, for a replica makes itself a
+new machine when it installs a snapshot.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from ..command import KIND_BATCH, RevokeLease, decode_batch
 from ..errors import StoreError
@@ -73,18 +74,26 @@ class Observer:
             self.raft.showed_term(source, message["term"])
 
     @contextmanager
-    def watching_applies(self) -> Iterator[None]:
+    def watching_machines(self) -> Iterator[None]:
         original: Callable[[StateMachine, Sequence[Entry]], Applied] = StateMachine.apply
+        original_init = StateMachine.__init__
 
         def apply(machine: StateMachine, entries: Sequence[Entry]) -> Applied:
             applied = original(machine, entries)
             self.applied(machine, entries, applied)
             return applied
 
+        def init(machine: StateMachine, *arguments: Any, **named: Any) -> None:
+            original_init(machine, *arguments, **named)
+            if VirtualRuntime.running is not None:
+                VirtualRuntime.running.opened.append(machine)
+
+        StateMachine.__init__ = init  # type: ignore[assignment, method-assign]  # undone below
         StateMachine.apply = apply  # type: ignore[assignment, method-assign]  # undone below
         try:
             yield
         finally:
+            StateMachine.__init__ = original_init  # type: ignore[method-assign]
             StateMachine.apply = original  # type: ignore[assignment, method-assign]
 
 

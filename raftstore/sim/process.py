@@ -6,7 +6,6 @@ socket would bring it in.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 
 from ..command import Command, GrantLease
@@ -19,6 +18,9 @@ from ..raft.engine import Configuration, Member
 from ..raft.journal import Journal, JournalOptions
 from ..raft.node import Node
 from ..replica import Replica
+from ..snapshot import SnapshotStore
+from ..snapshotting import Places
+from ..state_folder import StateFolder, open_state
 from ..watcher import Watcher
 from .history import WatchedEvent
 from .host import Host
@@ -83,7 +85,7 @@ class Process:
             host.disk, cluster_id=host.cluster_id, member_id=host.member_id, options=journal_options(options)
         )
         observer.raft.restarted(host.member_id, self.journal.term, self.journal.voted_for)
-        self._machine = self._open_state(options)
+        machine, places = self._open_state(options)
         self._wire = network.wire(host.member_id, runtime)
         node = Node(
             member_id=host.member_id,
@@ -91,14 +93,15 @@ class Process:
             journal=self.journal,
             wire=self._wire,
             timing=options.timing,
-            applied_index=self._machine.applied_index,
+            applied_index=machine.applied_index,
             protections_off=protections_off,
         )
         self.replica = Replica(
             runtime=runtime,
             member_id=host.member_id,
-            machine=self._machine,
+            machine=machine,
             engine=node,
+            places=places,
             options=replica_options(options),
             stopped=stopped,
         )
@@ -112,13 +115,21 @@ class Process:
         )
         self.node = node.listen(self.listener)
 
-    def _open_state(self, options: Options) -> StateMachine:
-        marker = self.host.folder / "boot"
-        if not marker.exists() or marker.read_text() != self.host.boot_id:
-            shutil.rmtree(self.host.folder, ignore_errors=True)
-            self.host.folder.mkdir(parents=True)
-            marker.write_text(self.host.boot_id)
-        return StateMachine.open(self.host.folder, quota_bytes=options.quota_bytes)
+    def _open_state(self, options: Options) -> tuple[StateMachine, Places]:
+        host = self.host
+        scratch = host.folder / "scratch"
+        scratch.mkdir(parents=True, exist_ok=True)
+        state = StateFolder(
+            host.folder / "state",
+            cluster_id=host.cluster_id,
+            member_id=host.member_id,
+            boot_id=lambda: host.boot_id,
+            mount_of=lambda folder: "virtual",
+        )
+        places = Places(SnapshotStore(host.snapshot_disk, cluster_id=host.cluster_id), state, scratch)
+        machine, decision = open_state(state, places.snapshots, self.journal, quota_bytes=options.quota_bytes)
+        host.schedule.trace(f"{host.name} state rebuilt {decision.rebuild} at {machine.applied_index}")
+        return machine, places
 
     def _delivered(self) -> int:
         """Up to which index entries need not be handed over any more."""
@@ -130,7 +141,8 @@ class Process:
     def abandon(self, *, silent: bool) -> None:
         """The process is gone: give back what this one Python process cannot have twice."""
         self._wire.stop(silent=silent)
-        self.replica.house.machine.close()
+        for opened in self.runtime.opened:
+            opened.close()
 
     # --- looked at from outside
 

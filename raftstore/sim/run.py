@@ -7,14 +7,15 @@ virtual time is a defect too.
 from __future__ import annotations
 
 import logging
-import multiprocessing
 import os
 import signal
 import sys
+import tempfile
 import time
 import traceback
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from types import FrameType
 from typing import TextIO
 
@@ -24,9 +25,9 @@ from . import swarm
 from .simulation import Simulation
 from .swarm import Fault
 from .verdict import Verdict, crashed, describe
+from .workers import run_tasks
 
 RUN_REAL_S_MAX = 120
-_SEEDS_PER_WORKER = 100  # then a new process takes over, so that nothing piles up
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,12 +57,14 @@ def _alarm(signal_number: int, frame: FrameType | None) -> None:
     raise _Hangs
 
 
-def run_seed(seed: int, plan: Plan, *, trace: list[str] | None = None) -> Verdict:
-    """Run one seed in this process. With `trace` the trace's lines are appended to it."""
+def run_seed(seed: int, plan: Plan, *, trace: list[str] | None = None, folder: Path | None = None) -> Verdict:
+    """Run one seed in this process, its files under `folder`. With `trace` the trace's lines are appended to it."""
     logging.disable(logging.CRITICAL)
     options = swarm.restrict(swarm.draw(seed), only=plan.only, without=plan.without)
     started_s = time.process_time()
-    simulation = Simulation(options, protections_off=plan.protections_off, keep_trace=trace is not None)
+    simulation = Simulation(
+        options, folder=folder or memory_folder(), protections_off=plan.protections_off, keep_trace=trace is not None
+    )
     signal.signal(signal.SIGALRM, _alarm)
     signal.alarm(RUN_REAL_S_MAX)
     try:
@@ -79,19 +82,29 @@ def run_seed(seed: int, plan: Plan, *, trace: list[str] | None = None) -> Verdic
             trace.extend(simulation.schedule.lines)
 
 
-def _run_task(task: tuple[int, Plan]) -> Verdict:
-    return run_seed(*task)
+def memory_folder() -> Path:
+    """Where files cost least: state folders of a run are real, and removed with it."""
+    shared_memory = Path("/dev/shm")  # noqa: S108  # each run makes a folder of its own in it, mode 0700
+    return shared_memory if shared_memory.is_dir() else Path(tempfile.gettempdir())
+
+
+def _run_task(task: tuple[int, Plan, Path]) -> Verdict:
+    seed, plan, folder = task
+    return run_seed(seed, plan, folder=folder)
 
 
 def run_many(seeds: Iterable[int], plan: Plan, *, jobs: int = 0) -> Iterator[Verdict]:
     """Verdicts as they come, on `jobs` processes (0: one per core)."""
-    tasks = [(seed, plan) for seed in seeds]
-    workers = min(jobs or len(os.sched_getaffinity(0)), len(tasks))
-    if workers <= 1:
-        yield from map(_run_task, tasks)
-        return
-    with multiprocessing.get_context("spawn").Pool(workers, maxtasksperchild=_SEEDS_PER_WORKER) as pool:
-        yield from pool.imap_unordered(_run_task, tasks)
+    with tempfile.TemporaryDirectory(prefix="raftstore-sim-", dir=memory_folder()) as folder:
+        tasks = [(seed, plan, Path(folder)) for seed in seeds]
+        workers = min(jobs or len(os.sched_getaffinity(0)), len(tasks))
+        yield from run_tasks(_run_task, tasks, jobs=workers, died=_process_died)
+
+
+def _process_died(task: tuple[int, Plan, Path], exit_code: int) -> Verdict:
+    seed, plan, _ = task
+    options = swarm.restrict(swarm.draw(seed), only=plan.only, without=plan.without)
+    return crashed(seed, options.banner(), f"the process running it died with exit code {exit_code}", 0.0)
 
 
 class Progress:

@@ -11,13 +11,17 @@ from __future__ import annotations
 import random
 from collections import deque
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 from .disk import PowerCut
 from .schedule import Callback, Schedule, ScheduledEvent
 
 WALL_EPOCH_S = 1_700_000_000.0
 LANE_QUEUE_MAX = 100_000
+
+
+class Closable(Protocol):
+    def close(self) -> None: ...
 
 
 class ProcessKilled(BaseException):
@@ -173,6 +177,7 @@ class VirtualRuntime:
         self.clock = clock
         self.owner = owner  # member id
         self.dead = False
+        self.opened: list[Closable] = []  # what this Python process must close when the virtual one is gone
         self.paused = False
         self._rng = rng
         self._disk_speed = disk_speed

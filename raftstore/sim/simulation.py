@@ -40,13 +40,18 @@ _PROBE_CLIENT = 9_000
 
 class Simulation:
     def __init__(
-        self, options: Options, *, protections_off: frozenset[str] = frozenset(), keep_trace: bool = False
+        self,
+        options: Options,
+        *,
+        folder: Path,
+        protections_off: frozenset[str] = frozenset(),
+        keep_trace: bool = False,
     ) -> None:
         self.options = options
         self.schedule = Schedule(keep_trace=keep_trace)
         self.observer = Observer(self.schedule)
         self.history = History()
-        self._folder = Path(tempfile.mkdtemp(prefix="raftstore-sim-", dir=_memory_folder()))
+        self._folder = Path(tempfile.mkdtemp(prefix=f"raftstore-sim-{options.seed}-", dir=folder))
         self._rng = random.Random(f"raftstore simulation {options.seed}")
         self.cluster = Cluster(
             schedule=self.schedule,
@@ -70,7 +75,7 @@ class Simulation:
     # --- the run
 
     def run(self) -> Verdict:
-        with failpoint.enabled(self.cluster.failpoints.actions()), self.observer.watching_applies():
+        with failpoint.enabled(self.cluster.failpoints.actions()), self.observer.watching_machines():
             self.cluster.found()
             self._start_clients()
             self.schedule.after(1.0, self.faults.start)
@@ -230,7 +235,3 @@ class Simulation:
             faults=dict(self.faults.counts),
             counters=dict(self.cluster.failpoints.hits),
         )
-
-
-def _memory_folder() -> str | None:
-    return "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108  # state folders of a run, removed with it
