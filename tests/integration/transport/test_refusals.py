@@ -6,7 +6,7 @@ import asyncio
 import gc
 import random
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -17,7 +17,9 @@ from peers import CLUSTER, Authorities, Peer, RawCaller, all_up, client_context,
 from apiserver.auth import pki
 from raftstore.errors import UnavailableError, WrongCluster
 from raftstore.identity import PeerIdentity
+from raftstore.raft import asking
 from raftstore.raft.asking import ask
+from raftstore.raft.connection import Connection
 from raftstore.raft.credentials import Credentials, load_contexts
 from raftstore.raft.engine import Member, Message
 from raftstore.raft.frames import encode
@@ -274,32 +276,27 @@ def test_a_question_without_an_answer_ends_in_time(authorities: Authorities) -> 
     run(body())
 
 
-def test_an_asker_that_gives_up_leaves_no_unheard_error(authorities: Authorities) -> None:
-    """However the connection ends after the time is up, it is nobody's error any more."""
+def test_a_connection_that_ends_after_its_dial_failed_leaves_no_unheard_error(
+    authorities: Authorities, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TLS came up, then the dial failed or was given up: nobody is left to tell when the connection goes."""
 
     async def body() -> None:
         unheard: list[dict[str, Any]] = []
         asyncio.get_running_loop().set_exception_handler(lambda _, context: unheard.append(context))
+        made: list[Connection] = []
 
-        async def answerer(asker: PeerIdentity, question: Message) -> Message:
-            await asyncio.Event().wait()
-            raise AssertionError
+        async def failing_dial(address: str, make: Callable[[], Connection], *_: Any, **__: Any) -> Connection:
+            made.append(make())
+            raise ConnectionResetError("reset")
 
-        peer = Peer(1, authorities.member(1), answerer=answerer)
-        async with running(peer):
-            newcomer = load_contexts(authorities.member(9, cluster=0))
-            for cancelled in (False, True):
-                asking = asyncio.create_task(
-                    ask(peer.member.address, {"type": "join.request"}, newcomer, timeout_s=0.2)
-                )
-                if cancelled:
-                    await eventually(lambda: len(peer.transport._callers) == 1)
-                    asking.cancel()
-                with pytest.raises((UnavailableError, asyncio.CancelledError)):
-                    await asking
-                del asking
-                await eventually(lambda: not peer.transport._callers)
+        monkeypatch.setattr(asking, "dial", failing_dial)
+        with pytest.raises(UnavailableError, match="reset"):
+            await ask("127.0.0.1:1", {"type": "join.request"}, load_contexts(authorities.member(9, cluster=0)))
+        made[0].handler.lost(made[0])
+        made.clear()
         gc.collect()
+        await asyncio.sleep(0)
         assert unheard == []
 
     run(body())
