@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -15,6 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 import grpc
 import pytest
 from google.protobuf.message import Message
+from ports import free_port
 
 from raftstore.etcd.gen import rpc_pb2 as pb
 
@@ -25,13 +25,6 @@ needs_etcd = pytest.mark.skipif(shutil.which("etcd") is None, reason="etcd (Debi
 needs_etcdctl = pytest.mark.skipif(
     shutil.which("etcdctl") is None, reason="etcdctl (Debian: etcd-client) is not installed"
 )
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class Failure(NamedTuple):
@@ -73,11 +66,14 @@ class EtcdClient:
             response_deserializer=pb.WatchResponse.FromString,
         )
         call = stream(iter([pb.WatchRequest(create_request=request)]), timeout=10)
-        responses = []
-        for response in call:
-            responses.append(response)
-            if response.canceled or any(event.kv.mod_revision >= up_to for event in response.events):
-                break
+        responses: list[pb.WatchResponse] = []
+        try:
+            for response in call:
+                responses.append(response)
+                if response.canceled or any(event.kv.mod_revision >= up_to for event in response.events):
+                    break
+        except grpc.RpcError as error:
+            raise AssertionError(f"no event of revision {up_to} after {responses}") from error
         call.cancel()
         return responses
 

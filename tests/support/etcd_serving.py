@@ -1,20 +1,15 @@
-"""An etcd face served from a thread with a loop of its own, for tests that drive it with blocking clients."""
+"""A thread with a loop of its own, so that tests can drive what lives on it with blocking clients."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
-from pathlib import Path
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from typing import TypeVar
 
 import grpc
 from etcd_pki import Authority
-
-from raftstore.etcd.backend import Backend
-from raftstore.etcd.identity import Authorize
-from raftstore.etcd.server import EtcdServer, TlsFiles
 
 Value = TypeVar("Value")
 
@@ -24,7 +19,6 @@ class LoopThread:
 
     def __init__(self, make: Callable[[], AbstractAsyncContextManager[Value]]) -> None:
         self._make = make
-        self._ready: asyncio.Event
         self._entered = threading.Event()
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=lambda: asyncio.run(self._main()))
@@ -62,30 +56,3 @@ def secure_channel(port: int, authority: Authority, name: str = "client", groups
         authority.certificate.read_bytes(), key.read_bytes(), certificate.read_bytes()
     )
     return grpc.secure_channel(f"localhost:{port}", credentials)
-
-
-@contextmanager
-def serving(make_backend: Callable[[], Backend], authority: Authority, authorize: Authorize) -> Iterator[int]:
-    """The port of a face over a backend that is made in the loop's thread."""
-
-    @asynccontextmanager
-    async def serve() -> AsyncIterator[int]:
-        certificate, key = authority.issue("server")
-        tls = TlsFiles(certificate=certificate, key=key, client_ca=authority.certificate)
-        server = EtcdServer(make_backend(), authorize=authorize, tls=tls, address="127.0.0.1:0")
-        port = await server.start()
-        try:
-            yield port
-        finally:
-            await server.stop(0)
-
-    with LoopThread(serve) as port:
-        assert isinstance(port, int)
-        yield port
-
-
-def allow_all(*_: object) -> bool:
-    return True
-
-
-__all__ = ["LoopThread", "Path", "allow_all", "secure_channel", "serving"]

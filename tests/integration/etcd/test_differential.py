@@ -6,19 +6,18 @@ Revisions are compared relative to where an example began, so that both sides ma
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
-from etcd_machine import MachineBackend
+from etcd_cluster import faced_cluster
 from etcd_peer import EtcdClient, Failure, etcd_running, needs_etcd
-from etcd_pki import Authority
-from etcd_serving import allow_all, secure_channel, serving
+from etcd_serving import secure_channel
 from google.protobuf import json_format
 from google.protobuf.message import Message
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from kmini.access import MASTERS
 
 from raftstore.etcd.gen import rpc_pb2 as pb
 
@@ -170,6 +169,17 @@ def relative(message: Message, base: int) -> Any:
     return walk(json_format.MessageToDict(message, preserving_proto_field_name=True))
 
 
+#: Where several operations of a transaction fail, ours names the first and etcd the first put.
+OF_SEVERAL = frozenset(
+    {
+        "etcdserver: mvcc: required revision has been compacted",
+        "etcdserver: mvcc: required revision is a future revision",
+        "etcdserver: requested lease not found",
+        "etcdserver: key not found",
+    }
+)
+
+
 class Side:
     """One server and where the example began on it."""
 
@@ -190,7 +200,9 @@ class Side:
         response = self.client.call(method, request(**absolute(fields, self.base)), answer)
         if isinstance(response, pb.CompactionResponse):
             self.floor = fields["revision"]
-        return response if isinstance(response, Failure) else relative(response, self.base)
+        if isinstance(response, Failure):
+            return "one of several" if method == "KV/Txn" and response.text in OF_SEVERAL else response
+        return relative(response, self.base)
 
     def events(self, create: dict[str, Any]) -> Any:
         """What a watch from a revision on sees: its events, or how it was canceled."""
@@ -198,22 +210,17 @@ class Side:
         request = pb.WatchCreateRequest(key=b"\0", range_end=b"\0", **absolute(create, self.base))
         responses = [relative(response, self.base) for response in self.client.watch(request, up_to=up_to)]
         events = [event for response in responses for event in response.get("events", ())]
-        for event in events:
-            if event["kv"]["mod_revision"] <= self.floor:
-                event.pop("prev_kv", None)  # compacted: etcd never has it, ours as long as the page is there
         canceled = [(r.get("compact_revision"), r["canceled"]) for r in responses if r.get("canceled")]
         return events, canceled
 
 
 @pytest.fixture(scope="module")
 def sides(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Side, Side]]:
-    folder: Path = tmp_path_factory.mktemp("face")
-    authority = Authority(folder)
     with (
         etcd_running() as theirs,
-        serving(lambda: MachineBackend(folder / "state"), authority, allow_all) as ours,
+        faced_cluster(tmp_path_factory.mktemp("face"), 1) as ours,
         grpc.insecure_channel(f"127.0.0.1:{theirs}") as their_channel,
-        secure_channel(ours, authority) as our_channel,
+        secure_channel(ours.stores.client_ports["n1"], ours.authority, groups=(MASTERS,)) as our_channel,
     ):
         pair = Side(EtcdClient(our_channel)), Side(EtcdClient(their_channel))
         for side in pair:
@@ -243,7 +250,8 @@ def test_the_same_calls_give_the_same_answers(
         assert ours.step(method, fields) == theirs.step(method, fields), (method, fields)
     whole = {"key": b"\0", "range_end": b"\0"}
     assert ours.step("KV/Range", whole) == theirs.step("KV/Range", whole)
-    happened = ours.client.revision() - ours.base
-    if happened:
-        watch = {"start_revision": min(start, happened), "prev_kv": prev_kv}
+    # From the compacted revision itself etcd may miss a deletion (its issue 18089) and previous values.
+    start = max(start, ours.floor + 1)
+    if start <= ours.client.revision() - ours.base:
+        watch = {"start_revision": start, "prev_kv": prev_kv}
         assert ours.events(watch) == theirs.events(watch)

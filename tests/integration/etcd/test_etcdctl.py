@@ -109,7 +109,7 @@ def test_member_add_promote_remove(cluster: FacedCluster) -> None:
     assert f"{new}, unstarted, , https://127.0.0.1:1, , true" in cluster.ok("member", "list")
     refused = cluster.fails("member", "promote", new)
     assert "can only promote a learner member which is in sync with leader" in refused
-    assert f"Member {new} removed" in cluster.ok("member", "remove", new)
+    assert f"{new} removed" in cluster.ok("member", "remove", new)
     assert new not in cluster.ok("member", "list")
     assert "member not found" in cluster.fails("member", "remove", new)
 
