@@ -204,10 +204,8 @@ class WatchHub:
                 (reached if watcher.push(pending, size_bytes) else full).append(watcher)
         for watcher in full:
             self._end(watcher, _too_slow(watcher, self._machine.compact_revision), drop=True)
-        while self._waiting and self._waiting[0][0] <= revision:
-            watcher = heapq.heappop(self._waiting)[2]
-            watcher.place = Place.BEHIND
-            self._schedule(watcher)
+        while self._waiting and self._waiting[0][0] <= revision + 1:
+            self._place(heapq.heappop(self._waiting)[2])
         for watcher in reached:
             watcher.signal()
 

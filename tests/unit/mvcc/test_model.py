@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mvcc_model import Model, covers
-from mvcc_world import World, batch, commands, ends, keys, ranges, world
+from mvcc_world import ENDS, KEYS, World, batch, histories, in_entries, reads, world
 
 from raftstore.command import Command, Compact
 from raftstore.errors import Compacted, FutureRevision, StoreError
 from raftstore.model import Put, Range
 
-QUIET = settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+QUIET = settings(deadline=None, max_examples=250, suppress_health_check=[HealthCheck.too_slow])
 
 
 def same(actual: Any, expected: Any) -> bool:
@@ -47,11 +48,11 @@ def check_reads(world: World, model: Model) -> None:
 
 
 @QUIET
-@given(steps=st.lists(st.lists(commands, min_size=1, max_size=4), max_size=14), last=st.lists(ranges, max_size=6))
-def test_machine_equals_the_model(steps: list[list[Command]], last: list[Range]) -> None:
+@given(history=histories(), sizes=st.lists(st.integers(1, 4), min_size=1), last=reads())
+def test_machine_equals_the_model(history: list[Command], sizes: list[int], last: list[Range]) -> None:
     model = Model()
     with world() as actual:
-        for step in steps:
+        for step in in_entries(history, sizes):
             before = len(model.events)
             expected = [model.apply(command) for command in step]
             applied = actual.apply(batch(step))
@@ -69,21 +70,21 @@ def test_machine_equals_the_model(steps: list[list[Command]], last: list[Range])
 
 @QUIET
 @given(
-    steps=st.lists(commands, max_size=25),
-    start=st.integers(0, 30),
-    key=keys,
-    range_end=ends,
+    history=histories(),
+    start=st.integers(0, 20),
+    key=st.sampled_from(KEYS),
+    range_end=st.sampled_from(ENDS),
     revisions_max=st.integers(1, 5),
     bytes_max=st.sampled_from([1, 100, 5000]),
 )
 def test_history_is_read_whole_and_in_pieces(
-    steps: list[Command], start: int, key: bytes, range_end: bytes, revisions_max: int, bytes_max: int
+    history: list[Command], start: int, key: bytes, range_end: bytes, revisions_max: int, bytes_max: int
 ) -> None:
     model = Model()
     with world() as actual:
-        for step in steps:
-            model.apply(step)
-            actual.do(step)
+        for command in history:
+            model.apply(command)
+            actual.do(command)
         actual.compact_fully()
         found, following = [], start
         if start < model.compact_revision:
@@ -112,20 +113,48 @@ def _raised(actual: World, start: int, key: bytes, range_end: bytes) -> StoreErr
 
 
 @QUIET
-@given(steps=st.lists(commands, max_size=25))
-def test_previous_values_can_be_looked_up_until_they_are_compacted(steps: list[Command]) -> None:
+@given(history=histories())
+def test_previous_values_can_be_looked_up_until_they_are_compacted(history: list[Command]) -> None:
     model = Model()
     with world() as actual:
-        for step in steps:
+        for command in history:
             before = dict(model.state)
             seen = len(model.events)
-            model.apply(step)
-            actual.do(step)
+            model.apply(command)
+            actual.do(command)
+            actual.machine.compact_step(1)
             for event in model.events[seen:]:
                 old = before.get(event.kv.key)
                 if old is not None and event.previous_revision == old.mod_revision:
                     assert actual.machine.value_at(event.kv.key, event.previous_revision) == old
         assert actual.machine.value_at(b"nobody", 5) is None
+
+
+def test_what_is_drawn_is_worth_applying() -> None:
+    """A strategy that draws mostly refusals would test little; this counts."""
+    seen: Counter[str] = Counter()
+
+    @settings(deadline=None, max_examples=150, database=None, derandomize=True)
+    @given(history=histories())
+    def count(history: list[Command]) -> None:
+        model = Model()
+        for command in history:
+            result = model.apply(command)
+            name = type(command).__name__
+            seen[name] += 1
+            seen[name + " refused"] += isinstance(result, StoreError)
+        mains = Counter(event.kv.mod_revision for event in model.events)
+        seen["several at one revision"] += any(
+            count > 1 and revision >= model.compact_revision for revision, count in mains.items()
+        )
+        seen["compacted"] += model.compact_revision > 0
+
+    count()
+    for name in ("Put", "Delete", "Txn"):
+        assert seen[name] > 200
+        assert seen[name + " refused"] < seen[name] * 0.4, (name, seen)
+    assert seen["several at one revision"] > 50, seen
+    assert seen["compacted"] > 50, seen
 
 
 def test_revisions_out_of_reach_are_named() -> None:

@@ -9,13 +9,22 @@ from typing import Any
 
 import lmdb
 import pytest
-from mvcc_world import World, batch, world
+from mvcc_world import World, batch, requests, world
 
-from raftstore.command import KIND_BATCH, KIND_CONFIGURATION, KIND_NOOP, Command, GrantLease, RegisterSession, SetAlarm
+from raftstore.command import (
+    KIND_BATCH,
+    KIND_CONFIGURATION,
+    KIND_NOOP,
+    Command,
+    GrantLease,
+    RegisterSession,
+    Request,
+    SetAlarm,
+)
 from raftstore.errors import NoSpace, StateDamaged, StoreError, UnknownFormat
 from raftstore.limits import MIB
-from raftstore.model import Alarm, AlarmType, Put, Range
-from raftstore.mvcc import StateMachine, read_snapshot_meta
+from raftstore.model import Alarm, AlarmType, Put, PutResult, Range
+from raftstore.mvcc import Duplicate, StateMachine, read_snapshot_meta
 from raftstore.mvcc.schema import META_FORMAT, STATE_FILE, pack_number
 from raftstore.raft.configuration import encode_configuration
 from raftstore.raft.engine import Configuration, Entry, Member
@@ -90,6 +99,16 @@ def test_an_entry_nobody_can_read_stops_the_replica(payload: bytes, error: type[
         assert seen(one)[:3] == before[:3]
         one.apply(MIXED)
         assert one.machine.session_count == 1
+
+
+def test_what_a_failed_apply_admitted_is_admitted_again() -> None:
+    with world() as one:
+        one.do(RegisterSession(9))
+        payload = requests([Request(9, 1, 1, Put(b"k", b"v"))])
+        with pytest.raises(UnknownFormat):
+            one.apply(payload, bytes((0x77, 1)))
+        assert one.apply(payload).outcomes[0].result == PutResult(2)
+        assert one.apply(payload).outcomes[0].result == Duplicate()
 
 
 def test_entries_out_of_order_are_refused() -> None:

@@ -157,18 +157,20 @@ def test_one_reading_serves_all_that_are_behind() -> None:
 def test_a_future_revision_is_waited_for() -> None:
     with world() as one:
         hub = WatchHub(one.machine)
-        watcher, bell = watch(hub, start_revision=4)
-        cancelled, _ = watch(hub, start_revision=4)
+        passed, _ = watch(hub, start_revision=5)
+        reached, bell = watch(hub, start_revision=7)
+        cancelled, _ = watch(hub, start_revision=5)
         cancelled.cancel()
         do(one, hub, Put(b"a"), Put(b"b"))
-        assert bell.rings == 0
-        assert watcher.progress_revision == 3
-        do(one, hub, Put(b"c"), Put(b"d"))
-        assert hub.has_work
-        assert watcher.progress_revision == 0
+        assert (passed.place, passed.progress_revision) == (Place.WAITING, 3)
+        do(one, hub, Put(b"c"), Put(b"d"), Put(b"e"))
+        assert (passed.place, passed.progress_revision) == (Place.BEHIND, 0)
+        assert (reached.place, bell.rings) == (Place.SYNCED, 0)
         assert not hub.step()
-        assert taken(watcher) == [(b"c", 4), (b"d", 5)]
-        assert len(hub) == 1
+        do(one, hub, Put(b"f"))
+        assert taken(passed) == [(b"d", 5), (b"e", 6), (b"f", 7)]
+        assert taken(reached) == [(b"f", 7)]
+        assert len(hub) == 2
 
 
 def test_catching_up_is_told_although_nothing_matched() -> None:
