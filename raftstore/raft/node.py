@@ -464,12 +464,14 @@ class Node:
         """Keep connections to everybody of the configuration in force and of the committed one.
 
         An uncommitted change may be undone by a leader that it removes, so that one must still get through
-        (§4.1: a server takes entries from a leader that is not in its configuration).
+        (§4.1: a server takes entries from a leader that is not in its configuration). A joining replica replays
+        configurations of before the leader's time: until one lists it, whom it was told of counts too.
         """
-        present = self._context.configuration
-        former = self._committed_configuration().members
-        removed = [member for member in former if present.member(member.id) is None]
-        self._wire.set_members((*present.members, *removed))
+        known = {member.id: member for member in self._committed_configuration().members}
+        if not self._was_member:
+            known |= {member.id: member for member in self._journal.base_configuration.members}
+        known |= {member.id: member for member in self._context.configuration.members}
+        self._wire.set_members(tuple(known.values()))
 
     def _listed_for_real(self) -> bool:
         """Whether the log's base knows this replica: a founder, or a snapshot that lists it.
@@ -512,10 +514,10 @@ class Node:
     def _configuration_committed(self, index: int) -> None:
         context = self._context
         configuration = self._journal.configuration_at(index)
-        self._tell_wire()
-        self._listener.configuration_changed(configuration, True)
         listed = configuration.member(context.member_id) is not None
         self._was_member = self._was_member or listed
+        self._tell_wire()
+        self._listener.configuration_changed(configuration, True)
         if self._was_member and not listed and context.configuration_index <= index:
             self._fail(
                 Removed("this replica was removed from the cluster; delete its data directory to let it join anew")

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from etcd_peer import free_port
 from etcd_pki import Authority
 from etcd_serving import LoopThread
 from kmini.access import ETCD_USERS, MASTERS, authorize
-from store_cluster import StoreCluster, free_port
+from store_cluster import StoreCluster
 
 from raftstore.config import StoreConfig
 from raftstore.etcd.adapter import StoreBackend

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from ports import free_ports
 
 from apiserver.auth import pki
 from raftstore import ReplicaOptions, Store, StoreConfig, Timing
@@ -14,12 +15,6 @@ from raftstore.identity import PeerIdentity
 from raftstore.raft.credentials import Credentials
 
 QUICK = Timing(heartbeat_s=0.05, election_timeout_s_min=0.3, election_timeout_s_max=0.6)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class StoreCluster:
@@ -33,7 +28,7 @@ class StoreCluster:
         self._pki.mkdir()
         self._authority = self._pki / "peer-ca.crt"
         self._authority.write_bytes(self._peer_ca.certificate_pem)
-        self.addresses = {f"n{number}": f"127.0.0.1:{free_port()}" for number in range(1, count + 1)}
+        self.addresses = {f"n{number}": f"127.0.0.1:{port}" for number, port in enumerate(free_ports(count), 1)}
         self.stores: dict[str, Store] = {}
 
     def credentials_for(self, identity: PeerIdentity) -> Credentials:

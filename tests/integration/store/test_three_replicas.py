@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 import uvloop
-from store_cluster import StoreCluster, free_port, until
+from ports import free_port
+from store_cluster import StoreCluster, until
 
 from raftstore import Range, Role, SnapshotOptions
 from raftstore.errors import Removed, StoreError

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from peers import Authorities, Peer, eventually, run, running
+from ports import free_ports
 
 from raftstore.disk import RealDisk
 from raftstore.errors import InvalidRequest, MemberExists
@@ -19,14 +20,6 @@ from raftstore.raft import founding_file, joining
 from raftstore.raft.bootstrap import BootstrapConfig, Bootstrapped, bootstrap, settle
 from raftstore.raft.credentials import Credentials
 from raftstore.raft.engine import Configuration, Member, Message
-
-
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
 
 
 class Site:

@@ -241,3 +241,30 @@ def test_a_leader_whom_an_uncommitted_change_removes_can_still_undo_it(raft: Mak
         cluster.nodes[first].transfer(second)
     cluster.run(3.0)
     assert leader.status().configuration.voters == {1, 2, 3}
+
+
+def test_a_joining_replica_keeps_the_leader_whom_old_configurations_do_not_know(raft: Make) -> None:
+    cluster = raft(1)
+    one, two = member(1), member(2)
+    cluster.found(2, Configuration(77, (one, member(2, learner=True))))
+    cluster.start(2)
+    for step in ((one, member(2, learner=True)), (one, two)):
+        cluster.leader().change_configuration(Configuration(77, step))
+        cluster.run(1.0)
+    if cluster.id_of(cluster.leader()) == 1:
+        cluster.leader().transfer(2)
+        cluster.run(0.5)
+    cluster.leader().change_configuration(Configuration(77, (two,)))
+    cluster.run(1.0)
+    cluster.kill(1)
+    joined = Configuration(77, (two, member(3, learner=True)))
+    cluster.found(3, joined)
+    cluster.start(3)
+    wire = cluster.network.wires[3]
+    told: list[set[int]] = []
+    wire.set_members = lambda members: told.append({listed.id for listed in members})  # type: ignore[method-assign]
+    cluster.leader().change_configuration(joined)
+    cluster.run(2.0)
+    assert cluster.nodes[3].status().configuration == joined
+    assert told
+    assert all(2 in listed for listed in told), told

@@ -1,0 +1,67 @@
+"""Three real servers under load, their leader killed -9 again and again: what was promised holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from chaos_load import PREFIX, Load
+from kmini.client import EtcdClient
+from kmini_process import Server, eventually, kmini, running
+
+from raftstore.model import prefix_end
+
+
+def cluster_of(folder: Path, *names: str) -> list[Server]:
+    shared = folder / "ca"
+    assert kmini("pki", "init", "--ca-dir", shared).returncode == 0
+    servers = [Server(name, folder / name, "--ca-dir", shared) for name in names]
+    listed = ",".join(f"{server.name}={server.peer_address}" for server in servers)
+    for server in servers:
+        server._extra += ["--initial-cluster", listed]
+    return servers
+
+
+def leader_of(servers: list[Server]) -> Server:
+    def found() -> Server | None:
+        for server in servers:
+            with EtcdClient(server.etcd_address, server.pki, timeout_s=2.0) as etcd:
+                try:
+                    status = etcd.status()
+                except Exception:
+                    continue
+                if status.leader and status.leader == status.header.member_id:
+                    return server
+        return None
+
+    leader: Server = eventually(found, what="a leader")
+    return leader
+
+
+@pytest.mark.timeout(300)
+def test_what_was_acknowledged_read_and_watched_survives_the_leaders(tmp_path: Path) -> None:
+    servers = cluster_of(tmp_path, "n1", "n2", "n3")
+    load = Load(servers)
+    with running(*servers):
+        with load.running():
+            for _ in range(4):
+                before = len(load.acknowledged)
+                eventually(lambda seen=before: len(load.acknowledged) > seen + 100, 30, "progress before the kill")
+                leader = leader_of(servers)
+                leader.kill()
+                before = len(load.acknowledged)
+                eventually(lambda seen=before: len(load.acknowledged) > seen + 50, 30, "progress without it")
+                leader.start()
+                leader.wait_ready()
+        with EtcdClient(servers[0].etcd_address, servers[0].pki) as etcd:
+            stored = {kv.key: kv.mod_revision for kv in etcd.range(PREFIX, prefix_end(PREFIX)).kvs}
+    assert not load.errors
+    lost = [key for key, revision in load.acknowledged.items() if stored.get(key) != revision]
+    assert not lost, f"{len(lost)} of {len(load.acknowledged)} acknowledged writes are gone or moved"
+    assert stored.keys() <= load.acknowledged.keys() | load.indefinite
+    assert load.reads > 100
+    assert not load.stale, load.stale[:3]
+    written = sorted((revision, key) for key, revision in stored.items())
+    for seen in load.watched:
+        assert seen == written[: len(seen)], "a watch lied: not every event once and in order"
+        assert len(seen) >= len(load.acknowledged)
