@@ -134,6 +134,31 @@ def _renewal(path: Path) -> str:
     return "restart the server: it renews what it signs itself"
 
 
+def check_journal(layout: Layout) -> Iterator[Finding]:
+    """What a replica that does not run would find when it started."""
+    if layout.running() is not None or not layout.raft.is_dir():
+        return
+    from raftstore.disk import RealDisk
+    from raftstore.errors import StoreError
+    from raftstore.raft.journal_report import scan
+
+    try:
+        report = scan(RealDisk(layout.raft))
+    except (StoreError, OSError) as error:
+        yield Finding("journal", "bad", str(error), "restore a backup, or let the replica join anew")
+        return
+    if report is None:
+        return
+    says = f"entries {report.base_index} to {report.last_index}"
+    damage = report.damage or report.noted_damage
+    if damage is not None:
+        do = "in a cluster start it, it mends itself from the leader; alone see kmini recover"
+        where = f"damaged: {damage.file} at offset {damage.offset}: {damage.reason}"
+        yield Finding("journal", "bad", f"{says}, {where}", do)
+    else:
+        yield Finding("journal", "ok", says)
+
+
 def check_cluster(layout: Layout) -> Iterator[Finding]:
     running = layout.running()
     if running is None:
@@ -184,5 +209,6 @@ CHECKS: tuple[Callable[[Layout], Iterator[Finding]], ...] = (
     check_fsync,
     check_clock,
     check_certificates,
+    check_journal,
     check_cluster,
 )

@@ -49,9 +49,8 @@ class EtcdClient:
     def put(self, key: bytes, value: bytes) -> pb.PutResponse:
         return self._call("KV/Put", pb.PutRequest(key=key, value=value), pb.PutResponse)
 
-    def range(self, key: bytes, range_end: bytes = b"", *, local: bool = False) -> pb.RangeResponse:
-        request = pb.RangeRequest(key=key, range_end=range_end, serializable=local)
-        return self._call("KV/Range", request, pb.RangeResponse)
+    def range(self, key: bytes, range_end: bytes = b"") -> pb.RangeResponse:
+        return self._call("KV/Range", pb.RangeRequest(key=key, range_end=range_end), pb.RangeResponse)
 
     def delete(self, key: bytes) -> pb.DeleteRangeResponse:
         return self._call("KV/DeleteRange", pb.DeleteRangeRequest(key=key), pb.DeleteRangeResponse)
@@ -62,9 +61,6 @@ class EtcdClient:
     def members(self) -> pb.MemberListResponse:
         """As this replica knows them: also without a leader."""
         return self._call("Cluster/MemberList", pb.MemberListRequest(linearizable=False), pb.MemberListResponse)
-
-    def move_leader(self, target: int) -> None:
-        self._call("Maintenance/MoveLeader", pb.MoveLeaderRequest(targetID=target), pb.MoveLeaderResponse)
 
     def snapshot(self) -> Iterator[bytes]:
         """The chunks of `Maintenance.Snapshot`: the copy and its sha256."""

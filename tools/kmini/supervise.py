@@ -21,7 +21,7 @@ POLL_S = 0.05
 LOG_TAIL_BYTES = 16 * 1024
 
 #: What a purge removes; anything else in the data directory is not ours.
-OWNED_NAMES = ("raft", "state", "pki", "run", "kubeconfig", "token", "server-token", "agent")
+OWNED_NAMES = ("raft", "raft.before-recover-*", "recovered-*.kmini", "recovering", "state", "snapshots", "pki", "run")
 
 
 def start(layout: Layout, arguments: Sequence[str], *, timeout_s: float = START_TIMEOUT_S) -> Running:
@@ -109,8 +109,7 @@ def purge(layout: Layout) -> None:
     if not layout.run.is_dir() and not layout.raft.is_dir():
         raise CommandError(f"{layout.data_dir} is not a data directory of kmini: nothing was removed")
     try:
-        for name in OWNED_NAMES:
-            path = layout.data_dir / name
+        for path in [path for name in OWNED_NAMES for path in layout.data_dir.glob(name)]:
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
             else:

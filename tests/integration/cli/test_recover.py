@@ -68,7 +68,9 @@ def test_a_single_replica_with_a_damaged_journal(tmp_path: Path) -> None:
             for number in range(30):
                 etcd.put(f"k{number:02}".encode(), f"value-{number:02}-".encode() * 200)
         server.kill()
+    assert "ok     journal: " in kmini("doctor", "--data-dir", server.data_dir).stdout
     flip(newest_segment(server), b"value-15-")
+    assert "BAD    journal: " in kmini("doctor", "--data-dir", server.data_dir).stdout
     copy = Server("n1", tmp_path / "copy", ports=(server.peer_port, server.etcd_port, server.api_port))
     shutil.copytree(server.data_dir, copy.data_dir)
     refused = kmini("server", *copy.arguments)

@@ -23,7 +23,7 @@ EVERYTHING = {"Exception", "BaseException"}
 @cache
 def known_files() -> tuple[Path, ...]:
     listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        ["git", "-c", "safe.directory=*", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
         capture_output=True,
         check=True,
