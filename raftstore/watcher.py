@@ -122,9 +122,10 @@ class Watcher:
         return []
 
     def cancel(self) -> None:
-        """Stop; `on_ready` is not called any more. Idempotent."""
+        """Stop: `on_ready` is not called and `take` gives nothing any more. Idempotent."""
         self._hub.forget(self)
         self._signalled = True
+        self._error = None
         self._pieces = []
         self._count = self._bytes = 0
 
