@@ -5,7 +5,7 @@ There is no API server yet, so there are no verbs yet: only `version` works, and
 
 from __future__ import annotations
 
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 
 import click
 
@@ -21,4 +21,7 @@ def main() -> None:
 @main.command("version")
 def version_command() -> None:
     """Print the version of this client."""
-    click.echo(f"kminictl {version('kmini')}")
+    try:
+        click.echo(f"kminictl {version('kmini')}")
+    except PackageNotFoundError:
+        click.echo("kminictl 0+uninstalled")
