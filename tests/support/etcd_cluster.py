@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -13,17 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from etcd_peer import free_port
 from etcd_pki import Authority
 from etcd_serving import LoopThread
 from kmini.access import ETCD_USERS, MASTERS, authorize
+from ports import free_ports
 from store_cluster import StoreCluster
 
 from raftstore.config import StoreConfig
 from raftstore.etcd.adapter import StoreBackend
 from raftstore.etcd.server import EtcdServer, TlsFiles
-from raftstore.identity import PeerIdentity
-from raftstore.raft.credentials import Credentials
 
 USERS = {"admin": (MASTERS,), "user": (ETCD_USERS,), "node": ("system:nodes",)}
 
@@ -59,16 +56,7 @@ class _FacedStores(StoreCluster):
 
     def __init__(self, folder: Path, count: int) -> None:
         super().__init__(folder, count)
-        self._issuing = threading.Lock()
-        self.client_ports = {name: free_port() for name in self.addresses}
-
-    def credentials_for(self, identity: PeerIdentity) -> Credentials:
-        """Each replica gets a copy of the authority: replicas start in threads, and one writes while another reads."""
-        with self._issuing:
-            credentials = super().credentials_for(identity)
-            authority = credentials.certificate.with_suffix(".ca")
-            authority.write_bytes(credentials.authority.read_bytes())
-        return msgspec.structs.replace(credentials, authority=authority)
+        self.client_ports = dict(zip(self.addresses, free_ports(count), strict=True))
 
     def config(self, name: str) -> StoreConfig:
         client_address = f"127.0.0.1:{self.client_ports[name]}"
