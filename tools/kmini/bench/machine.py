@@ -20,6 +20,7 @@ def facts(folder: Path) -> dict[str, Any]:
     """`folder` is where the clusters' data lies; the disk is probed there."""
     return {
         "cores": os.cpu_count(),
+        "load_before": round(os.getloadavg()[0], 2),  # of the last minute: other work makes every figure worse
         "architecture": platform.machine(),
         "python": platform.python_version(),
         "python_optimised": "--enable-optimizations" in (sysconfig.get_config_var("CONFIG_ARGS") or ""),
@@ -52,4 +53,5 @@ def described(facts: dict[str, Any]) -> str:
     build = "optimised build" if facts["python_optimised"] else "build without optimisations"
     sync_ms = facts["fdatasync_p50_s"] * 1000
     disk = f"{facts['file_system']}, fdatasync of 1 KiB p50 {sync_ms:.2f} ms"
-    return f"{facts['cores']} cores, {disk}, Python {facts['python']} ({build})"
+    cores = f"{facts['cores']} cores (load {facts['load_before']} before the run)"
+    return f"{cores}, {disk}, Python {facts['python']} ({build})"
