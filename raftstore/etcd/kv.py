@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from . import convert, wire
 from .face import Face
 from .gen import rpc_pb2 as pb
 from .identity import Identity, KeyRange
+
+SLICE_KEYS = 2_000  # encoded at one go: a few milliseconds
 
 
 class KeyValueService:
@@ -16,7 +20,14 @@ class KeyValueService:
         request = convert.range_of(message)
         self._face.gate.check(identity, "KV.Range", KeyRange(request.key, request.range_end))
         result = await self._face.backend.range(request, serializable=message.serializable)
-        return wire.range_response(self._face.header(result.revision), result)
+        header = self._face.header(result.revision)
+        if len(result.kvs) <= SLICE_KEYS:
+            return wire.range_response(header, result)
+        parts = [wire.range_head(header, result)]
+        for first in range(0, len(result.kvs), SLICE_KEYS):
+            parts.append(wire.range_keys(result.kvs[first : first + SLICE_KEYS]))
+            await asyncio.sleep(0)  # others have their turn on the event loop
+        return b"".join(parts)
 
     async def put(self, identity: Identity, message: pb.PutRequest) -> bytes:
         request = convert.put_of(message)

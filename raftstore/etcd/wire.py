@@ -9,7 +9,7 @@ What must always hold: the generated classes read these bytes as the message mea
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from ..model import (
     DeleteResult,
@@ -127,16 +127,19 @@ class Headers:
 
 
 def range_response(header: bytes, result: RangeResult) -> bytes:
-    parts = [header]
-    append = parts.append
-    for kv in result.kvs:
+    return range_head(header, result) + range_keys(result.kvs)
+
+
+def range_head(header: bytes, result: RangeResult) -> bytes:
+    """A RangeResponse but for its keys, which follow in any number of `range_keys`."""
+    return b"".join((header, b"\x18\x01" if result.more else b"", _number(_N4, result.count)))
+
+
+def range_keys(kvs: Sequence[KeyValue]) -> bytes:
+    parts: list[bytes] = []
+    for kv in kvs:
         body = key_value(kv)
-        append(_F2)
-        append(varint(len(body)))
-        append(body)
-    if result.more:
-        append(b"\x18\x01")
-    append(_number(_N4, result.count))
+        parts += (_F2, varint(len(body)), body)
     return b"".join(parts)
 
 

@@ -15,9 +15,11 @@ from etcd_memory import MemoryBackend
 from etcd_pki import Authority
 
 from raftstore.errors import NoSpace, OutcomeUnknown
+from raftstore.etcd.face import Face
 from raftstore.etcd.gen import health_pb2
 from raftstore.etcd.gen import rpc_pb2 as pb
-from raftstore.etcd.identity import Identity, KeyRange
+from raftstore.etcd.identity import Gate, Identity, KeyRange
+from raftstore.etcd.kv import KeyValueService
 from raftstore.etcd.server import EtcdServer, TlsFiles
 from raftstore.model import Alarm, AlarmType
 
@@ -45,6 +47,10 @@ class Cluster:
         self.tls = TlsFiles(certificate=certificate, key=key, client_ca=self.authority.certificate)
         self.server = EtcdServer(self.backend, authorize=rule, tls=self.tls, address="127.0.0.1:0")
         self.port = 0
+
+    @property
+    def face(self) -> Face:
+        return Face(self.backend, Gate(rule))
 
     def channel(self, group: str = ADMIN, authority: Authority | None = None) -> grpc.aio.Channel:
         certificate, key = (authority or self.authority).issue("client", (group,))
@@ -97,6 +103,33 @@ def test_put_and_range(tmp_path: Path) -> None:
         got = await call(channel, "KV.Range", pb.RangeRequest(key=b"k"), pb.RangeResponse)
         assert [(kv.key, kv.value, kv.version) for kv in got.kvs] == [(b"k", b"v", 1)]
         assert got.count == 1
+
+    run(tmp_path, body)
+
+
+def test_a_range_of_many_slices_is_whole_and_lets_others_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("raftstore.etcd.kv.SLICE_KEYS", 10)
+
+    async def body(cluster: Cluster, channel: grpc.aio.Channel) -> None:
+        for number in range(95):
+            cluster.backend.put_now(b"k%03d" % number, b"v")
+        request = pb.RangeRequest(key=b"k", range_end=b"l")
+        ticks = 0
+
+        async def others() -> None:
+            nonlocal ticks
+            while True:
+                ticks += 1
+                await asyncio.sleep(0)
+
+        service = KeyValueService(cluster.face)
+        running = asyncio.create_task(others())
+        answer = await service.range(Identity(name="n", groups=frozenset({ADMIN})), request)
+        running.cancel()
+        got = pb.RangeResponse.FromString(answer)
+        assert [kv.key for kv in got.kvs] == sorted(cluster.backend.data)
+        assert (got.count, got.header.revision) == (95, 96)
+        assert ticks >= 9
 
     run(tmp_path, body)
 
