@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import random
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ..errors import JournalDamaged, Removed, StoreError
+from ..errors import JournalDamaged, NoSpace, Removed, StoreError
 from ..failpoint import NAMES
-from ..raft.engine import Configuration, Member, Role
+from ..raft.engine import Configuration, Member
 from .checkers import Violation
 from .host import Host
 from .network import VirtualNetwork
@@ -115,6 +116,7 @@ class Cluster:
             disk_median_s=self.options.disk_median_s,
             make_process=self._make_process,
             failed=self._process_failed,
+            refused=self._opening_refused,
         )
         self.hosts.append(host)
         return host
@@ -137,6 +139,16 @@ class Cluster:
         where = _where(error)
         message = f"{host.name}: {type(error).__name__}: {error} ({context}, {where})"
         self.observer.report(Violation("unhandled exception", message, self.schedule.now_s))
+
+    def _opening_refused(self, host: Host, error: Exception) -> None:
+        """The replica could not be opened: for want of space that ends by itself, else never right."""
+        if isinstance(error, NoSpace) or (isinstance(error, OSError) and error.errno == errno.ENOSPC):
+            self.schedule.after(0.5, host.start)
+        elif isinstance(error, StoreError) and self._may_stop(host, error):
+            host.lost = True
+        else:
+            message = f"{host.name} cannot be opened: {type(error).__name__}: {error}"
+            self.observer.report(Violation("needless stop", message, self.schedule.now_s))
 
     def _replica_stopped(self, host: Host, runtime: VirtualRuntime, error: StoreError) -> None:
         """The replica gave up, with a reason. Some reasons are right; all others are violations."""
@@ -167,9 +179,16 @@ class Cluster:
         return max(leading, key=lambda host: host.process.leading_term if host.process else 0, default=None)
 
     def spare_log(self, host: Host) -> bool:
-        """Whether the journal of `host` may be damaged: all others run, vote, and are whole."""
-        others = [other for other in self.hosts if other is not host]
-        return len(self.hosts) >= 3 and not host.flipped and not self._changing and all(map(_whole_voter, others))
+        """Whether the journal of `host` may be damaged: it is one of three voters, and all others are whole."""
+        leader = self.leader()
+        if leader is None or leader.process is None or self._changing:
+            return False
+        status = leader.process.node.status()
+        voters = status.configuration.voters
+        others = [other for other in self.hosts if other is not host and other.member_id in voters]
+        if not status.configuration_committed or len(voters) < 3 or host.member_id not in voters:
+            return False
+        return not host.flipped and len(others) == len(voters) - 1 and all(map(_whole, others))
 
     def _look_at_logs(self) -> None:
         for process in self.processes():
@@ -253,7 +272,7 @@ class Cluster:
 
     def remove_lost(self, asked: Process) -> None:
         """Take hosts out of the cluster that will never start again."""
-        lost = [host for host in self.hosts if host.lost]
+        lost = [host for host in self.hosts if host.lost or (host.process is not None and host.process.knows_nobody)]
         if lost and not self._changing:
             self._changing = True
             self._shrink(asked, lost[0])
@@ -271,11 +290,8 @@ class Cluster:
                 host.crash(power=False)
 
 
-def _whole_voter(host: Host) -> bool:
-    process = host.process
-    if process is None or process.damaged or host.flipped:
-        return False
-    return process.listener.role is not Role.LEARNER
+def _whole(host: Host) -> bool:
+    return host.process is not None and not host.process.damaged and not host.flipped
 
 
 def _where(error: BaseException) -> str:

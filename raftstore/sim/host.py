@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..errors import StoreError
 from ..raft.engine import Member
 from ..raft.segment import segment_sequence
 from .disk import FakeDisk
@@ -25,7 +26,10 @@ _FLIPPED_BYTES_MAX = 3
 
 
 class Host:
-    """`make_process(host, runtime)` opens a replica on this host; `failed` hears of errors nobody took."""
+    """`make_process(host, runtime)` opens a replica on this host.
+
+    `failed` hears of errors nobody took, `refused` of a replica that could not be opened.
+    """
 
     def __init__(
         self,
@@ -39,6 +43,7 @@ class Host:
         disk_median_s: float,
         make_process: Callable[[Host, VirtualRuntime], Process],
         failed: Callable[[Host, str, BaseException], None],
+        refused: Callable[[Host, Exception], None],
     ) -> None:
         self.schedule = schedule
         self.member = member
@@ -60,6 +65,7 @@ class Host:
         self._rng = rng
         self._make_process = make_process
         self._failed = failed
+        self._refused = refused
         self._dies_by_power = False
 
     @property
@@ -94,7 +100,14 @@ class Host:
         runtime.dispatch(lambda: self._open(runtime))
 
     def _open(self, runtime: VirtualRuntime) -> None:
-        process = self.process = self._make_process(self, runtime)
+        try:
+            process = self.process = self._make_process(self, runtime)
+        except (OSError, StoreError) as error:
+            self.schedule.trace(f"{self.name} cannot be opened: {type(error).__name__}: {error}")
+            runtime.close_opened()
+            self.crash(power=False)
+            self._refused(self, error)
+            return
         process.start()
 
     def crash(self, *, power: bool) -> None:

@@ -111,8 +111,9 @@ class VirtualNetwork:
         self._attempt_later(pair, 0.02 + self._rng.random() * CONNECT_RETRY_S_MAX)
 
     def heal(self) -> None:
-        """No more stalls and no more unruly messages."""
+        """No more stalls, stragglers and unruly messages."""
         self._schedule.trace("network healed")
+        self.options = msgspec.structs.replace(self.options, tail_rate=0.0)
         self._stalled_until_s.clear()
         self._unruly = False
 

@@ -141,8 +141,7 @@ class Process:
     def abandon(self, *, silent: bool) -> None:
         """The process is gone: give back what this one Python process cannot have twice."""
         self._wire.stop(silent=silent)
-        for opened in self.runtime.opened:
-            opened.close()
+        self.runtime.close_opened()
 
     # --- looked at from outside
 
@@ -157,6 +156,11 @@ class Process:
     @property
     def damaged(self) -> bool:
         return self.journal.damage is not None
+
+    @property
+    def knows_nobody(self) -> bool:
+        """Damage took even the list of members: it can ask no one for help."""
+        return self.damaged and not self.node.status().configuration.members
 
     # --- Port
 

@@ -238,6 +238,10 @@ class VirtualRuntime:
         finally:
             VirtualRuntime.running = running
 
+    def close_opened(self) -> None:
+        for opened in self.opened:
+            opened.close()
+
     def pause(self, *, freeze_clock: bool = False) -> None:
         """SIGSTOP, or with `freeze_clock` a suspended machine."""
         self.paused = True
