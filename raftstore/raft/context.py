@@ -79,6 +79,7 @@ class Context:
         self.outbox = Outbox(wire, journal)
         self.linked: set[int] = set()
         self.disk_full = False
+        self.delivered = 0  # index of the last entry handed over
         self.counters: Counter[str] = Counter()
         self.configuration_index, self.configuration = 0, journal.base_configuration
         self.voters: frozenset[int] = frozenset()

@@ -14,10 +14,8 @@ from collections.abc import Callable, Iterable
 
 from ..command import COMMAND_TAGS_V1, KIND_CONFIGURATION
 from ..errors import (
-    ChangeInProgress,
     InvalidRequest,
     JournalDamaged,
-    LastVoter,
     NotLeader,
     Removed,
     StateDamaged,
@@ -26,16 +24,18 @@ from ..errors import (
 from ..limits import Timing
 from ..runtime import Runtime, Timer
 from .configuration import encode_configuration
+from .configuring import Configuring
 from .context import Context
 from .core import Core
 from .election import Election
 from .engine import Configuration, EngineListener, Message, Role, Status, Wire
 from .follower import Follower
 from .guard import Guard
-from .journal import Damage, Journal, SyncWork
+from .journal import Damage, Journal
 from .leader import Leader
 from .messages import well_formed
 from .reads import Done
+from .syncing import Syncing
 
 _log = logging.getLogger(__name__)
 
@@ -48,8 +48,6 @@ _DELIVERY_ENTRIES_MAX = 256
 _DELIVERY_BYTES_MAX = 2 * 1024 * 1024
 #: The core's heartbeat is due strictly after its period.
 _TICK_S = 0.001
-#: A disk without space is tried again this often.
-_DISK_RETRY_S = 1.0
 
 
 class Node:
@@ -82,6 +80,8 @@ class Node:
         self._election = Election(context)
         self._leader = Leader(context, self._election)
         self._follower = Follower(context, self._election)
+        self._configuring = Configuring(context, wire)
+        self._syncing = Syncing(context, done=self._synced, make_way=self._make_way, failed=self._fail)
         self._handlers: dict[str, Callable[[int, Message], None]] = {
             "append": self._follower.on_append,
             "contact": self._follower.on_contact,
@@ -94,10 +94,8 @@ class Node:
             "read_ping": self._on_read_ping,
             "read_pong": self._leader.on_read_pong,
         }
-        self._delivered = 0
         self._kinds: dict[int, frozenset[str]] = {}
         self._leading_term = 0  # 0: not leading
-        self._was_member = False
         self._shown: tuple[Role, int, int] | None = None
         self._running = False
         self._pumping = False
@@ -106,7 +104,6 @@ class Node:
         self._timer: Timer | None = None
         self._timer_due = float("inf")
         self._heartbeat_due = 0.0
-        self._retry_disk_at = 0.0
 
     # --- Engine: life ------------------------------------------------------------------------------
 
@@ -117,17 +114,16 @@ class Node:
 
     def start(self) -> None:
         context, journal = self._context, self._journal
-        self._adopt_configuration()
-        self._was_member = self._listed_for_real()
+        self._configuring.start()
         if journal.damage is not None and context.voters <= {context.member_id}:
             self._fail(self._beyond_repair(journal.damage))
             return
         commit = context.guard.commit_at_start(self._applied_at_start, journal.base_index, journal.last_index)
-        self._delivered = max(self._applied_at_start, journal.base_index)
+        context.delivered = max(self._applied_at_start, journal.base_index)
         self._running = True
         self._new_core(commit)
         self._wire.start(self)
-        self._tell_wire()
+        self._configuring.tell_wire()
         self._schedule()
 
     def _beyond_repair(self, damage: Damage) -> JournalDamaged:
@@ -150,6 +146,7 @@ class Node:
         self._running = False
         if self._timer is not None:
             self._timer.cancel()
+        self._syncing.stop()
         self._leader.follow()
         self._wire.stop()
 
@@ -194,17 +191,10 @@ class Node:
         self._schedule()
 
     def change_configuration(self, configuration: Configuration) -> None:
-        context, core, journal = self._context, self._context.core, self._journal
-        if not self._running or not core.is_leader or self._leader.handing_over:
-            raise NotLeader("only the leader changes the configuration")
-        commit = core.commit_index
-        if not context.guard.change_allowed(context.configuration_index, commit, journal.term_at(commit), core.term):
-            raise ChangeInProgress("another membership change, or this leader's first entry, is not committed yet")
-        if not configuration.voters:
-            raise LastVoter("the last voter cannot be removed")
-        if not context.guard.one_voter_differs(context.configuration, configuration):
-            raise InvalidRequest("a configuration change may add, promote or remove one voter at a time")
-        core.append(encode_configuration(configuration))
+        if not self._running or self._leader.handing_over:
+            raise NotLeader("only the leader changes the configuration, and not while it hands over")
+        self._configuring.check_change(configuration)
+        self._context.core.append(encode_configuration(configuration))
         self._pump()
 
     def send(self, peer: int, message: Message) -> bool:
@@ -226,11 +216,11 @@ class Node:
             self._journal.trim(index)
         else:
             self._journal.reset(index, term, configuration)
-        self._delivered = index
+        self._context.delivered = index
         commit = max(index, min(self._context.core.commit_index, self._journal.last_index))
         self._leader.follow()
         self._leading_term = 0
-        self._adopt_configuration()
+        self._configuring.adopt()
         self._new_core(commit)
         self._schedule()
 
@@ -369,7 +359,7 @@ class Node:
             for peer in self._leader.flush():
                 self._listener.peer_needs_snapshot(peer)
             self._leader.serve_reads()
-        self._start_sync()
+        self._syncing.begin()
         self._show_role()
         if self._leader.has_more and self._leading and self._journal.durable_term >= self._leading_term:
             self._schedule()
@@ -396,52 +386,27 @@ class Node:
     def _deliver(self) -> None:
         context, journal = self._context, self._journal
         limit = context.guard.applicable(context.core.commit_index, journal.durable_index)
-        if self._delivered >= limit:
+        if context.delivered >= limit:
             return
         entries = journal.entries(
-            self._delivered + 1, limit, count_max=_DELIVERY_ENTRIES_MAX, bytes_max=_DELIVERY_BYTES_MAX
+            context.delivered + 1, limit, count_max=_DELIVERY_ENTRIES_MAX, bytes_max=_DELIVERY_BYTES_MAX
         )
-        self._delivered = entries[-1].index
+        context.delivered = entries[-1].index
         self._listener.committed(entries)
         for entry in entries:
             if entry.payload[0] == KIND_CONFIGURATION:
                 self._configuration_committed(entry.index)
-        if self._delivered < limit:
+        if context.delivered < limit:
             self._schedule()
 
-    def _start_sync(self) -> None:
-        if self._context.disk_full and self._runtime.now() < self._retry_disk_at:
-            return
-        work = self._journal.take()
-        if work is not None:
-            self._retry_disk_at = float("inf")  # until this one ends
-            taken: SyncWork = work
-            self._runtime.run_blocking("journal", taken.run, lambda _, error: self._synced(taken, error))
-
-    def _synced(self, work: SyncWork, error: BaseException | None) -> None:
-        if not self._running:
-            return
-        try:
-            self._journal.finish(work, error)
-        except StoreError as damage:
-            self._fail(damage)
-            return
-        if self._journal.disk_full:
-            self._disk_is_full()
-            return
-        self._context.disk_full = False
-        self._context.outbox.release()
+    def _synced(self) -> None:
         if self._context.core.is_leader:
             self._leader.own_copy_durable()
         self._pump()
 
-    def _disk_is_full(self) -> None:
-        """Nothing acknowledged is lost: what is written stays in memory until the disk takes it."""
+    def _make_way(self) -> None:
+        """The disk is full: another leads better."""
         context = self._context
-        if not context.disk_full:
-            _log.error("journal disk is full: this replica hands leadership over and waits for space")
-        context.disk_full = True
-        self._retry_disk_at = self._runtime.now() + _DISK_RETRY_S
         if context.core.is_leader and not self._leader.handing_over and context.quorum > 1:
             try:
                 self._leader.transfer(0)
@@ -451,46 +416,15 @@ class Node:
 
     # --- configuration -----------------------------------------------------------------------------
 
-    def _committed_configuration(self) -> Configuration:
-        journal = self._journal
-        return journal.configuration_at(max(journal.base_index, min(self._delivered, journal.last_index)))
-
-    def _adopt_configuration(self) -> None:
-        context = self._context
-        latest = self._journal.configuration()
-        context.adopt(*context.guard.configuration_in_force(latest, self._committed_configuration()))
-
-    def _tell_wire(self) -> None:
-        """Keep connections to everybody of the configuration in force and of the committed one.
-
-        An uncommitted change may be undone by a leader that it removes, so that one must still get through
-        (§4.1: a server takes entries from a leader that is not in its configuration). A joining replica replays
-        configurations of before the leader's time: until one lists it, whom it was told of counts too.
-        """
-        known = {member.id: member for member in self._committed_configuration().members}
-        if not self._was_member:
-            known |= {member.id: member for member in self._journal.base_configuration.members}
-        known |= {member.id: member for member in self._context.configuration.members}
-        self._wire.set_members(tuple(known.values()))
-
-    def _listed_for_real(self) -> bool:
-        """Whether the log's base knows this replica: a founder, or a snapshot that lists it.
-
-        A joining replica's first base is what it was told, itself a learner; it then replays a history that
-        does not know it yet, which must not be taken for its removal.
-        """
-        base = self._journal.base_configuration.member(self._context.member_id)
-        return base is not None and (not base.learner or self._journal.base_index > 1)
-
     def _note_configuration(self) -> None:
         """The latest configuration in the log is the one in force (§4.1); a change of voters is a new core."""
         context = self._context
-        latest = context.guard.configuration_in_force(self._journal.configuration(), self._committed_configuration())
+        latest = self._configuring.in_force()
         if latest == (context.configuration_index, context.configuration):
             return
         voters = context.voters
         context.adopt(*latest)
-        self._tell_wire()
+        self._configuring.tell_wire()
         if context.voters == voters:
             if self._leading:
                 self._leader.peers_changed()
@@ -512,13 +446,9 @@ class Node:
         self._again = True
 
     def _configuration_committed(self, index: int) -> None:
-        context = self._context
-        configuration = self._journal.configuration_at(index)
-        listed = configuration.member(context.member_id) is not None
-        self._was_member = self._was_member or listed
-        self._tell_wire()
+        configuration, removes_us = self._configuring.committed_at(index)
         self._listener.configuration_changed(configuration, True)
-        if self._was_member and not listed and context.configuration_index <= index:
+        if removes_us:
             self._fail(
                 Removed("this replica was removed from the cluster; delete its data directory to let it join anew")
             )
@@ -529,10 +459,8 @@ class Node:
         context, core = self._context, self._context.core
         if self._leading and core.is_leader:
             return Role.LEADER, core.term, context.member_id
-        leader = core.leader
-        if leader == context.member_id or leader not in context.linked:
-            leader = 0
-        if self._was_member and context.configuration.member(context.member_id) is None:
+        leader = core.leader if core.leader in context.linked else 0
+        if self._configuring.is_removed:
             return Role.REMOVED, core.term, leader
         return (Role.FOLLOWER if context.is_voter else Role.LEARNER), core.term, leader
 
@@ -554,7 +482,7 @@ class Node:
         else:
             due = now + context.timing.election_timeout_s_max
         if context.disk_full:
-            due = min(due, max(now + _TICK_S, self._retry_disk_at))
+            due = min(due, max(now + _TICK_S, self._syncing.retry_at))
         if self._timer is not None:
             if self._timer_due <= due:
                 return
