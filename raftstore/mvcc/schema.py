@@ -124,9 +124,10 @@ class Tables(NamedTuple):
     sessions: Any
 
 
-#: name -> flags; both duplicate tables sort, `history` also has rows of one size.
+#: name -> flags. Not dupfixed, though rows of `history` have one size: a compacting copy in LMDB 0.9.36 (py-lmdb
+#: 3.0.0) kills the process at the first key with more duplicates than fit a sub-page of such a table.
 _TABLE_FLAGS: dict[str, dict[str, bool]] = {
-    "history": {"dupsort": True, "dupfixed": True},
+    "history": {"dupsort": True},
     "lease_keys": {"dupsort": True},
 }
 

@@ -252,3 +252,13 @@ def test_reset_begins_a_new_log_with_all_watchers_of_before_outrun() -> None:
         assert one.one(Put(b"k", b"w")).revision == revision + 1_000_000_001
         one.compact_fully()
         assert one.machine.range(Range(b"k", revision=revision + 1_000_000_000)).kvs[0].value == b"v"
+
+
+def test_a_key_of_many_revisions_can_be_copied(tmp_path: Path) -> None:
+    """A compacting copy of LMDB 0.9.36 ends the process when such a key's rows are of one size by the table's flag."""
+    with world() as one:
+        for number in range(40):
+            one.do(*(Put(b"k", b"%d" % (number * 50 + step)) for step in range(50)))
+        meta = one.machine.copy(tmp_path / "copy")
+        assert meta.revision == one.machine.revision
+        assert read_snapshot_meta(tmp_path / "copy").applied_index == one.machine.applied_index
