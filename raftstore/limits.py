@@ -24,6 +24,7 @@ ASKS_MAX = 32  # questions of replicas that are not members yet, being answered
 CLUSTER_LIST_MAX = 15  # names in --initial-cluster
 QUOTA_BYTES_DEFAULT = 2 * 1024 * MIB  # etcd: --quota-backend-bytes
 MAP_TO_QUOTA = 4  # LMDB map size over quota: room for compaction's copy-on-write
+RESIDENT_STATE_BYTES_MAX = 32 * MIB  # mapped pages of the state in a server's memory, looked at every few seconds
 QUOTA_SOFT = 0.80
 QUOTA_HARD = 0.95
 

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from .command import Command, Compact, RevokeLease, SetAlarm
 from .config import StoreConfig
 from .errors import Compacted, InvalidRequest, LeaseTTLTooLarge, StoreError
-from .limits import LEASE_TTL_S_MAX
+from .limits import LEASE_TTL_S_MAX, RESIDENT_STATE_BYTES_MAX
 from .members import ADD, PROMOTE, REMOVE, UPDATE
 from .metrics import Metrics
 from .model import (
@@ -38,6 +38,7 @@ from .model import (
     TxnResult,
     prefix_end,
 )
+from .mvcc import mapping
 from .opening import Opened, open_replica
 from .raft.engine import Configuration, Member
 from .replica import Replica, ReplicaStatus
@@ -48,6 +49,7 @@ from .watching import Watch
 Level = Literal["linearizable", "local"]
 
 HAND_OVER_S = 2.0  # what closing spends on handing leadership over
+MEMORY_LOOK_S = 5.0
 SCANS_MAX = 3  # tries of a scan that compaction overtook
 
 log = logging.getLogger(__name__)
@@ -84,6 +86,8 @@ class Store:
         self._loop = asyncio.get_running_loop()
         self._opened: Opened
         self._replica: Replica
+        self._resident_at_open = 0
+        self._memory_timer: asyncio.TimerHandle
         self._closed = False
 
     @classmethod
@@ -96,7 +100,15 @@ class Store:
         store = cls(config)
         store._opened = await open_replica(config, store._stopped_by_itself)
         store._replica = store._opened.replica
+        store._resident_at_open = mapping.resident_file_bytes()
+        store._look_at_memory()
         return store
+
+    def _look_at_memory(self) -> None:
+        """Keep the state's mapped pages from filling this process's resident set."""
+        self._memory_timer = self._loop.call_later(MEMORY_LOOK_S, self._look_at_memory)
+        if mapping.resident_file_bytes() - self._resident_at_open > RESIDENT_STATE_BYTES_MAX:
+            self._replica.house.machine.release_pages()
 
     def _stopped_by_itself(self, error: StoreError) -> None:
         if not self.stopped.done():
@@ -113,6 +125,7 @@ class Store:
         if self._closed:
             return
         self._closed = True
+        self._memory_timer.cancel()
         try:
             await self._hand_over()
         finally:

@@ -25,7 +25,7 @@ from ..limits import MAP_TO_QUOTA, MIB, QUOTA_BYTES_DEFAULT
 from ..model import Event, KeyValue, Range, RangeResult
 from ..raft.configuration import encode_configuration
 from ..raft.engine import Configuration, Entry
-from . import compaction, quota
+from . import compaction, mapping, quota
 from .batch import Batch
 from .digest import DigestRing, StateScan
 from .history import events_from
@@ -281,6 +281,10 @@ class StateMachine:
     def hash_kv(self, revision: int = 0) -> StateScan:
         """Begin a scan digest at a revision (0: the newest). Raises Compacted, FutureRevision."""
         return StateScan(self._reading, revision)
+
+    def release_pages(self) -> int:
+        """Give the resident pages of the file back to the kernel; the bytes of address space covered."""
+        return mapping.release(self.folder / STATE_FILE)
 
     # --- copies ---
 
