@@ -41,10 +41,6 @@ class Compaction:
         """What an earlier incarnation did not get to."""
         self._step_after(self._house.options.compaction_rest_s)
 
-    def role_changed(self) -> None:
-        """A new leader's clock begins: it did not see the revisions of before."""
-        self._samples.clear()
-
     def pulse(self, *, early: bool) -> None:
         """Look whether a revision is old enough; `early`: the state is above the soft quota."""
         house, age_s = self._house, self._house.options.compaction_age_s

@@ -357,7 +357,6 @@ class Replica:
         self.reading.role_changed()
         self.leases.role_changed()
         self.members.role_changed()
-        self.compaction.role_changed()
         self.agreement.role_changed()
 
     def configuration_changed(self, configuration: Configuration, committed: bool) -> None:

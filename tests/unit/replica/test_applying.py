@@ -77,15 +77,16 @@ def test_a_slice_ends_when_its_time_is_over(tmp_path: Path) -> None:
         assert one[1].applying.backlog == 0
 
 
-def test_memory_is_worth_more_than_the_slice(one: Replicas, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_is_worth_more_than_the_slice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("raftstore.applying.APPLY_BACKLOG_BYTES_MAX", 0)
-    one.put(b"warm")
-    entries = one.cluster.entries
-    for _ in range(200):
-        entries.append(entries[-1]._replace(index=len(entries) + 1))
-    one.cluster.commit()
-    one.runtime.turn()
-    assert one[1].applying.backlog == 0
+    with replicas(tmp_path, apply_slice_s=0.0) as one:
+        one.put(b"warm")
+        entries = one.cluster.entries
+        for _ in range(200):
+            entries.append(entries[-1]._replace(index=len(entries) + 1))
+        one.cluster.commit()
+        one.runtime.turn()
+        assert one[1].applying.backlog == 0
 
 
 def test_a_full_disk_loses_nothing_and_is_waited_out(one: Replicas) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from replicas import Replicas, replicas
 
-from raftstore.errors import Stopped, UnavailableError
+from raftstore.errors import OutcomeUnknown, Stopped, UnavailableError
 from raftstore.model import Put, PutResult
 from raftstore.options import SnapshotOptions
 from raftstore.snapshot import Manifest
@@ -154,9 +154,26 @@ def test_a_write_waiting_while_the_state_is_replaced_is_answered(three: Replicas
     three.runtime.run()
     left_behind(three)
     three.cluster.engines[3].hold_delivery = False
-    three.runtime.advance(10.0)
-    assert waiting.given, "with a result, or with its loss: its first copy lies in the snapshot"
+    three.runtime.advance(0.5)
+    assert three[3].house.installs == 1
+    assert isinstance(waiting.value, OutcomeUnknown), "its only copy lies in the snapshot, and its result with it"
     assert three.versions(b"mine") == [1, 1, 1]
+
+
+def test_a_replica_that_caught_up_by_itself_keeps_its_state(three: Replicas) -> None:
+    """The rest of the log arrives between the offer of the snapshot and its last chunk."""
+
+    def catch_up(source: int, target: int, message: dict[str, Any]) -> bool:
+        if message["type"] == "store.snapshot.chunk":
+            three.cluster.engines[3].hold_delivery = False
+            three.cluster.engines[3].deliver_soon()
+        return False
+
+    left_behind(three)
+    three.cluster.lose = catch_up
+    three.runtime.run()
+    assert three[3].metrics.snapshots_installed == 0
+    assert three[3].get(b"missed-7") is not None
 
 
 def test_a_snapshot_that_comes_too_late_changes_nothing(three: Replicas) -> None:

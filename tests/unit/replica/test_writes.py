@@ -261,11 +261,13 @@ def test_a_result_lost_behind_a_snapshot_is_unknown(one: Replicas) -> None:
     sent = one.propose(1, Put(b"k"))
     one.runtime.run()
     machine = one[1].house.machine
-    machine.apply([one.cluster.entries[-1]._replace(index=len(one.cluster.entries))])
+    machine.apply([one.cluster.entries[-1]])
+    one.cluster.engines[1].applied = machine.applied_index
     one.cluster.hold_commits = False
     one[1].proposals.send_again()
     one.runtime.run()
     assert isinstance(sent.value, OutcomeUnknown)
+    assert not one.stopped
     assert machine.get(b"k").version == 1  # type: ignore[union-attr]
 
 
