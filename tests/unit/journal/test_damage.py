@@ -63,7 +63,7 @@ def wipe_sector(disk: FakeDisk, name: str, offset: int) -> None:
 # --- bad records ---
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.integers(0, 1 << 32), st.integers(1, 4))
 def test_flipped_bits_are_damage_or_hurt_nothing(seed: int, flips: int) -> None:
     disk, journal = filled(seed, works=40)
@@ -153,10 +153,16 @@ def test_the_note_of_damage_lasts_until_it_is_cleared_durably() -> None:
 
 
 @pytest.mark.parametrize("power", [False, True])
-def test_mending_may_be_interrupted_anywhere(power: bool) -> None:
+@pytest.mark.parametrize(("index", "kept"), [(100, 99), (0, 1)])
+def test_mending_may_be_interrupted_anywhere(index: int, kept: int, power: bool) -> None:
+    """Index 0: the very first record is bad, so that the whole journal is set aside."""
     for steps in range(60):
         disk, journal = filled(steps)
-        flip(disk, journal, 100)
+        if index:
+            flip(disk, journal, index)
+        else:
+            for name in segment_files(disk):
+                disk.flip_bits(name, [segment.RECORDS_START + 40])
         disk.cut_after(steps)
         try:
             reopened(disk)
@@ -167,11 +173,32 @@ def test_mending_may_be_interrupted_anywhere(power: bool) -> None:
         disk.crash(power=power)
         journal = reopened(disk)
         assert journal.damage is not None, f"forgotten when stopped after {steps} steps"
-        assert journal.last_index == 99
+        assert journal.last_index == kept
         assert (journal.term, journal.voted_for) == (1, MEMBER)
         if finished:
             return
     pytest.fail("mending never came to its end")
+
+
+def test_damage_is_cleared_only_with_what_cleared_it() -> None:
+    for steps in range(30):
+        disk, journal = filled(steps)
+        flip(disk, journal, 100)
+        journal = reopened(disk)
+        extend(journal, 5, term=2)
+        journal.clear_damage()
+        work = journal.take()
+        assert work is not None
+        disk.cut_after(steps)
+        try:
+            work.run()
+        except PowerCut:
+            disk.crash(power=True)
+            journal = reopened(disk)
+            assert journal.damage is not None or journal.last_index == 104
+        else:
+            return
+    pytest.fail("the work never came to its end")
 
 
 def test_a_vote_behind_the_damage_still_counts() -> None:
@@ -246,14 +273,29 @@ def test_a_zeroed_sector_with_a_later_write_behind_it_is_damage() -> None:
     assert journal.damage is not None
 
 
-def test_a_zeroed_end_of_a_segment_that_is_not_the_last_is_damage() -> None:
+def test_a_zeroed_sector_in_a_segment_that_is_not_the_last_is_damage() -> None:
     disk, journal = filled()
     start = journal._segments[1].start_index
     assert start is not None
-    wipe_sector(disk, *place_of(journal, start))
+    name, offset = place_of(journal, start)
+    wipe_sector(disk, name, offset)
     journal = reopened(disk)
     assert journal.damage is not None
+    assert journal.damage.file == name
     assert journal.last_index < start
+
+
+def test_a_segment_that_lost_its_end_without_a_trace_is_damage() -> None:
+    disk, journal = filled()
+    start = journal._segments[1].start_index
+    assert start is not None
+    name, offset = place_of(journal, start)
+    file = disk.open(name)
+    file.write_at(offset, bytes(file.size() - offset))
+    journal = reopened(disk)
+    assert journal.damage is not None
+    assert journal.last_index == start - 1
+    assert (journal.damage.file, journal.damage.offset) == (SECOND, segment.RECORDS_START)  # its checkpoint tells
 
 
 def place_of_next_sector(journal: Journal, index: int) -> tuple[str, int]:
@@ -406,7 +448,7 @@ def test_looking_changes_nothing_and_tells_all() -> None:
 # --- anything at all ---
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     st.integers(0, 1 << 32),
     st.lists(st.tuples(st.integers(0, 3), st.integers(0, 9000), st.binary(max_size=600)), max_size=6),
