@@ -22,7 +22,8 @@ the store's own forwarding under the same (session, sequence), which is applied 
     |   +-- OutcomeUnknown            (indefinite) the proposal may still be applied
     |   +-- SessionExpired            the session was forgotten; this proposal was refused
     +-- MembershipError
-    |   +-- MemberExists, MemberNotFound, ChangeInProgress, LearnerNotReady, LastVoter
+    |   +-- MemberExists, MemberNotFound, ChangeInProgress, LearnerNotReady, LastVoter,
+    |   |   TooFewConnected
     |   +-- Removed                   this replica was removed from the cluster
     |   +-- WrongCluster              the peer belongs to another cluster
     +-- IntegrityError                the disk or the state cannot be trusted
@@ -172,6 +173,10 @@ class LearnerNotReady(MembershipError):
 
 class LastVoter(MembershipError):
     """The last voter cannot be removed."""
+
+
+class TooFewConnected(MembershipError):
+    """Without the member the voters that are connected would be no majority."""
 
 
 class Removed(MembershipError):

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from .calls import Body, Calls, Reply, error_body
-from .errors import ChangeInProgress, NotLeader, StoreError, Timeout
+from .errors import ChangeInProgress, NotLeader, StoreError, Timeout, TooFewConnected
 from .house import Done, House
 from .raft import membership
 from .raft.engine import Configuration, Member
@@ -92,10 +92,21 @@ class Members:
         if body.get("repeated") and now.member(member_id) is None:
             return None
         after = membership.remove(now, member_id)
+        self._check_majority_left(now, after)
         if member_id == self._house.member_id:
             self._house.engine.transfer(0)
             raise NotLeader("this leader hands over before it is removed")
         return after
+
+    def _check_majority_left(self, now: Configuration, after: Configuration) -> None:
+        """A live voter may go only if those left and connected can still decide (etcd's strict-reconfig-check)."""
+        connected = self._house.engine.connected_peers() | {self._house.member_id}
+        left = after.voters & connected
+        if now.voters != after.voters and len(left) <= len(after.voters) // 2:
+            raise TooFewConnected(
+                f"{len(left)} of the {len(after.voters)} voters left would be connected, which is no majority: "
+                "mend or remove those that are down first"
+            )
 
     def _promote(self, now: Configuration, body: Body) -> Configuration | None:
         member_id = int(body["id"])

@@ -69,6 +69,9 @@ _TABLE: dict[type[errors.StoreError], Status] = {
     errors.LearnerNotReady: Status(
         _PRECONDITION, "etcdserver: can only promote a learner member which is in sync with leader"
     ),
+    errors.TooFewConnected: Status(
+        _PRECONDITION, "etcdserver: re-configuration failed due to not enough started members"
+    ),
     errors.LastVoter: Status(_PRECONDITION, "etcdserver: re-configuration failed due to not enough started members"),
 }
 

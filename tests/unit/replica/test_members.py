@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from replicas import Answer, Replicas, replicas
 
-from raftstore.errors import ChangeInProgress, LastVoter, LearnerNotReady, MemberExists, MemberNotFound
+from raftstore.errors import ChangeInProgress, LastVoter, LearnerNotReady, MemberExists, MemberNotFound, TooFewConnected
 from raftstore.members import ADD, PROMOTE, REMOVE, UPDATE
 from raftstore.raft.engine import Configuration, Member, Role
 
@@ -89,6 +89,12 @@ def test_a_change_that_never_ends_is_named(three: Replicas) -> None:
     answer = add(three)
     three.runtime.advance(6.0)
     assert isinstance(answer.value, ChangeInProgress)
+
+
+def test_a_live_voter_stays_while_the_others_could_not_decide_without_it(three: Replicas) -> None:
+    three.cluster.cut.add(3)
+    assert isinstance(ask(three, REMOVE, {"id": 2}).value, TooFewConnected)
+    assert isinstance(ask(three, REMOVE, {"id": 3}).value, Configuration), "the dead one may go"
 
 
 def test_a_leader_hands_over_before_it_is_removed(three: Replicas) -> None:
