@@ -3,7 +3,19 @@
 from __future__ import annotations
 
 import pytest
-from journal_tools import CLUSTER, FOUNDERS, MEMBER, SMALL, extend, fake_disk, founded, payload, reopened, sync
+from journal_tools import (
+    CLUSTER,
+    FOUNDERS,
+    MEMBER,
+    SMALL,
+    extend,
+    fake_disk,
+    founded,
+    payload,
+    reopened,
+    state_of,
+    sync,
+)
 
 from raftstore.command import KIND_NOOP
 from raftstore.errors import JournalDamaged, WrongCluster
@@ -167,6 +179,20 @@ def test_trimming_moves_the_base_and_frees_whole_segments() -> None:
     assert (journal.base_index, journal.base_term, journal.last_index) == (390, 1, 401)
     assert journal.harmless == []
     assert journal.configuration() == (390, FOUNDERS)
+
+
+@pytest.mark.parametrize("index", range(2, 160, 7))
+def test_trimming_anywhere_keeps_all_that_is_behind(index: int) -> None:
+    disk = fake_disk()
+    journal = founded(disk)
+    extend(journal, 160)
+    sync(journal)
+    journal.trim(index)
+    sync(journal)
+    expected = state_of(journal)
+    journal = reopened(disk)
+    assert journal.damage is None
+    assert state_of(journal) == expected
 
 
 def test_segments_stay_until_the_new_base_is_durable() -> None:
