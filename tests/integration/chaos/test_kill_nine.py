@@ -7,19 +7,10 @@ from pathlib import Path
 import pytest
 from chaos_load import PREFIX, Load
 from kmini.client import EtcdClient
-from kmini_process import Server, eventually, kmini, running
+from kmini.errors import CommandError
+from kmini_process import Server, cluster_of, eventually, running
 
 from raftstore.model import prefix_end
-
-
-def cluster_of(folder: Path, *names: str) -> list[Server]:
-    shared = folder / "ca"
-    assert kmini("pki", "init", "--ca-dir", shared).returncode == 0
-    servers = [Server(name, folder / name, "--ca-dir", shared) for name in names]
-    listed = ",".join(f"{server.name}={server.peer_address}" for server in servers)
-    for server in servers:
-        server._extra += ["--initial-cluster", listed]
-    return servers
 
 
 def leader_of(servers: list[Server]) -> Server:
@@ -28,7 +19,7 @@ def leader_of(servers: list[Server]) -> Server:
             with EtcdClient(server.etcd_address, server.pki, timeout_s=2.0) as etcd:
                 try:
                     status = etcd.status()
-                except Exception:
+                except CommandError:
                     continue
                 if status.leader and status.leader == status.header.member_id:
                     return server

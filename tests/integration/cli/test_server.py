@@ -8,18 +8,7 @@ from pathlib import Path
 
 import pytest
 from kmini.client import EtcdClient
-from kmini_process import Server, eventually, free_ports, kmini, running
-
-
-def cluster_of(folder: Path, *names: str) -> list[Server]:
-    """Servers that share a fresh set of keys and one list; none is started."""
-    shared = folder / "ca"
-    assert kmini("pki", "init", "--ca-dir", shared).returncode == 0
-    servers = [Server(name, folder / name, "--ca-dir", shared) for name in names]
-    listed = ",".join(f"{server.name}={server.peer_address}" for server in servers)
-    for server in servers:
-        server._extra += ["--initial-cluster", listed]
-    return servers
+from kmini_process import Server, cluster_of, eventually, free_ports, kmini, running
 
 
 def client(server: Server) -> EtcdClient:
