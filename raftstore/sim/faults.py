@@ -179,6 +179,7 @@ class Faults:
             return False
         host.crash(power=False)
         flipped = host.flip_bit(self._rng)
+        self._cluster.observer.raft.disk_changed(host.member_id)
         self._restart_later(host)
         return flipped
 

@@ -15,6 +15,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import TextIO
@@ -57,18 +58,38 @@ def _alarm(signal_number: int, frame: FrameType | None) -> None:
     raise _Hangs
 
 
+@contextmanager
+def _alarmed() -> Iterator[None]:
+    before = signal.signal(signal.SIGALRM, _alarm)
+    signal.alarm(RUN_REAL_S_MAX)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The product's log has nothing to say that the trace does not."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(before)
+
+
 def run_seed(seed: int, plan: Plan, *, trace: list[str] | None = None, folder: Path | None = None) -> Verdict:
     """Run one seed in this process, its files under `folder`. With `trace` the trace's lines are appended to it."""
-    logging.disable(logging.CRITICAL)
     options = swarm.restrict(swarm.draw(seed), only=plan.only, without=plan.without)
     started_s = time.process_time()
     simulation = Simulation(
         options, folder=folder or memory_folder(), protections_off=plan.protections_off, keep_trace=trace is not None
     )
-    signal.signal(signal.SIGALRM, _alarm)
-    signal.alarm(RUN_REAL_S_MAX)
     try:
-        verdict = simulation.run()
+        with _quiet(), _alarmed():
+            verdict = simulation.run()
         return msgspec.structs.replace(verdict, cpu_s=time.process_time() - started_s)
     except _Hangs:
         where = "".join(traceback.format_exc(limit=-6))
@@ -76,7 +97,6 @@ def run_seed(seed: int, plan: Plan, *, trace: list[str] | None = None, folder: P
     except Exception:
         return crashed(seed, options.banner(), traceback.format_exc(), time.process_time() - started_s)
     finally:
-        signal.alarm(0)
         simulation.close()
         if trace is not None:
             trace.extend(simulation.schedule.lines)

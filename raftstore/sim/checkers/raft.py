@@ -114,6 +114,12 @@ class RaftChecker:
                 "vote kept", f"{member} came back in term {term} with vote {voted_for}, it voted for {voted}"
             )
 
+    def disk_changed(self, member: int) -> None:
+        """Bits of its journal flipped: it may have forgotten what it promised, and no longer votes."""
+        self._terms.pop(member, None)
+        for key in [key for key in self._votes if key[0] == member]:
+            del self._votes[key]
+
     def showed_term(self, member: int, term: int) -> None:
         """A message of this member carried `term`: it must be durable by then."""
         self._terms[member] = max(term, self._terms.get(member, 0))

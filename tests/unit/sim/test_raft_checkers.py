@@ -126,3 +126,6 @@ def test_a_disk_that_forgets_a_term_or_a_vote() -> None:
     case.checker.restarted(1, 5, 0)
     case.checker.showed_vote(1, 5, 3)
     assert case.broken() == ["term kept", "vote kept", "one vote"]
+    case.checker.disk_changed(1)
+    case.checker.restarted(1, 1, 0)
+    assert len(case.broken()) == 3
