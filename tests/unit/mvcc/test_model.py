@@ -91,9 +91,11 @@ def test_history_is_read_whole_and_in_pieces(
             assert type(_raised(actual, start, key, range_end)) is Compacted
             return
         while following <= model.revision:
+            before = following
             piece, following = actual.machine.events(
                 following, key, range_end, revisions_max=revisions_max, bytes_max=bytes_max
             )
+            assert following > before
             found.append(piece)
         events = [
             event for event in model.events if event.kv.mod_revision >= start and covers(event.kv.key, key, range_end)
