@@ -227,6 +227,21 @@ def test_a_copy_says_what_it_holds_and_opens_as_a_state(tmp_path: Path) -> None:
         copied.machine.close()
 
 
+def test_a_copy_holds_leases_of_many_keys(tmp_path: Path) -> None:
+    """Many duplicates of one key live in a tree of their own, which the copy walks too."""
+    with world() as one:
+        one.do(GrantLease(3, 30))
+        one.do(*[Put(b"%0300d" % n, lease=3) for n in range(2000)])
+        one.do(*[Put(b"%0300d" % n, lease=3 * (n % 2)) for n in range(2000)])
+        one.machine.copy(tmp_path / STATE_FILE)
+        copied = World(tmp_path)
+        assert copied.machine.lease_keys(3) == one.machine.lease_keys(3)
+        assert len(copied.machine.lease_keys(3)) == 1000
+        assert copied.machine.range(Range(b"\0", b"\0", revision=2001)).count == 2000
+        assert copied.machine.hash_kv().step(events_max=10**6) is False
+        copied.machine.close()
+
+
 def test_a_copy_replaces_nothing(tmp_path: Path) -> None:
     (tmp_path / "there").write_bytes(b"precious")
     with world() as one:
