@@ -28,10 +28,11 @@ from .raft.engine import Configuration, Member, Message
 from .raft.founding import FoundingState
 from .raft.journal import Journal
 from .raft.node import Node
+from .raft.repair import beyond_repair
 from .raft.transport import PeerTransport
 from .replica import Replica
 from .runtime import AsyncioRuntime
-from .snapshot import SnapshotStore
+from .snapshot import SnapshotStore, base_of
 from .snapshotting import Places
 from .state_folder import StateFolder, open_state
 
@@ -140,18 +141,30 @@ def _settle(config: StoreConfig, disk: RealDisk, identity: Identity, configurati
 # --- what lies on disk --------------------------------------------------------------------------------
 
 
-def _open_journal(config: StoreConfig, disk: RealDisk, identity: Identity) -> Journal:
-    return Journal.open(disk, cluster_id=identity.cluster_id, member_id=identity.member_id, options=config.journal)
+def _open_journal(
+    config: StoreConfig, disk: RealDisk, identity: Identity, snapshots: SnapshotStore | None = None
+) -> Journal:
+    return Journal.open(
+        disk,
+        cluster_id=identity.cluster_id,
+        member_id=identity.member_id,
+        options=config.journal,
+        snapshot=lambda: None if snapshots is None else base_of(snapshots.newest_good()),
+    )
 
 
 def _open_files(config: StoreConfig, disk: RealDisk, identity: Identity) -> tuple[Journal, StateMachine, Places]:
     """Journal and state. Blocking."""
-    journal = _open_journal(config, disk, identity)
+    folder = RealDisk(config.raft_folder / "snapshots")
+    snapshots = SnapshotStore(folder, cluster_id=identity.cluster_id)
+    journal = _open_journal(config, disk, identity, snapshots)
     with contextlib.ExitStack() as undo:
         undo.callback(journal.close)
-        folder = RealDisk(config.raft_folder / "snapshots")
+        hopeless = beyond_repair(journal, identity.member_id)
+        if hopeless is not None:
+            raise hopeless  # before the state is opened: it may hold what the journal lost
         state = StateFolder(config.state_folder, cluster_id=identity.cluster_id, member_id=identity.member_id)
-        places = Places(SnapshotStore(folder, cluster_id=identity.cluster_id), state, folder.folder)
+        places = Places(snapshots, state, folder.folder)
         machine, decision = open_state(places.state, places.snapshots, journal, quota_bytes=config.options.quota_bytes)
         log.info(
             "state", extra={"rebuilt": decision.rebuild, "reason": decision.reason, "index": machine.applied_index}

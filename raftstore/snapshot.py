@@ -22,6 +22,7 @@ from .errors import SnapshotDamaged, UnknownFormat, WrongCluster
 from .identity import replace_file
 from .limits import KIB, MIB
 from .raft.engine import Configuration
+from .raft.recovery import Base
 
 if TYPE_CHECKING:
     from .mvcc.meta import SnapshotMeta
@@ -81,6 +82,11 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
 class _Version(msgspec.Struct):
     format: int
+
+
+def base_of(manifest: Manifest | None) -> Base | None:
+    """What a journal may rely on a snapshot for."""
+    return None if manifest is None else Base(manifest.index, manifest.term, manifest.configuration)
 
 
 class SnapshotStore:

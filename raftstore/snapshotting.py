@@ -119,6 +119,10 @@ class Snapshots:
             refusal = house.refusal or UnavailableError("a snapshot is being taken or installed: ask again")
             house.runtime.call_soon(lambda: done(refusal))
             return
+        if house.machine.configuration is None and not house.engine.status().configuration_committed:
+            # The state has not seen a configuration yet, and the log's may still be undone (thesis §4.1).
+            house.runtime.call_soon(lambda: done(UnavailableError("a membership change is not committed: ask again")))
+            return
         failpoint("before_snapshot")
         self._taking = True
         self._bytes_since = 0
@@ -146,18 +150,21 @@ class Snapshots:
             done(error if isinstance(error, StoreError) else NoSpace(f"snapshot not taken: {error}"))
         else:
             house.metrics.snapshots += 1
-            self._taken_index, self._taken_s = manifest.index, house.runtime.now()
+            before, self._taken_index, self._taken_s = self._taken_index, manifest.index, house.runtime.now()
             log.info("snapshot taken", extra={"index": manifest.index, "bytes": manifest.size})
-            self._trim(manifest)
+            self._trim(min(manifest.index, before))
             done(manifest)
         self._install_next()
 
-    def _trim(self, manifest: Manifest) -> None:
-        """Let the journal drop what the snapshot holds, but for a tail, and forget older snapshots."""
+    def _trim(self, held_index: int) -> None:
+        """Let the journal drop what the last *two* snapshots hold, but for a tail, and forget older snapshots.
+
+        Two, so that one that goes bad does not leave a gap between the other and the journal.
+        """
         house = self._house
         if house.refusal is not None:
             return
-        index = manifest.index - house.options.snapshot.tail_entries
+        index = held_index - house.options.snapshot.tail_entries
         place = bisect_right(self._terms, index, key=lambda known: known[0]) - 1
         if place >= 0 and index > house.engine.status().first_index:
             failpoint("before_trim")

@@ -154,6 +154,8 @@ class Election:
             return
         if guard.ignores_vote_request(self.has_leader(), message["transfer"]):
             return
+        if message["term"] == core.term and journal.voted_for not in (0, peer):
+            return  # the journal may know of a vote that the core does not: see follower.py on damage
         if not core.is_leader and guard.vote_given_again(message["term"], core.term, journal.voted_for, peer):
             context.hold_vote(peer, {"type": "vote_given", "term": core.term})
             return

@@ -119,6 +119,8 @@ class Follower:
             if not context.guard.healed(match, message["commit"], commit_term, term):
                 context.send_in_term(peer, acknowledgement(term, sequence))
                 return
+            if not journal.voted_for:  # a vote of this term may be among what was lost: it goes to who won it
+                journal.set_vote(term, peer)
             journal.clear_damage()
         claim = context.guard.ack_may_claim(match, journal.durable_index)
         if claim > journal.durable_index:  # the protection is off

@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterable
 from ..command import COMMAND_TAGS_V1, KIND_CONFIGURATION
 from ..errors import (
     InvalidRequest,
-    JournalDamaged,
     NotLeader,
     Removed,
     StateDamaged,
@@ -31,10 +30,11 @@ from .election import Election
 from .engine import Configuration, EngineListener, Message, Role, Status, Wire
 from .follower import Follower
 from .guard import Guard
-from .journal import Damage, Journal
+from .journal import Journal
 from .leader import Leader
 from .messages import well_formed
 from .reads import Done
+from .repair import beyond_repair
 from .syncing import Syncing
 
 _log = logging.getLogger(__name__)
@@ -115,8 +115,9 @@ class Node:
     def start(self) -> None:
         context, journal = self._context, self._journal
         self._configuring.start()
-        if journal.damage is not None and context.voters <= {context.member_id}:
-            self._fail(self._beyond_repair(journal.damage))
+        hopeless = beyond_repair(journal, context.member_id)
+        if hopeless is not None:
+            self._fail(hopeless)
             return
         commit = context.guard.commit_at_start(self._applied_at_start, journal.base_index, journal.last_index)
         context.delivered = max(self._applied_at_start, journal.base_index)
@@ -125,20 +126,6 @@ class Node:
         self._wire.start(self)
         self._configuring.tell_wire()
         self._schedule()
-
-    def _beyond_repair(self, damage: Damage) -> JournalDamaged:
-        """A damaged log that no other replica can mend, or that does not know any other."""
-        where = f"{damage.file}: bad record at offset {damage.offset} ({damage.reason})"
-        if not self._context.voters:
-            return JournalDamaged(
-                f"{where}; nothing before it is left, not even who the members are. If others hold the data, move "
-                "the raft folder aside and start again: this replica joins under a new member id. If not, restore a "
-                "snapshot"
-            )
-        return JournalDamaged(
-            f"{where}; the last good entry is {damage.last_good_index}. No other replica can supply the rest: restore "
-            "a snapshot, or accept the loss with `kmini recover --accept-data-loss`"
-        )
 
     def stop(self) -> None:
         if not self._running:

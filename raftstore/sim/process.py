@@ -18,7 +18,7 @@ from ..raft.engine import Configuration, Member
 from ..raft.journal import Journal, JournalOptions
 from ..raft.node import Node
 from ..replica import Replica
-from ..snapshot import SnapshotStore
+from ..snapshot import SnapshotStore, base_of
 from ..snapshotting import Places
 from ..state_folder import StateFolder, open_state
 from ..watcher import Watcher
@@ -81,8 +81,13 @@ class Process:
         self.host = host
         self.runtime = runtime
         self.member_id = host.member_id
+        snapshots = SnapshotStore(host.snapshot_disk, cluster_id=host.cluster_id)
         self.journal = Journal.open(
-            host.disk, cluster_id=host.cluster_id, member_id=host.member_id, options=journal_options(options)
+            host.disk,
+            cluster_id=host.cluster_id,
+            member_id=host.member_id,
+            options=journal_options(options),
+            snapshot=lambda: base_of(snapshots.newest_good()),
         )
         observer.raft.restarted(host.member_id, self.journal.term, self.journal.voted_for)
         machine, places = self._open_state(options)

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 from kmini.client import EtcdClient
-from kmini_process import Server, cluster_of, eventually, free_ports, kmini, running
+from kmini_process import Server, cluster_of, eventually, kmini, running
+from ports import free_ports
 
 
 def client(server: Server) -> EtcdClient:

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kmini_process import environment, free_ports, kmini
+from kmini_process import environment, kmini
+from ports import free_ports
 
 
 class Up:

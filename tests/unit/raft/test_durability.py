@@ -7,12 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from lone_node import LoneNode
+from lone_node import LoneNode, run_of
 from raft_cluster import RaftCluster, value
 
 from raftstore.disk import RealFile
 from raftstore.errors import JournalDamaged
 from raftstore.raft.engine import Role
+from raftstore.raft.journal import Damage
 
 Make = Callable[..., RaftCluster]
 
@@ -110,6 +111,21 @@ def test_a_damaged_follower_is_silent_until_it_has_caught_up(raft: Make) -> None
     cluster.run(2.0)
     assert cluster.journals[number].damage is None
     assert cluster.recorders[number].values == [b"first", b"second", b"third"]
+
+
+def test_a_healed_replica_gives_no_second_vote_in_the_term_it_healed_in(tmp_path: Path) -> None:
+    """Its first vote of that term may be among what it lost; the leader it healed from won the term."""
+    node = LoneNode(tmp_path / "1").start()
+    node.append(2, 5, (1, 0), run_of(2, 3, 5))
+    node.journal.damage = Damage("1.journal", 512, 3, "test")
+    node.append(2, 5, (3, 5), run_of(4, 5, 5), commit=5)
+    assert node.journal.damage is None
+    node.runtime.advance(2.0)
+    node.ask_vote(3, 5)
+    assert not node.sent("vote_given")
+    node.ask_vote(3, 6)
+    assert node.sent("vote_given", 3)
+    node.close()
 
 
 def test_a_damaged_single_replica_refuses_to_start_and_says_what_to_do(raft: Make) -> None:

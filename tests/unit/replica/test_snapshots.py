@@ -45,9 +45,13 @@ def test_a_snapshot_is_taken_when_the_journal_has_grown(tmp_path: Path) -> None:
         one.runtime.advance(1.1)
         (manifest,) = taken(one)
         assert manifest.revision == 6
-        assert one.cluster.engines[1].trimmed == [(manifest.index - 2, 1)]
         one.runtime.advance(5.0)
         assert len(taken(one)) == 1, "nothing changed since"
+        assert not one.cluster.engines[1].trimmed, "the only one may go bad"
+        one.put(b"more")
+        one.runtime.advance(1.1)
+        assert len(taken(one)) == 2
+        assert one.cluster.engines[1].trimmed == [(manifest.index - 2, 1)]
 
 
 def test_only_the_newest_are_kept(tmp_path: Path) -> None:
@@ -73,6 +77,8 @@ def test_the_journal_is_not_trimmed_before_the_snapshot_is_durable(tmp_path: Pat
     with replicas(tmp_path, places=True, snapshot=EAGER) as one:
         for number in range(5):
             one.put(b"k%d" % number)
+        one.runtime.advance(1.1)
+        one.put(b"since the first")
         one.runtime.hold("snapshot")
         one.runtime.advance(3.0)
         assert not one.cluster.engines[1].trimmed
