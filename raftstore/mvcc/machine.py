@@ -63,6 +63,7 @@ class StateMachine:
         self._environment = environment
         self._tables = tables
         self._begin = environment.begin
+        self._marked_at, self._marked = 0, b""  # how far compaction came at the compacted revision itself
         self._keys, self._events = tables.keys, tables.events
         with environment.begin() as txn:
             self._state = load_state(txn, tables)
@@ -173,14 +174,18 @@ class StateMachine:
 
         Raises NoSpace, StateDamaged.
         """
+        revision = self.compact_revision
+        marked = self._marked if self._marked_at == revision else b""
         with self._reading() as view:
-            if not compaction.has_work(view.txn, self._tables, self.compact_revision):
+            if not compaction.has_work(view.txn, self._tables, revision, marked):
                 return False
         try:
             with self._environment.begin(write=True) as txn:
-                return compaction.remove_garbage(txn, self._tables, self.compact_revision, budget)
+                marked, more = compaction.remove_garbage(txn, self._tables, revision, budget, marked)
         except lmdb.Error as error:
             raise self._failure(error) from error
+        self._marked_at, self._marked = revision, marked
+        return more
 
     def reset(self, *, configuration: Configuration, index: int, term: int, raise_revision_by: int = 0) -> None:
         """Make this state the start of a new log: restore and recovery.

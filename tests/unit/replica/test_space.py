@@ -84,15 +84,12 @@ def test_pages_are_freed_in_steps_with_rests(tmp_path: Path) -> None:
 
 def test_the_alarm_is_raised_at_the_hard_quota_and_ends_by_itself(tmp_path: Path) -> None:
     with replicas(tmp_path, quota_bytes=2 * MIB, compaction_age_s=0.0, pulse_s=0.1) as one:
-        small = b"small"
-        one.put(small)
         fill(one, 100)
         alarm = Alarm(1, AlarmType.NOSPACE)
         assert alarm in one[1].house.machine.alarms
         assert one[1].metrics.quota_soft == 1
         assert isinstance(one.execute(1, Put(b"more", b"x" * 1024)), NoSpace)
         assert isinstance(one.execute(1, Delete(b"fill-", b"fill.")), DeleteResult), "deletes are taken"
-        one.execute(1, Delete(small))
         one.execute(1, Compact(one[1].revision))
         one.runtime.advance(2.0)
         assert not one[1].house.machine.alarms
