@@ -98,7 +98,7 @@ def test_tls_1_2_and_plain_text_are_refused(authorities: Authorities) -> None:
         async with listening(authorities) as peer:
             credentials = authorities.member(3)
             old = client_context(credentials, credentials.authority)
-            old.maximum_version = old.maximum_version.TLSv1_2
+            old.maximum_version = ssl.TLSVersion.TLSv1_2
             with pytest.raises((ssl.SSLError, ConnectionError)):
                 await RawCaller.call(peer.transport.port, old)
             plain = await RawCaller.call(peer.transport.port, None)
