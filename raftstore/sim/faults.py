@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from .cluster import Cluster
     from .host import Host
 
-_EVERYBODY_RATE = 0.12  # of kills and power losses: all hosts at once
+_KILL_MORE_RATE = 0.12  # of kills: more than one host at once, often all
+_POWER_MORE_RATE = 0.4  # of power losses: a rack has one supply
+_BROWN_OUT_RATE = 0.3
+_DEAF_RATE = 0.5  # of transfers: the leader hears nobody while it hands over
 _IN_THE_MIDDLE_RATE = 0.3  # ... in the middle of what they do to their disk
 _ARMED_HITS_MAX = 20
 
@@ -38,7 +41,7 @@ class Faults:
             Fault.ONE_WAY: self._one_way,
             Fault.BREAK: self._break,
             Fault.KILL: lambda host: self._crash(host, power=False),
-            Fault.POWER: lambda host: self._crash(host, power=True),
+            Fault.POWER: self._power,
             Fault.PAUSE: lambda host: self._pause(host, freeze_clock=False),
             Fault.SUSPEND: lambda host: self._pause(host, freeze_clock=True),
             Fault.SLOW_DISK: self._slow_disk,
@@ -116,16 +119,37 @@ class Faults:
     # --- processes
 
     def _crash(self, host: Host, *, power: bool) -> bool:
-        """One host or, now and then, all of them; each is back after a while."""
-        everybody = self._rng.random() < _EVERYBODY_RATE
-        victims = [victim for victim in (self._cluster.hosts if everybody else [host]) if victim.running]
+        """One host or, now and then, more or all of them; each is back after a while."""
+        chosen = [host]
+        if self._rng.random() < (_POWER_MORE_RATE if power else _KILL_MORE_RATE):
+            hosts = self._cluster.hosts
+            chosen = self._rng.sample(hosts, self._rng.randint((len(hosts) + 1) // 2, len(hosts)))
+        victims = [victim for victim in chosen if victim.running]
         for victim in victims:
-            if self._rng.random() < _IN_THE_MIDDLE_RATE:
+            if len(chosen) == 1 and self._rng.random() < _IN_THE_MIDDLE_RATE:
                 victim.cut_disk_soon(power=power)
             else:
                 victim.crash(power=power)
             self._restart_later(victim)
         return bool(victims)
+
+    def _power(self, host: Host) -> bool:
+        """At once, or as a brown-out: a majority of the disks hang, a moment later everybody is dark."""
+        if self._rng.random() >= _BROWN_OUT_RATE:
+            return self._crash(host, power=True)
+        hosts = self._cluster.hosts
+        hanging = self._rng.sample(hosts, len(hosts) // 2 + 1)
+        for other in hanging:
+            other.disk_speed.stalled_until_s = self._cluster.schedule.now_s + 1.0
+        self._after(0.02 + 0.3 * self._rng.random(), lambda: self._darkness(hanging))
+        return True
+
+    def _darkness(self, back_first: list[Host]) -> None:
+        """Those whose disks hung come back first and, if they may, go on without the rest."""
+        for host in [host for host in self._cluster.hosts if host.running]:
+            host.disk_well()
+            host.crash(power=True)
+            self._after(self._rng.random() * 0.3 + (0.0 if host in back_first else 2.0), host.start)
 
     def _restart_later(self, host: Host) -> None:
         """A host that is still up then (the instant of its death never came) just goes on."""
@@ -190,6 +214,12 @@ class Faults:
     # --- requests of an operator
 
     def _transfer(self, host: Host) -> bool:
+        """Also by a leader that hears nobody: it learns late that it has a successor."""
+        leader = self._cluster.leader()
+        if leader is not None and self._rng.random() < _DEAF_RATE:
+            for other in self._cluster.hosts:
+                if other is not leader:
+                    self._cluster.network.stall(other.member_id, leader.member_id, self._rng.choice((0.5, 2.0)))
         return self._cluster.transfer_leadership(self._rng)
 
     def _membership(self, host: Host) -> bool:

@@ -114,7 +114,7 @@ class Host:
         """The process dies now; with `power` the whole machine does."""
         self.schedule.trace(f"crash {self.name} {'power' if power else 'kill'}")
         if self.runtime is not None:
-            self.runtime.die()
+            self.runtime.die(power=power)
         process, self.process = self.process, None
         if process is not None:
             process.abandon(silent=power)

@@ -98,9 +98,9 @@ class DiskSpeed:
     def effect_fraction(self) -> float:
         return self._rng.random()
 
-    def survives_kill(self) -> bool:
-        """Whether work in flight still takes effect although its process was killed (the kernel finishes it)."""
-        return self._rng.random() < 0.5
+    def survives(self, *, power: bool) -> bool:
+        """Whether work in flight takes effect although its process died: the kernel, or the drive, finishes it."""
+        return self._rng.random() < (0.1 if power else 0.5)
 
 
 class _Work:
@@ -257,7 +257,7 @@ class VirtualRuntime:
         for callback in deferred:
             self.call_soon(callback)
 
-    def die(self) -> None:
+    def die(self, *, power: bool = False) -> None:
         """The process is gone. Blocking work in flight may still take effect, as the disk's draw decides."""
         if self.dead:
             return
@@ -265,7 +265,7 @@ class VirtualRuntime:
         self._deferred.clear()
         self.clock.thaw_if_frozen()
         for queue in self._lanes.values():
-            if queue and not queue[0].ended and self._disk_speed.survives_kill():
+            if queue and not queue[0].ended and self._disk_speed.survives(power=power):
                 self._end_in_kernel(queue[0])
         self._lanes.clear()
 
