@@ -7,9 +7,12 @@ node's business; here is only what the log says.
 
 from __future__ import annotations
 
+import msgspec
+
 from ..errors import ChangeInProgress, InvalidRequest, LastVoter, NotLeader
 from .context import Context
-from .engine import Configuration, Wire
+from .engine import Configuration, Member, Message, Wire
+from .messages import members_of
 
 
 class Configuring:
@@ -17,6 +20,8 @@ class Configuring:
         self._context = context
         self._wire = wire
         self.was_member = False
+        self._heard_index = 0
+        self._heard: tuple[Member, ...] = ()
 
     def start(self) -> None:
         self.adopt()
@@ -52,13 +57,34 @@ class Configuring:
 
         An uncommitted change may be undone by a leader that it removes, so that one must still get through
         (§4.1: a server takes entries from a leader that is not in its configuration). A joining replica replays
-        configurations of before the leader's time: until one lists it, whom it was told of counts too.
+        configurations of before the leader's time: until one lists it, whom it was told of counts too. And one
+        that was away may never hear of the member that leads now but from other members (`heard`).
         """
         known = {member.id: member for member in self.committed().members}
+        if self._heard_index > self._context.delivered:
+            known |= {member.id: member for member in self._heard}
         if not self.was_member:
             known |= {member.id: member for member in self._context.journal.base_configuration.members}
         known |= {member.id: member for member in self._context.configuration.members}
         self._wire.set_members(tuple(known.values()))
+
+    def news(self) -> Message:
+        """What this replica knows to be committed, for a peer that may have been away."""
+        journal = self._context.journal
+        index, configuration = journal.configured_at(
+            max(journal.base_index, min(self._context.delivered, journal.last_index))
+        )
+        return {"type": "members", "index": index, "members": msgspec.to_builtins(configuration.members)}
+
+    def heard(self, message: Message) -> None:
+        """A member tells of a configuration committed beyond what this replica was handed: let its members in.
+
+        For the list of connections only: votes and commits go by the log's own configuration.
+        """
+        members = members_of(message)
+        if members is not None and message["index"] > max(self._heard_index, self._context.delivered):
+            self._heard_index, self._heard = message["index"], members
+            self.tell_wire()
 
     def committed_at(self, index: int) -> tuple[Configuration, bool]:
         """The configuration committed at `index`, and whether it says that this replica was removed."""

@@ -265,6 +265,9 @@ class Journal:
         """The newest in the log, committed or not, and the entry that brought it."""
         return self._log.configuration_at(self.last_index)
 
+    def configured_at(self, index: int) -> tuple[int, Configuration]:
+        return self._log.configuration_at(index)
+
     def configuration_at(self, index: int) -> Configuration:
         return self._log.configuration_at(index)[1]
 

@@ -7,12 +7,15 @@ vote           candidate → all     `transfer` says that the old leader ordered
 vote_given     voter → candidate
 prevote, prevote_reply             would you vote for me? nothing is promised
 read_ping, read_pong               do I still lead? (ReadIndex)
+members        any → any           the committed configuration: whom a replica that was away may let in
 timeout_now    leader → successor  begin a campaign at once
 """
 
 from __future__ import annotations
 
-from .engine import Entry, Message
+import msgspec
+
+from .engine import Entry, Member, Message
 
 _FIELDS: dict[str, dict[str, type]] = {
     "append": {"term": int, "commit": int, "previous": int, "previous_term": int, "entries": list, "sequence": int},
@@ -24,9 +27,11 @@ _FIELDS: dict[str, dict[str, type]] = {
     "prevote_reply": {"term": int, "round": int, "granted": bool},
     "read_ping": {"term": int, "round": int},
     "read_pong": {"term": int, "round": int},
+    "members": {"index": int, "members": list},
     "timeout_now": {"term": int},
 }
 
+MEMBERS_MAX = 64
 #: Larger than any index or term that can be reached: 2**62 entries at a million a second take 146,000 years.
 _NUMBER_MAX = 1 << 62
 
@@ -53,6 +58,16 @@ def entries_of(message: Message) -> list[Entry] | None:
             return None
         entries.append(Entry(item[0], item[1], item[2]))
     return entries
+
+
+def members_of(message: Message) -> tuple[Member, ...] | None:
+    """The members told of, None when they are none."""
+    if len(message["members"]) > MEMBERS_MAX:
+        return None
+    try:
+        return msgspec.convert(message["members"], tuple[Member, ...])
+    except msgspec.ValidationError:
+        return None
 
 
 def acknowledgement(

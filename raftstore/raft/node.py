@@ -91,6 +91,7 @@ class Node:
             "prevote": self._election.on_prevote,
             "prevote_reply": self._election.on_prevote_reply,
             "timeout_now": self._election.on_timeout_now,
+            "members": lambda peer, message: self._configuring.heard(message),
             "read_ping": self._on_read_ping,
             "read_pong": self._leader.on_read_pong,
         }
@@ -244,8 +245,10 @@ class Node:
     def connected(self, peer: int, kinds: frozenset[str]) -> None:
         self._kinds[peer] = kinds
         self._context.linked.add(peer)
-        if self._running and self._context.core.is_leader:
-            self._leader.connected(peer)
+        if self._running:
+            self._wire.send(peer, self._configuring.news())
+            if self._context.core.is_leader:
+                self._leader.connected(peer)
         self._listener.peer_connected(peer)
         self._schedule()
 
@@ -434,6 +437,8 @@ class Node:
 
     def _configuration_committed(self, index: int) -> None:
         configuration, removes_us = self._configuring.committed_at(index)
+        for peer in sorted(self._context.linked):
+            self._wire.send(peer, self._configuring.news())
         self._listener.configuration_changed(configuration, True)
         if removes_us:
             self._fail(

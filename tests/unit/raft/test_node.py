@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 from lone_node import LoneNode
 from raft_cluster import RaftCluster, member, value
@@ -268,3 +269,20 @@ def test_a_joining_replica_keeps_the_leader_whom_old_configurations_do_not_know(
     assert cluster.nodes[3].status().configuration == joined
     assert told
     assert all(2 in listed for listed in told), told
+
+
+def test_one_that_was_away_lets_the_new_member_in_that_leads_now(tmp_path: Path) -> None:
+    """Found by the simulator: its old configuration did not list the leader, so it refused the link, for ever."""
+    node = LoneNode(tmp_path / "1")
+    told: list[set[int]] = []
+    node.wire.set_members = lambda members: told.append({listed.id for listed in members})  # type: ignore[method-assign]
+    node.start()
+    news = {"index": 40, "members": [list(msgspec.to_builtins(member(number))) for number in (1, 2, 3, 4)]}
+    node.say(2, "members", **news)
+    assert told[-1] == {1, 2, 3, 4}
+    assert node.status.configuration.voters == {1, 2, 3}, "votes go by the log"
+    node.say(3, "members", index=30, members=[])
+    node.say(3, "members", index=99, members=[[1]])
+    assert told[-1] == {1, 2, 3, 4}
+    assert node.sent("members", 2)[-1]["index"] == 1
+    node.close()
