@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 
+from ..command import COMMAND_TAGS_V1
 from ..limits import Timing
 from ..runtime import Runtime
 from .core import Core
@@ -78,6 +79,7 @@ class Context:
         self.timing = timing
         self.outbox = Outbox(wire, journal)
         self.linked: set[int] = set()
+        self.kinds: dict[int, frozenset[str]] = {}
         self.disk_full = False
         self.delivered = 0  # index of the last entry handed over
         self.counters: Counter[str] = Counter()
@@ -103,6 +105,11 @@ class Context:
     @property
     def log_end(self) -> LogEnd:
         return LogEnd(self.journal.last_term, self.journal.last_index)
+
+    def common_kinds(self) -> frozenset[str]:
+        """Command kinds that every member announces; of one never heard from, those every version knows."""
+        announced = [self.kinds.get(peer, COMMAND_TAGS_V1) for peer in self.peers()]
+        return frozenset.intersection(*announced) if announced else COMMAND_TAGS_V1
 
     def peers(self) -> frozenset[int]:
         return frozenset(member.id for member in self.configuration.members) - {self.member_id}

@@ -24,6 +24,7 @@ class Leader:
         self.replication = Replication(context.journal)
         self.rounds = ReadRounds()
         self._poked: set[int] = set()
+        self._notices: set[int] = set()  # peers for whom there is nothing but a newer commit index
         self._successor = 0
         self._successor_deadline = 0.0
         self._successor_asked = False
@@ -41,6 +42,7 @@ class Leader:
     def follow(self) -> None:
         self.replication.follow()
         self._poked.clear()
+        self._notices.clear()
         self._successor = 0
         for done in self.rounds.abandon():
             done(None)
@@ -77,10 +79,30 @@ class Leader:
         for peer in sorted(poked & context.linked & self.replication.peers.keys()):
             if self.replication.needs_snapshot(peer):
                 snapshots.append(peer)
+            elif not self.replication.more(peer):
+                self._notices.add(peer)
+                continue
             self._send_to(peer, term, commit)
         return snapshots
 
+    @property
+    def has_notices(self) -> bool:
+        return bool(self._notices)
+
+    def flush_notices(self) -> None:
+        """Send what was put off: a heartbeat, or a commit index that no entry has taken along meanwhile.
+
+        A caller whose write was just committed often has the next one ready; its entries carry the commit index
+        too, which saves a message to everybody per write.
+        """
+        context = self._context
+        commit = context.guard.applicable(context.core.commit_index, context.journal.durable_index)
+        for peer in sorted(self._notices & context.linked & self.replication.peers.keys()):
+            self._send_to(peer, context.core.term, commit)
+        self._notices.clear()
+
     def _send_to(self, peer: int, term: int, commit: int) -> None:
+        self._notices.discard(peer)
         for _ in range(_BURST):
             message, last_index = self.replication.message(peer, term, commit)
             if not self._context.outbox.send(peer, message):

@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 
-from ..command import COMMAND_TAGS_V1, KIND_CONFIGURATION
+from ..command import KIND_CONFIGURATION
 from ..errors import (
     InvalidRequest,
     NotLeader,
@@ -95,13 +95,13 @@ class Node:
             "read_ping": self._on_read_ping,
             "read_pong": self._leader.on_read_pong,
         }
-        self._kinds: dict[int, frozenset[str]] = {}
         self._leading_term = 0  # 0: not leading
         self._shown: tuple[Role, int, int] | None = None
         self._running = False
         self._pumping = False
         self._again = False
         self._scheduled = False
+        self._noticing = False
         self._timer: Timer | None = None
         self._timer_due = float("inf")
         self._heartbeat_due = 0.0
@@ -215,11 +215,6 @@ class Node:
     def status(self) -> Status:
         context, journal = self._context, self._journal
         core = context.core
-        kinds = COMMAND_TAGS_V1
-        for number, member in enumerate(context.configuration.members):
-            if member.id != context.member_id:
-                announced = self._kinds.get(member.id, COMMAND_TAGS_V1)
-                kinds = announced if number == 0 else kinds & announced
         role, term, leader = self._role()
         return Status(
             member_id=context.member_id,
@@ -233,7 +228,7 @@ class Node:
             configuration=context.configuration,
             configuration_committed=context.configuration_index <= core.commit_index,
             match={peer: progress.match for peer, progress in self._leader.replication.peers.items()},
-            kinds=kinds,
+            kinds=context.common_kinds(),
         )
 
     @property
@@ -243,7 +238,7 @@ class Node:
     # --- WireListener ------------------------------------------------------------------------------
 
     def connected(self, peer: int, kinds: frozenset[str]) -> None:
-        self._kinds[peer] = kinds
+        self._context.kinds[peer] = kinds
         self._context.linked.add(peer)
         if self._running:
             self._wire.send(peer, self._configuring.news())
@@ -349,10 +344,22 @@ class Node:
             for peer in self._leader.flush():
                 self._listener.peer_needs_snapshot(peer)
             self._leader.serve_reads()
+            self._notice_soon()
         self._syncing.begin()
         self._show_role()
         if self._leader.has_more and self._leading and self._journal.durable_term >= self._leading_term:
             self._schedule()
+
+    def _notice_soon(self) -> None:
+        """After whoever is woken by what was just delivered had its turn, and what it asks for was proposed."""
+        if self._leader.has_notices and not self._noticing:
+            self._noticing = True
+            self._runtime.call_soon(lambda: self._runtime.call_soon(self._notice))
+
+    def _notice(self) -> None:
+        self._noticing = False
+        if self._running and self._leading and self._context.core.is_leader:
+            self._leader.flush_notices()
 
     @property
     def _leading(self) -> bool:
