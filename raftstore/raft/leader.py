@@ -6,12 +6,16 @@ a proposal, a commit and a heartbeat of the same moment share it.
 
 from __future__ import annotations
 
-from ..errors import MemberNotFound, NotLeader, TooManyRequests
+import logging
+
+from ..errors import MemberNotFound, NotLeader, StoreError, TooManyRequests
 from .context import Context
 from .election import Election
 from .engine import Message
 from .progress import Replication
 from .reads import Done, ReadRounds
+
+_log = logging.getLogger(__name__)
 
 #: Messages to one peer in one go; the rest follows in the next turn of the loop.
 _BURST = 16
@@ -245,6 +249,15 @@ class Leader:
             )
         self._successor, self._successor_asked = target, False
         self._successor_deadline = context.runtime.now() + context.timing.election_timeout_s_max
+
+    def make_way(self) -> None:
+        """Hand over to whoever can take it, if this replica leads: its disk is full."""
+        context = self._context
+        if context.core.is_leader and not self.handing_over and context.quorum > 1:
+            try:
+                self.transfer(0)
+            except StoreError as error:
+                _log.warning("no successor: %s", error)
 
     def hand_over(self) -> None:
         """Order the successor to campaign as soon as it holds all; give up at the deadline and lead on."""

@@ -159,7 +159,7 @@ class Node:
 
     def propose(self, payload: bytes) -> bool:
         context = self._context
-        if not self._running or not context.core.is_leader or self._leader.handing_over or context.disk_full:
+        if not self._running or not self._leads or self._leader.handing_over or context.disk_full:
             return False
         if not context.guard.entry_fits(payload):
             raise InvalidRequest(f"an entry of {len(payload)} bytes does not fit into one append")
@@ -358,18 +358,23 @@ class Node:
 
     def _notice(self) -> None:
         self._noticing = False
-        if self._running and self._leading and self._context.core.is_leader:
+        if self._running and self._leads:
             self._leader.flush_notices()
 
     @property
     def _leading(self) -> bool:
         return self._leading_term != 0
 
+    @property
+    def _leads(self) -> bool:
+        """Leading, and not deposed since the last step. A new term is led only once it is on disk."""
+        return self._leading and self._context.core.is_leader
+
     def _note_leadership(self) -> None:
         core = self._context.core
-        term = core.term if core.is_leader else 0
-        if not term and core.exposed:  # also when it was leader only between two steps, and nobody noticed
+        if not core.is_leader and core.exposed:  # also when it led only between two steps, and nobody noticed
             self._election.hide_all()
+        term = core.term if core.is_leader and self._journal.durable_term >= core.term else 0
         if term == self._leading_term:
             return
         if self._leading:
@@ -402,13 +407,7 @@ class Node:
         self._pump()
 
     def _make_way(self) -> None:
-        """The disk is full: another leads better."""
-        context = self._context
-        if context.core.is_leader and not self._leader.handing_over and context.quorum > 1:
-            try:
-                self._leader.transfer(0)
-            except StoreError as error:
-                _log.warning("no successor: %s", error)
+        self._leader.make_way()
         self._set_timer()
 
     # --- configuration -----------------------------------------------------------------------------
@@ -456,7 +455,7 @@ class Node:
 
     def _role(self) -> tuple[Role, int, int]:
         context, core = self._context, self._context.core
-        if self._leading and core.is_leader:
+        if self._leads:
             return Role.LEADER, core.term, context.member_id
         leader = core.leader if core.leader in context.linked else 0
         if self._configuring.is_removed:

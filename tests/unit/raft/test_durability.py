@@ -156,3 +156,17 @@ def test_an_unreadable_device_stops_the_replica(tmp_path: Path, monkeypatch: pyt
     assert isinstance(failure, JournalDamaged)
     assert not node.recorder.values
     node.close()
+
+
+def test_a_sole_voter_does_not_lead_before_its_term_is_on_disk(tmp_path: Path) -> None:
+    """Found by the simulator: killed in between, it came back and led the same term again."""
+    node = LoneNode(tmp_path / "1", 1)
+    node.hold_disk()
+    node.start()
+    assert not node.leads
+    assert not node.node.propose(value("too early"))
+    node.runtime.release("journal")
+    assert node.leads
+    node.propose("in time")
+    assert node.recorder.values == [b"in time"]
+    node.close()
