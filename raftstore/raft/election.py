@@ -44,6 +44,13 @@ class Election:
         soon = runtime.now() + timing.election_timeout_s_min * (0.05 + 0.2 * runtime.random())
         self.deadline = min(self.deadline, soon)
 
+    def peer_came(self) -> None:
+        """With a majority in reach and no leader ever heard of, a start waits for nothing; a pre-vote does no harm."""
+        context = self._context
+        within_reach = len(set(context.linked_voters()) | {context.member_id})
+        if self.leader_heard == _LONG_AGO and within_reach >= context.quorum and not context.core.is_leader:
+            self.hurry()
+
     def leader_spoke(self) -> None:
         self.leader_heard = self._context.runtime.now()
         self._round += 1  # replies to a pre-vote of before come too late

@@ -242,6 +242,7 @@ class Node:
         self._context.linked.add(peer)
         if self._running:
             self._wire.send(peer, self._configuring.news())
+            self._election.peer_came()
             if self._context.core.is_leader:
                 self._leader.connected(peer)
         self._listener.peer_connected(peer)

@@ -43,6 +43,11 @@ def test_three_elect_one_leader_and_all_apply(raft: Make) -> None:
     assert [cluster.recorders[number].values for number in (1, 2, 3)] == [[b"a", b"b", b"c"]] * 3
 
 
+def test_a_start_waits_for_a_majority_not_for_a_timeout(raft: Make) -> None:
+    cluster = raft(3)
+    cluster.leader(within_s=cluster.timing.election_timeout_s_min * 0.5)
+
+
 def test_a_killed_leader_is_replaced_and_what_it_committed_stays(raft: Make) -> None:
     cluster = raft(3)
     old = cluster.id_of(cluster.leader())
