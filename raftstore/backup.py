@@ -22,6 +22,7 @@ from typing import BinaryIO, NamedTuple
 
 from .disk import RealDisk
 from .errors import SnapshotDamaged, StateDamaged, UnknownFormat
+from .failpoint import failpoint
 from .identity import FILE_NAME as IDENTITY_FILE
 from .identity import Identity, write_identity
 from .limits import MIB
@@ -80,6 +81,7 @@ def save_backup(path: Path, stream: Iterable[bytes]) -> Manifest:
             file.flush()
             os.fsync(file.fileno())
         manifest = verify_backup(unfinished)
+        failpoint("backup_before_rename")
         os.replace(unfinished, path)
         _sync_folder(path.parent)
     finally:
@@ -111,7 +113,9 @@ def _read_layout(file: BinaryIO, path: Path) -> _Layout:
         raise SnapshotDamaged(f"{path} is not a backup of kmini")
     _, version, length = _HEAD.unpack(head)
     if version != FORMAT_VERSION:
-        raise UnknownFormat(f"backup {path} has format {version}, this version reads {FORMAT_VERSION}")
+        raise UnknownFormat(
+            f"backup {path} has format {version}, this version reads {FORMAT_VERSION}: upgrade this kmini first"
+        )
     if length > MANIFEST_BYTES_MAX:
         raise SnapshotDamaged(f"backup {path} is damaged: a manifest of {length} bytes")
     manifest = Manifest.decode(file.read(length), f"the manifest in backup {path}")

@@ -19,6 +19,7 @@ import msgspec
 
 from .disk import Disk, RealDisk, opened
 from .errors import SnapshotDamaged, UnknownFormat, WrongCluster
+from .failpoint import failpoint
 from .identity import replace_file
 from .limits import KIB, MIB
 from .raft.engine import Configuration
@@ -74,7 +75,9 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         try:
             version = msgspec.json.decode(body, type=_Version).format
             if version != FORMAT_VERSION:
-                raise UnknownFormat(f"{where} has format {version}, this version reads {FORMAT_VERSION}")
+                raise UnknownFormat(
+                    f"{where} has format {version}, this version reads {FORMAT_VERSION}: upgrade this replica first"
+                )
             return msgspec.json.decode(body, type=cls)
         except msgspec.DecodeError as error:
             raise SnapshotDamaged(f"{where} does not decode: {error}") from error
@@ -152,9 +155,12 @@ class SnapshotStore:
 
     def admit(self, name: str, manifest: Manifest) -> None:
         """Make a synced data file a snapshot: its name first, then the manifest that vouches for it."""
+        failpoint("snapshot_before_rename")
         self.disk.rename(name, manifest.name)
         self.disk.sync_folder()
+        failpoint("snapshot_before_manifest")
         replace_file(self.disk, _manifest_name(manifest.name), manifest.encode())
+        failpoint("snapshot_after_manifest")
 
     def clean(self) -> None:
         """Remove what an interrupted `take` or `prune` left."""

@@ -26,6 +26,7 @@ from typing import NamedTuple
 import msgspec
 
 from .errors import SnapshotDamaged, StateDamaged
+from .failpoint import failpoint
 from .limits import QUOTA_BYTES_DEFAULT
 from .mvcc.machine import StateMachine
 from .mvcc.meta import SnapshotMeta, read_snapshot_meta
@@ -177,8 +178,10 @@ class StateFolder:
         with new.open("rb") as file:
             os.fsync(file.fileno())
         self.path.with_name(STATE_FILE + _LOCK_SUFFIX).unlink(missing_ok=True)
+        failpoint("state_before_rename")
         os.replace(new, self.path)
         self._sync()
+        failpoint("state_after_rename")
         self.mark()
 
     def _make_empty(self, new: Path) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import msgspec
 
 from ..disk import Disk, DiskFile, opened
+from ..failpoint import failpoint
 from ..limits import MIB
 from . import segment
 from .damage import remove_flag
@@ -65,8 +66,11 @@ class SegmentWriter:
         file = self._file(chunk.sequence)
         end = chunk.offset + chunk.size
         self._fill(chunk.sequence, file, end)
+        failpoint("journal_before_write")
         file.write_at(chunk.offset, b"".join(chunk.parts))
+        failpoint("journal_after_write")
         file.sync()
+        failpoint("journal_after_sync")
         self.sync_names()
         self._retire(chunk.sequence)
 
@@ -100,6 +104,7 @@ class SegmentWriter:
         if file is None:
             name = segment.segment_name(sequence)
             if not self._disk.exists(name):
+                failpoint("journal_before_segment")
                 self._names_changed = True
             file = self._files[sequence] = self._disk.open(name, create=True)
             self._filled[sequence] = file.size()  # zeros or records, whatever stands there
@@ -168,6 +173,7 @@ class SyncWork:
         if self.clears_damage:
             remove_flag(self._disk)
         if self._removals:
+            failpoint("journal_before_removal")
             self._writer.remove(self._removals)
         last = self._chunks[-1]
         self._writer.prepare(last.sequence, last.offset + last.size, self._ahead_sequence)

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable
 
 from ..errors import StoreError
+from ..failpoint import failpoint
 from .context import Context
 from .journal import SyncWork
 
@@ -53,6 +54,7 @@ class Syncing:
 
     def _ended(self, work: SyncWork, error: BaseException | None) -> None:
         context = self._context
+        term_before = context.journal.durable_term
         try:
             context.journal.finish(work, error)
         except StoreError as damage:
@@ -65,6 +67,8 @@ class Syncing:
             self._wait_for_space()
             return
         context.disk_full = False
+        if context.journal.durable_term > term_before:
+            failpoint("vote_durable")
         context.outbox.release()
         self._done()
 

@@ -1,20 +1,30 @@
-"""Failpoints: each declared name is in the code, each is reached, and off they do nothing."""
+"""Failpoints: each declared name is in the code and reached; off they do nothing; errors arrive where they belong."""
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable
+import asyncio
+import errno
+import threading
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
 import pytest
+from journal_tools import SMALL, extend, fake_disk, founded, sync
+from lone_node import LoneNode
 from replicas import Answer, replicas
+from snapshot_tools import new_store, take
 
 import raftstore
-from raftstore import failpoint
+from raftstore import ReplicaOptions, SnapshotOptions, Store, StoreConfig, failpoint
+from raftstore.backup import backup_stream, save_backup
 from raftstore.command import Compact
+from raftstore.errors import JournalDamaged, NoSpace, StoreError
+from raftstore.limits import MIB
 from raftstore.model import Put
-from raftstore.options import SnapshotOptions
+from raftstore.mvcc.machine import StateMachine
+from raftstore.state_folder import MARKER_FILE
 
 ROOT = Path(raftstore.__file__).parent
 
@@ -52,17 +62,12 @@ def test_an_action_runs_only_while_it_is_enabled() -> None:
     assert hits == ["outer", "inner"]
 
 
-def test_every_place_of_a_replica_is_reached(tmp_path: Path) -> None:
-    hits: set[str] = set()
+# --- each is reached ----------------------------------------------------------------------------------
 
-    def note(name: str) -> Callable[[], None]:
-        return lambda: hits.add(name)
 
+def run_replicas(folder: Path) -> None:
     eager = SnapshotOptions(journal_bytes_min=1, state_share=0.0, tail_entries=1)
-    with (
-        failpoint.enabled({name: note(name) for name in failpoint.NAMES}),
-        replicas(tmp_path, 3, places=True, snapshot=eager) as three,
-    ):
+    with replicas(folder, 3, places=True, snapshot=eager) as three:
         answer: Any = Answer()
         three[1].lease_grant(0, 2, answer)
         three.runtime.run()
@@ -79,5 +84,133 @@ def test_every_place_of_a_replica_is_reached(tmp_path: Path) -> None:
         three[2].quarantine("a test says so")
         three.runtime.run()
         three.runtime.errors_expected = True
-    elsewhere = {name for name in failpoint.NAMES if name.startswith(("journal_", "snapshot_", "vote_"))}
-    assert hits >= set(failpoint.NAMES) - elsewhere
+
+
+def run_journal() -> None:
+    journal = founded(fake_disk())
+    extend(journal, 200)
+    sync(journal)
+    journal.trim(journal.last_index)
+    sync(journal)
+
+
+def run_election(folder: Path) -> None:
+    node = LoneNode(folder, size=1).start().lead(voters=())
+    assert node.leads
+    node.close()
+
+
+def run_backup(folder: Path) -> None:
+    store, machine = new_store(fake_disk()), StateMachine.open(folder, quota_bytes=MIB)
+    manifest = take(store, machine, folder)
+    save_backup(folder / "backup", backup_stream(manifest, store.chunks(manifest)))
+    machine.close()
+
+
+def test_every_place_is_reached(tmp_path: Path) -> None:
+    hits: set[str] = set()
+
+    def note(name: str) -> Callable[[], None]:
+        return lambda: hits.add(name)
+
+    with failpoint.enabled({name: note(name) for name in failpoint.NAMES}):
+        run_replicas(tmp_path / "replicas")
+        run_journal()
+        run_election(tmp_path / "node")
+        run_backup(tmp_path / "backup")
+    assert hits == set(failpoint.NAMES)
+
+
+# --- what is raised on a lane's thread ----------------------------------------------------------------
+
+
+class Broken:
+    """An action that breaks the first work to come by, and remembers on which thread."""
+
+    def __init__(self, error: OSError) -> None:
+        self.error = error
+        self.threads: list[str] = []
+
+    def __call__(self) -> None:
+        self.threads.append(threading.current_thread().name)
+        raise self.error
+
+
+def config(folder: Path) -> StoreConfig:
+    return StoreConfig(name="a", data_dir=folder, journal=SMALL, options=ReplicaOptions(quota_bytes=16 * MIB))
+
+
+def run(body: Coroutine[Any, Any, None]) -> None:
+    asyncio.run(asyncio.wait_for(body, 30))
+
+
+@pytest.mark.parametrize(
+    "name", ["journal_before_segment", "journal_before_write", "journal_after_write", "journal_after_sync"]
+)
+def test_an_error_in_the_journals_work_stops_the_replica_and_acknowledges_nothing(tmp_path: Path, name: str) -> None:
+    broken = Broken(OSError(errno.EIO, "a test says so"))
+
+    async def write() -> None:
+        async with await Store.open(config(tmp_path)) as store:
+            await store.put(b"acknowledged")
+            with failpoint.enabled({name: broken}):
+                with pytest.raises(StoreError) as refused:
+                    await store.put(b"big", b"x" * 2 * SMALL.segment_bytes)
+                assert not refused.value.definite
+                assert isinstance(await store.stopped, JournalDamaged)
+
+    async def read() -> None:
+        async with await Store.open(config(tmp_path)) as store:
+            assert await store.get(b"acknowledged") is not None
+
+    run(write())
+    assert len(broken.threads) == 1
+    assert broken.threads[0].startswith("raftstore-journal")
+    run(read())
+
+
+@pytest.mark.parametrize("name", ["snapshot_before_rename", "snapshot_before_manifest", "snapshot_after_manifest"])
+def test_an_error_in_a_snapshots_work_fails_that_snapshot_alone(tmp_path: Path, name: str) -> None:
+    broken = Broken(OSError(errno.ENOSPC, "a test says so"))
+
+    async def write() -> None:
+        async with await Store.open(config(tmp_path)) as store:
+            await store.put(b"k")
+            with failpoint.enabled({name: broken}), pytest.raises(NoSpace, match="a test says so"):
+                await store.snapshot()
+            assert broken.threads[0].startswith("raftstore-snapshot")
+            await store.put(b"k")
+            assert (await store.snapshot())[0] > 0
+
+    run(write())
+
+
+@pytest.mark.parametrize("name", ["state_before_rename", "state_after_rename"])
+def test_a_rebuild_that_is_interrupted_is_done_again(tmp_path: Path, name: str) -> None:
+    async def write() -> None:
+        async with await Store.open(config(tmp_path)) as store:
+            await store.put(b"k")
+
+    async def interrupted() -> None:
+        with (
+            failpoint.enabled({name: Broken(OSError(errno.EIO, "so says a test"))}),
+            pytest.raises(OSError, match="so says"),
+        ):
+            await Store.open(config(tmp_path))
+
+    async def read() -> None:
+        async with await Store.open(config(tmp_path)) as store:
+            assert await store.get(b"k") is not None
+
+    run(write())
+    (tmp_path / "state" / MARKER_FILE).unlink()
+    run(interrupted())
+    assert not (tmp_path / "state" / MARKER_FILE).exists()
+    run(read())
+
+
+def test_a_backup_that_is_interrupted_leaves_no_file(tmp_path: Path) -> None:
+    broken = {"backup_before_rename": Broken(OSError(errno.EIO, "a test says so"))}
+    with failpoint.enabled(broken), pytest.raises(OSError, match="a test says so"):
+        run_backup(tmp_path)
+    assert not list(tmp_path.glob("backup*"))
