@@ -76,7 +76,9 @@ def read_identity(disk: Disk) -> Identity | None:
     except (ValueError, KeyError, TypeError) as error:
         raise IntegrityError(_bad_file("does not parse")) from error
     if version != FORMAT_VERSION:
-        raise UnknownFormat(f"file {FILE_NAME} has format {version!r}, this version reads {FORMAT_VERSION}")
+        raise UnknownFormat(
+            f"file {FILE_NAME} has format {version!r}, this version reads {FORMAT_VERSION}: upgrade this replica first"
+        )
     try:
         identity = Identity(int(fields["cluster_id"], 16), int(fields["member_id"], 16), fields["name"])
     except (ValueError, KeyError, TypeError) as error:

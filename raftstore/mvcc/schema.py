@@ -193,7 +193,9 @@ def _check_format(environment: lmdb.Environment, path: Path) -> None:
         raise StateDamaged(f"state file {path} names no format")
     if row != pack_number(FORMAT_VERSION):
         found = int.from_bytes(row, "big")
-        raise UnknownFormat(f"state file {path} has format {found}, this version reads {FORMAT_VERSION}")
+        raise UnknownFormat(
+            f"state file {path} has format {found}, this version reads {FORMAT_VERSION}: upgrade this replica first"
+        )
 
 
 def load_state(txn: Transaction, tables: Tables) -> State:

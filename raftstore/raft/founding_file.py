@@ -39,7 +39,10 @@ def load(disk: Disk) -> FoundingState | None:
     if len(fields) != 3 or fields[0] != _MAGIC:
         raise IntegrityError(f"file {FILE_NAME} is not one of ours")
     if fields[1] != b"%d" % FORMAT_VERSION:
-        raise UnknownFormat(f"file {FILE_NAME} has format {fields[1]!r}, this version reads {FORMAT_VERSION}")
+        raise UnknownFormat(
+            f"file {FILE_NAME} has format {fields[1].decode(errors='replace')}, this version reads {FORMAT_VERSION}: "
+            "upgrade this replica first"
+        )
     if fields[2] != b"%08x" % zlib.crc32(body):
         raise IntegrityError(
             f"file {FILE_NAME} is damaged: a promise may be lost; remove the data directory only if no replica "
