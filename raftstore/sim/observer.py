@@ -122,7 +122,7 @@ class ObservedListener:
 
     def committed(self, entries: Sequence[Entry]) -> None:
         before = max(self._last_delivered, self._delivered())
-        for entry in self._observer.raft.applied(self._member_id, entries, before):
+        for entry in self._observer.raft.applied(self._member_id, entries, before, self._log.term):
             self._observer.note_new_entry(entry)
         self._last_delivered = entries[-1].index
         self._listener.committed(entries)

@@ -37,8 +37,9 @@ def journal_options(options: Options) -> JournalOptions:
     return JournalOptions(segment_bytes=options.segment_bytes, fill_bytes=_SEGMENT_FILL_BYTES, recent_bytes=64 * KIB)
 
 
-def replica_options(options: Options) -> ReplicaOptions:
+def replica_options(options: Options, protections_off: frozenset[str]) -> ReplicaOptions:
     return ReplicaOptions(
+        protections_off=protections_off,
         timing=options.timing,
         quota_bytes=options.quota_bytes,
         request_timeout_s=options.request_timeout_s,
@@ -81,6 +82,7 @@ class Process:
         self.host = host
         self.runtime = runtime
         self.member_id = host.member_id
+        self._observer = observer
         snapshots = SnapshotStore(host.snapshot_disk, cluster_id=host.cluster_id)
         self.journal = Journal.open(
             host.disk,
@@ -107,7 +109,7 @@ class Process:
             machine=machine,
             engine=node,
             places=places,
-            options=replica_options(options),
+            options=replica_options(options, protections_off),
             stopped=stopped,
         )
         self.listener = ObservedListener(
@@ -145,6 +147,7 @@ class Process:
 
     def abandon(self, *, silent: bool) -> None:
         """The process is gone: give back what this one Python process cannot have twice."""
+        self._observer.raft.died(self.member_id, self.host.life, self.journal.durable_term)
         self._wire.stop(silent=silent)
         self.runtime.close_opened()
 

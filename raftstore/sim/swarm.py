@@ -91,6 +91,7 @@ def draw(seed: int) -> Options:
     rng = random.Random(f"raftstore swarm {seed}")
     faults = _draw_faults(rng)
     unruly = rng.random() < 0.2
+    compaction_age_s = rng.choice((0.0, 1.0, 4.0))
     return Options(
         seed=seed,
         size=rng.choice((1, 3, 3, 3, 3, 5)),
@@ -115,13 +116,15 @@ def draw(seed: int) -> Options:
         value_bytes=rng.choice((8, 100, 2000)),
         lease_ttl_s=rng.choice((2, 3, 5)),
         watchers=rng.choice((0, 2, 4)),
-        compaction_age_s=rng.choice((0.0, 1.0, 4.0)),
+        compaction_age_s=compaction_age_s,
         compact_requests=rng.random() < 0.4,
         snapshot_bytes_min=rng.choice((4 * KIB, 32 * KIB, 1024 * KIB)),
         snapshot_every_s=rng.choice((0.0, 2.0, 6.0)),
         tail_entries=rng.choice((0, 20, 200)),
         segment_bytes=rng.choice((16 * KIB, 64 * KIB, 1024 * KIB)),
-        quota_bytes=rng.choice((4096 * KIB, 65536 * KIB)),
+        quota_bytes=rng.choice((8192 * KIB, 65536 * KIB))
+        if compaction_age_s
+        else 65536 * KIB,  # without compaction it would fill
     )
 
 

@@ -19,6 +19,7 @@ from ..model import Event, EventType
 class AppliedEntry:
     index: int
     term: int
+    committed_term: int  # it was committed in this term at the latest
     checksum: int
     applied_s: float  # virtual time of the first replica that applied it
     replica: int
@@ -52,12 +53,14 @@ class Truth:
 
     # --- reports
 
-    def entry_applied(self, replica: int, index: int, term: int, payload: bytes, now_s: float) -> bool:
+    def entry_applied(
+        self, replica: int, index: int, term: int, payload: bytes, now_s: float, *, replica_term: int
+    ) -> bool:
         """True when this is the first replica to apply the entry. Raises Contradiction."""
         checksum = zlib.crc32(payload)
         known = self.entries.get(index)
         if known is None:
-            self.entries[index] = AppliedEntry(index, term, checksum, now_s, replica)
+            self.entries[index] = AppliedEntry(index, term, replica_term, checksum, now_s, replica)
             return True
         if (known.term, known.checksum) != (term, checksum):
             raise Contradiction(

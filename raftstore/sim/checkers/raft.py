@@ -24,6 +24,10 @@ class LogView(Protocol):
     def base_index(self) -> int: ...
     @property
     def last_index(self) -> int: ...
+    @property
+    def durable_index(self) -> int: ...
+    @property
+    def term(self) -> int: ...
     def term_at(self, index: int) -> int | None: ...
     def entry(self, index: int) -> Entry: ...
 
@@ -47,7 +51,10 @@ class RaftChecker:
     # --- election safety and leader completeness
 
     def became_leader(self, member: int, incarnation: int, term: int, log: LogView) -> None:
-        """A replica says that it leads `term`; its log must hold all that was committed in earlier terms."""
+        """A replica says that it leads `term`; its log must hold all that was committed in earlier terms.
+
+        A leader of an older term than the commit's may lack the entry: it is only slow to learn of its end.
+        """
         self.elections += 1
         known = self._leaders.setdefault(term, (member, incarnation))
         if known != (member, incarnation):
@@ -56,7 +63,7 @@ class RaftChecker:
                 f"term {term} has two leaders: {known[0]} (life {known[1]}) and {member} (life {incarnation})",
             )
         for index, applied in self._truth.entries.items():
-            if applied.term >= term or index <= log.base_index:
+            if applied.committed_term >= term or index <= log.base_index:
                 continue
             if log.term_at(index) != applied.term:
                 self._violated(
@@ -66,12 +73,17 @@ class RaftChecker:
                 )
                 return
 
+    def died(self, member: int, life: int, durable_term: int) -> None:
+        """A process ended. A sole voter may lead in memory before its term is on disk: nobody saw that."""
+        for term in [t for t, leader in self._leaders.items() if leader == (member, life) and t > durable_term]:
+            del self._leaders[term]
+
     # --- log matching
 
     def look_at_log(self, member: int, log: LogView, *, first: int | None = None) -> None:
-        """Compare a log with every other ever seen, from `first` (or its base) to its end."""
+        """Compare what is durable of a log, from `first` (or its base) on, with every other ever seen."""
         start = max(log.base_index + 1, first or 0)
-        for index in range(start, log.last_index + 1):
+        for index in range(start, log.durable_index + 1):
             payload, _, term = log.entry(index)
             checksum = zlib.crc32(payload)
             previous_term = log.term_at(index - 1)
@@ -86,8 +98,11 @@ class RaftChecker:
 
     # --- state-machine safety
 
-    def applied(self, member: int, entries: Sequence[Entry], last_applied: int) -> Iterable[Entry]:
-        """`entries` are handed to a state machine that had applied `last_applied`. Yields those new to the run."""
+    def applied(self, member: int, entries: Sequence[Entry], last_applied: int, term: int) -> Iterable[Entry]:
+        """`entries` are handed to a state machine that had applied `last_applied`, by a replica in `term`.
+
+        Yields those new to the run.
+        """
         for entry in entries:
             if entry[1] != last_applied + 1:
                 self._violated(
@@ -96,7 +111,7 @@ class RaftChecker:
                 return
             last_applied += 1
             try:
-                if self._truth.entry_applied(member, entry[1], entry[2], entry[0], self._now_s()):
+                if self._truth.entry_applied(member, entry[1], entry[2], entry[0], self._now_s(), replica_term=term):
                     yield entry
             except Contradiction as contradiction:
                 self._violated("state-machine safety", str(contradiction))

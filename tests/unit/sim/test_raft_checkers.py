@@ -15,11 +15,16 @@ class Log:
 
     def __init__(self, *terms: int, payloads: dict[int, bytes] | None = None) -> None:
         self.terms = [0, *terms]
+        self.term = max(self.terms)
         self.payloads = payloads or {}
 
     @property
     def last_index(self) -> int:
         return len(self.terms)
+
+    @property
+    def durable_index(self) -> int:
+        return self.last_index
 
     def term_at(self, index: int) -> int | None:
         return self.terms[index - 1] if 1 <= index <= len(self.terms) else None
@@ -38,7 +43,7 @@ class Case:
         self.checker = RaftChecker(Truth(), lambda: 1.0, self.found.append)
 
     def apply(self, member: int, log: Log, last_applied: int = 1) -> int:
-        return len(list(self.checker.applied(member, log.entries()[last_applied - 1 :], last_applied)))
+        return len(list(self.checker.applied(member, log.entries()[last_applied - 1 :], last_applied, log.term)))
 
     def broken(self) -> list[str]:
         return [violation.checker for violation in self.found]
@@ -73,10 +78,32 @@ def test_the_same_member_in_another_life_is_another_leader() -> None:
     assert case.broken() == ["election safety"]
 
 
+def test_a_leadership_that_never_reached_the_disk_is_none() -> None:
+    case = Case()
+    case.checker.became_leader(1, 1, 3, Log())
+    case.checker.died(1, 1, durable_term=2)
+    case.checker.became_leader(1, 2, 3, Log())
+    assert case.broken() == []
+    case.checker.died(1, 2, durable_term=3)
+    case.checker.became_leader(1, 3, 3, Log())
+    assert case.broken() == ["election safety"]
+
+
 def test_a_leader_without_a_committed_entry() -> None:
     case = Case()
     case.apply(1, Log(1, 1))
     case.checker.became_leader(2, 1, 2, Log(1))
+    assert case.broken() == ["leader completeness"]
+
+
+def test_a_leader_of_a_term_that_is_over_may_lack_what_was_committed_since() -> None:
+    case = Case()
+    later = Log(1, 1)
+    later.term = 4
+    case.apply(1, later)
+    case.checker.became_leader(2, 1, 3, Log(1))
+    assert case.broken() == []
+    case.checker.became_leader(2, 1, 5, Log(1))
     assert case.broken() == ["leader completeness"]
 
 
@@ -111,8 +138,8 @@ def test_two_entries_applied_at_one_index() -> None:
 def test_a_gap_and_a_repetition_in_what_is_applied() -> None:
     case = Case()
     case.apply(1, Log(1, 1, 1))
-    list(case.checker.applied(2, Log(1, 1, 1).entries()[1:], 1))
-    list(case.checker.applied(3, Log(1, 1).entries(), 2))
+    list(case.checker.applied(2, Log(1, 1, 1).entries()[1:], 1, 1))
+    list(case.checker.applied(3, Log(1, 1).entries(), 2, 1))
     assert case.broken() == ["apply order", "apply order"]
 
 
