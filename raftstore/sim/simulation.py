@@ -16,7 +16,7 @@ from typing import Any
 
 from .. import failpoint
 from ..command import Command
-from ..errors import StoreError
+from ..errors import Removed, StoreError
 from ..model import ALL_FROM, Put, Range
 from .checkers import Violation, leases, linearizability, registers, watches, writes
 from .cluster import Cluster
@@ -182,7 +182,8 @@ class Simulation:
             operation.completed_s = self.schedule.now_s
             if isinstance(answer, StoreError):
                 operation.error = str(answer)
-                self._violated("liveness", f"a write through {process.host.name} failed after healing: {answer!r}")
+                if process.host in self.cluster.hosts and not isinstance(answer, Removed):
+                    self._violated("liveness", f"a write through {process.host.name} failed after healing: {answer!r}")
             else:
                 operation.outcome, operation.revision = Outcome.OK, answer.revision
 
@@ -212,8 +213,11 @@ class Simulation:
             yield from watches.check_complete(log, truth, up_to=truth.last_revision)
 
     def _unanswered_probes(self) -> Iterator[Violation]:
+        """But for a member that a late answer to the operator removed in the meantime."""
+        running = {process.member_id for process in self.cluster.processes()}
         for operation in self.history:
-            if operation.client == _PROBE_CLIENT and operation.outcome is not Outcome.OK:
+            probe = operation.client == _PROBE_CLIENT and operation.replica in running
+            if probe and operation.outcome is not Outcome.OK:
                 yield Violation("liveness", f"after healing there was no answer to {operation}")
 
     def _verdict(self) -> Verdict:
