@@ -24,8 +24,9 @@ class SnapshotOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReplicaOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything but identity and places."""
+    """Everything but identity and places. `protections_off` is for tests: see raft/guard.py."""
 
+    protections_off: frozenset[str] = frozenset()
     timing: Timing = Timing()
     quota_bytes: int = QUOTA_BYTES_DEFAULT
     request_timeout_s: float = 7.0  # etcd: 5 s plus two election timeouts

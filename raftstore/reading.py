@@ -63,7 +63,8 @@ class Reading:
         else:
             deadline_s = house.runtime.now() + timeout_s
             self._count += 1
-            self._readers.append((deadline_s, released))
+            flying = self._round and "read_joins_flying_round" in house.options.protections_off
+            (self._round_readers if flying else self._readers).append((deadline_s, released))
             self._deadlines.note(deadline_s)
             self._start_soon()
 

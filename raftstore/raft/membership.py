@@ -161,8 +161,12 @@ class CatchUp:
         self._close: dict[int, int] = {}
 
     def check(self, learner: int, match: int, last_index: int) -> bool:
-        """Look once. `match`: the index the learner is known to hold. True: it may be promoted now."""
-        self._close[learner] = self._close.get(learner, 0) + 1 if last_index - match <= self._entries else 0
+        """Look once. `match`: the index the learner is known to hold. True: it may be promoted now.
+
+        In a short log, close is not enough: one that never acknowledged anything must not become a voter.
+        """
+        close = last_index - match <= min(self._entries, last_index // 2)
+        self._close[learner] = self._close.get(learner, 0) + 1 if close else 0
         return self._close[learner] >= self._checks
 
     def require(self, learner: int) -> None:
