@@ -18,6 +18,7 @@ from .schedule import Callback, Schedule, ScheduledEvent
 
 WALL_EPOCH_S = 1_700_000_000.0
 LANE_QUEUE_MAX = 100_000
+SLOW_WORK_S_MAX = 3.0  # longer ones would outlast the healing of the disk
 
 
 class Closable(Protocol):
@@ -93,7 +94,7 @@ class DiskSpeed:
         duration = self.median_s * (0.4 + 1.2 * self._rng.random())
         if self._rng.random() < 0.02:
             duration *= 10 + 40 * self._rng.random()
-        return duration * self.slow_factor + max(0.0, self.stalled_until_s - now_s)
+        return min(duration * self.slow_factor, SLOW_WORK_S_MAX) + max(0.0, self.stalled_until_s - now_s)
 
     def effect_fraction(self) -> float:
         return self._rng.random()
