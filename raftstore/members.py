@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -186,7 +187,7 @@ class Members:
         done_now = [done for wanted, done in self._waiting if wanted == configuration]
         self._waiting = [(wanted, done) for wanted, done in self._waiting if wanted != configuration]
         for done in done_now:
-            self._house.runtime.call_soon(lambda done=done: done(None))  # type: ignore[misc]
+            self._house.runtime.call_soon(partial(done, None))
 
     def role_changed(self) -> None:
         if self._house.leading:

@@ -30,7 +30,7 @@ from .journal import Journal
 _NOOP = bytes((KIND_NOOP,))
 _NEVER = 1 << 62
 
-#: How many entries one open slice of the log answers at most: it only steers the core's send loop.
+#: How many entries one slice of the log answers at most: its apply loop only counts, and goes on at the next tick.
 _SLICE_MAX = 4096
 
 
