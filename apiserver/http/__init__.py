@@ -1,0 +1,1 @@
+"""HTTP: routes, verbs, watch streams, tables, discovery, OpenAPI, errors and limits."""

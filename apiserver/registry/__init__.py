@@ -1,0 +1,1 @@
+"""One table of resources, from which routes, discovery, OpenAPI, rules and storage keys all follow."""

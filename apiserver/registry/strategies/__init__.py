@@ -1,0 +1,1 @@
+"""What is special about each kind: one file per family of kinds."""
