@@ -55,7 +55,12 @@ class Object(
 
 
 def always(zero: T) -> Any:
-    """A default that is written nevertheless, for fields without `omitempty` in Kubernetes."""
+    """A default that is written nevertheless, for fields without `omitempty` in Kubernetes.
+
+    Each object gets an empty list or map of its own.
+    """
+    if isinstance(zero, list | dict):
+        return msgspec.field(default_factory=lambda: zero.copy())
     return msgspec.field(default_factory=lambda: zero)
 
 
