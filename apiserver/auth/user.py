@@ -37,6 +37,7 @@ class Attributes(NamedTuple):
     namespace: str = ""
     name: str = ""
     path: str = ""  # of a request that is for no resource
+    field_selector: str = ""  # of a list, watch or deletecollection, as the client wrote it
 
     @property
     def is_resource(self) -> bool:
