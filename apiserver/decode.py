@@ -1,0 +1,298 @@
+"""Bodies to typed objects, in one pass when they are clean, and with plain words when they are not.
+
+A body that holds only known fields and no nulls decodes straight into its struct. Anything else takes the slow way:
+decode to plain values, drop nulls (in Kubernetes null means absent), drop and name unknown fields, convert. What
+happens with unknown and repeated fields is the request's `fieldValidation`: Strict refuses them, Warn tells, Ignore is
+silent. Depth, size and aliases are bounded before anything is built from them.
+"""
+
+from __future__ import annotations
+
+import json
+import typing
+from collections.abc import Callable
+from functools import cache
+from typing import Any, NamedTuple, TypeVar
+
+import msgspec
+
+from apiserver.api.errors import BadRequest, UnsupportedMediaType
+
+T = TypeVar("T")
+
+DEPTH_MAX = 64
+VALUES_MAX = 200_000  # of one body, with YAML aliases expanded
+NAMED_FIELDS_MAX = 20  # unknown fields that an error or warning names
+_YAML_TYPES = {"application/yaml", "application/x-yaml", "text/yaml"}
+_JSON_TYPES = {"", "application/json", "text/json"}
+#: Sent by curl when nobody says what the body is.
+_FORM = "application/x-www-form-urlencoded"
+
+
+class Decoded(NamedTuple):
+    obj: Any
+    warnings: tuple[str, ...] = ()
+
+
+def media_type(content_type: str) -> str:
+    return content_type.partition(";")[0].strip().lower()
+
+
+def read_values(raw: bytes, content_type: str) -> Any:
+    """A JSON or YAML body as plain values. Raises BadRequest, UnsupportedMediaType."""
+    kind = media_type(content_type)
+    if kind in _YAML_TYPES:
+        return _read_yaml(raw)
+    if kind not in _JSON_TYPES and kind != _FORM:
+        raise UnsupportedMediaType(
+            f"the body of the request was in an unknown format - accepted media types include: "
+            f"application/json, application/yaml (got {kind!r})"
+        )
+    try:
+        values = msgspec.json.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadRequest(f"the body is not valid JSON: {_reason(error)}") from None
+    _check_shape(values)
+    return values
+
+
+def decode_object(raw: bytes, content_type: str, type_: type[T], *, strictness: str = "Warn") -> Decoded:
+    """A body as a struct. `strictness` is fieldValidation: Strict, Warn or Ignore.
+
+    Raises BadRequest naming the field, UnsupportedMediaType.
+    """
+    kind = media_type(content_type)
+    if kind in _JSON_TYPES and strictness != "Strict":
+        try:
+            return Decoded(decoder(type_).decode(raw))
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            pass  # the slow way says what is wrong, or mends it
+    values = read_values(raw, content_type)
+    decoded = convert_object(values, type_, strictness=strictness)
+    if strictness == "Ignore" or kind in _YAML_TYPES:
+        return decoded
+    repeated = repeated_fields(raw)
+    if repeated and strictness == "Strict":
+        raise _strict_error(repeated)
+    return Decoded(decoded.obj, (*decoded.warnings, *repeated)[:NAMED_FIELDS_MAX])
+
+
+def convert_object(values: Any, type_: type[T], *, strictness: str = "Warn") -> Decoded:
+    """Plain values as a struct, by the same rules."""
+    if not isinstance(values, dict):
+        raise BadRequest(f"the body must be an object, not {_json_kind(values)}")
+    unknown: list[str] = []
+    cleaned = _cleaner(type_)(values, "", unknown)
+    found = tuple(f'unknown field "{name}"' for name in unknown[:NAMED_FIELDS_MAX])
+    if found and strictness == "Strict":
+        raise _strict_error(found)
+    try:
+        obj = msgspec.convert(cleaned, type_)
+    except (msgspec.ValidationError, RecursionError) as error:
+        kind = values.get("kind") if isinstance(values.get("kind"), str) else ""
+        version = values.get("apiVersion") if isinstance(values.get("apiVersion"), str) else ""
+        name = kind or type_.__name__
+        raise BadRequest(f'{name} in version "{version or "v1"}" cannot be handled as a {name}: {_reason(error)}') from None
+    return Decoded(obj, () if strictness == "Ignore" else found)
+
+
+def _strict_error(found: tuple[str, ...]) -> BadRequest:
+    return BadRequest(f"strict decoding error: {', '.join(found)}")
+
+
+@cache
+def decoder(type_: type[T]) -> msgspec.json.Decoder[T]:
+    """The one decoder of a type, made when it is first needed."""
+    return msgspec.json.Decoder(type_)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return f"it is nested deeper than {DEPTH_MAX} levels"
+    text = str(error)
+    what, separator, where = text.rpartition(" - at `$")
+    if not separator:
+        return text
+    return f"{where.rstrip('`').lstrip('.') or 'body'}: {what[:1].lower()}{what[1:]}"
+
+
+def _json_kind(value: Any) -> str:
+    names = {list: "an array", str: "a string", bool: "a boolean", int: "a number", float: "a number"}
+    return "null" if value is None else names.get(type(value), "an object")
+
+
+# --- shape ------------------------------------------------------------------------------------------
+
+
+def _check_shape(values: Any) -> None:
+    """Bounds on depth and on the number of values, also where YAML aliases make a graph of the tree."""
+    count = 0
+    stack = [(values, 1)]
+    while stack:
+        value, depth = stack.pop()
+        count += 1
+        if count > VALUES_MAX:
+            raise BadRequest(f"the body holds more than {VALUES_MAX} values")
+        if isinstance(value, dict | list):
+            if depth > DEPTH_MAX:
+                raise BadRequest(f"the body is nested deeper than {DEPTH_MAX} levels")
+            children = value.values() if isinstance(value, dict) else value
+            stack.extend((child, depth + 1) for child in children if isinstance(child, dict | list))
+            count += len(value)
+
+
+def _read_yaml(raw: bytes) -> Any:
+    import yaml
+
+    try:
+        text = raw.decode("utf-8")
+        depth = 0
+        for event in yaml.parse(text, Loader=yaml.CSafeLoader):
+            if isinstance(event, yaml.CollectionStartEvent):
+                depth += 1
+                if depth > DEPTH_MAX:
+                    raise BadRequest(f"the body is nested deeper than {DEPTH_MAX} levels")
+            elif isinstance(event, yaml.CollectionEndEvent):
+                depth -= 1
+        values = yaml.load(text, Loader=_yaml_loader())
+    except BadRequest:
+        raise
+    except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
+        raise BadRequest(f"the body is not valid YAML: {' '.join(str(error).split())}") from None
+    _check_shape(values)
+    return values
+
+
+@cache
+def _yaml_loader() -> Any:
+    """Safe YAML whose values are JSON's: timestamps and binary stay text, keys are text."""
+    import yaml
+
+    class JsonValues(yaml.CSafeLoader):
+        pass
+
+    JsonValues.yaml_implicit_resolvers = {
+        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+        for first, resolvers in yaml.CSafeLoader.yaml_implicit_resolvers.items()
+    }
+
+    def mapping(loader: Any, node: Any) -> dict[str, Any]:
+        loader.flatten_mapping(node)
+        pairs = loader.construct_pairs(node, deep=True)
+        return {key if isinstance(key, str) else json.dumps(key): value for key, value in pairs}
+
+    JsonValues.add_constructor("tag:yaml.org,2002:map", mapping)
+    for tag in ("binary", "set", "omap", "pairs", "timestamp"):
+        JsonValues.add_constructor(f"tag:yaml.org,2002:{tag}", _refuse_tag)
+    return JsonValues
+
+
+def _refuse_tag(_loader: Any, node: Any) -> Any:
+    raise BadRequest(f"the body is not valid YAML: values of type {node.tag} have no meaning in JSON")
+
+
+def repeated_fields(raw: bytes) -> tuple[str, ...]:
+    """Every key that one object of the JSON body holds twice."""
+    found: list[str] = []
+
+    def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
+        fields = dict(items)
+        if len(fields) != len(items):
+            seen: set[str] = set()
+            for key, _ in items:
+                if key in seen:
+                    found.append(f'duplicate field "{key}"')
+                seen.add(key)
+        return fields
+
+    try:
+        json.loads(raw, object_pairs_hook=pairs)
+    except (ValueError, RecursionError):
+        return ()  # read_values took it: whatever json finds odd is no repetition
+    return tuple(found)
+
+
+# --- unknown fields and nulls -----------------------------------------------------------------------
+
+Cleaner = Callable[[Any, str, list[str]], Any]
+
+
+@cache
+def _cleaner(type_: Any) -> Cleaner:
+    """`clean(value, path, unknown)`: the value without nulls and unknown fields, which are added to `unknown`."""
+    origin = typing.get_origin(type_)
+    arguments = typing.get_args(type_)
+    if origin is typing.Annotated:
+        return _cleaner(arguments[0])
+    if origin is list:
+        return _list_cleaner(arguments[0])
+    if origin is dict:
+        return _map_cleaner(arguments[1])
+    if arguments:  # a union: at most one member is a struct, a list or a map
+        for member in arguments:
+            inner = _unwrapped(member)
+            if typing.get_origin(inner) in (list, dict) or _is_struct(inner):
+                return _cleaner(inner)
+    if _is_struct(type_):
+        return _struct_cleaner(type_)
+    return lambda value, _path, _unknown: value
+
+
+def _unwrapped(type_: Any) -> Any:
+    return typing.get_args(type_)[0] if typing.get_origin(type_) is typing.Annotated else type_
+
+
+def _is_struct(type_: Any) -> bool:
+    return isinstance(type_, type) and issubclass(type_, msgspec.Struct)
+
+
+def _list_cleaner(item: Any) -> Cleaner:
+    clean_item: Cleaner | None = None
+
+    def clean(value: Any, path: str, unknown: list[str]) -> Any:
+        nonlocal clean_item
+        if not isinstance(value, list):
+            return value
+        if clean_item is None:  # late: types refer to themselves (JSONSchemaProps-like trees)
+            clean_item = _cleaner(item)
+        return [clean_item(each, f"{path}[{index}]", unknown) for index, each in enumerate(value)]
+
+    return clean
+
+
+def _map_cleaner(item: Any) -> Cleaner:
+    clean_item = _cleaner(item)
+    zero: Any = "" if _unwrapped(item) is str else None
+
+    def clean(value: Any, path: str, unknown: list[str]) -> Any:
+        if not isinstance(value, dict):
+            return value
+        return {
+            key: zero if each is None else clean_item(each, f"{path}[{key}]", unknown) for key, each in value.items()
+        }
+
+    return clean
+
+
+def _struct_cleaner(type_: Any) -> Cleaner:
+    hints = typing.get_type_hints(type_, include_extras=True)
+    names = {field.encode_name: field.name for field in msgspec.structs.fields(type_)}
+    cleaners: dict[str, Cleaner] = {}
+
+    def clean(value: Any, path: str, unknown: list[str]) -> Any:
+        if not isinstance(value, dict):
+            return value
+        cleaned = {}
+        for key, each in value.items():
+            name = names.get(key)
+            where = f"{path}.{key}" if path else key
+            if name is None:
+                unknown.append(where)
+            elif each is not None:
+                inner = cleaners.get(key)
+                if inner is None:
+                    inner = cleaners[key] = _cleaner(hints[name])
+                cleaned[key] = inner(each, where, unknown)
+        return cleaned
+
+    return clean
