@@ -50,7 +50,7 @@ EMPTY = "must be non-empty"
 
 
 def too_long(limit: int) -> str:
-    return f"must be no more than {limit} bytes"
+    return f"must be no more than {limit} characters"
 
 
 def not_in_range(low: int, high: int) -> str:
