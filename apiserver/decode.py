@@ -92,7 +92,9 @@ def convert_object(values: Any, type_: type[T], *, strictness: str = "Warn") -> 
         kind = values.get("kind") if isinstance(values.get("kind"), str) else ""
         version = values.get("apiVersion") if isinstance(values.get("apiVersion"), str) else ""
         name = kind or type_.__name__
-        raise BadRequest(f'{name} in version "{version or "v1"}" cannot be handled as a {name}: {_reason(error)}') from None
+        raise BadRequest(
+            f'{name} in version "{version or "v1"}" cannot be handled as a {name}: {_reason(error)}'
+        ) from None
     return Decoded(obj, () if strictness == "Ignore" else found)
 
 
@@ -100,10 +102,15 @@ def _strict_error(found: tuple[str, ...]) -> BadRequest:
     return BadRequest(f"strict decoding error: {', '.join(found)}")
 
 
-@cache
+_decoders: dict[type, msgspec.json.Decoder[Any]] = {}
+
+
 def decoder(type_: type[T]) -> msgspec.json.Decoder[T]:
     """The one decoder of a type, made when it is first needed."""
-    return msgspec.json.Decoder(type_)
+    known = _decoders.get(type_)
+    if known is None:
+        known = _decoders[type_] = msgspec.json.Decoder(type_)
+    return known
 
 
 def _reason(error: Exception) -> str:
@@ -154,7 +161,7 @@ def _read_yaml(raw: bytes) -> Any:
                     raise BadRequest(f"the body is nested deeper than {DEPTH_MAX} levels")
             elif isinstance(event, yaml.CollectionEndEvent):
                 depth -= 1
-        values = yaml.load(text, Loader=_yaml_loader())
+        values = yaml.load(text, Loader=_yaml_loader())  # noqa: S506 - a subclass of the safe loader
     except BadRequest:
         raise
     except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:

@@ -1,0 +1,215 @@
+"""The feed of one resource: one watcher of the store, fanned out.
+
+What must always hold: a subscriber that joined at revision R gets every change after R once and in order, or is told
+that it ended and from where to resume. `revision` is how far everything handed out reaches. All of it runs on the
+event loop, without tasks: the store calls, the feed drains, subscribers are called.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from apiserver.api.errors import ApiError, Gone
+from apiserver.failures import api_error
+from apiserver.feed.change import Change
+from apiserver.registry.resource import Resource
+from apiserver.storage import Storage, place_of, range_of
+from raftstore import Event
+from raftstore.errors import StoreError, WatchCanceled, WatchCompacted
+
+log = logging.getLogger(__name__)
+
+REOPEN_AFTER_S = 0.5
+
+
+class Subscriber(Protocol):
+    """`deliver` must not block and must not raise; it may unsubscribe."""
+
+    def deliver(self, batch: Batch) -> None: ...
+
+    def ended(self, error: ApiError) -> None:
+        """No more changes come: resume from the last one, or list anew when the error is Gone."""
+
+
+class Batch:
+    """Changes that became known together; what is rendered of them as a whole is shared by equal subscribers."""
+
+    __slots__ = ("_shared", "changes")
+
+    def __init__(self, changes: Sequence[Change]) -> None:
+        self.changes = changes
+        self._shared: dict[str, bytes] = {}
+
+    @property
+    def revision(self) -> int:
+        return self.changes[-1].revision
+
+    def shared(self, form: str, make: Callable[[Sequence[Change]], bytes]) -> bytes:
+        known = self._shared.get(form)
+        if known is None:
+            known = self._shared[form] = make(self.changes)
+        return known
+
+
+def changes_of(storage: Storage, resource: Resource, events: Sequence[Event]) -> list[Change]:
+    """Events of the store as changes of objects, decrypted."""
+    return [_change(storage, resource, event) for event in events]
+
+
+def _change(storage: Storage, resource: Resource, event: Event) -> Change:
+    kv, previous = event.kv, event.prev_kv
+    return Change(
+        resource,
+        kv.key,
+        place_of(resource, kv.key),
+        kv.mod_revision,
+        storage.opened_bytes(kv.key, kv.value) if event.type == 0 else None,
+        storage.opened_bytes(kv.key, previous.value) if previous is not None else None,
+    )
+
+
+class Feed:
+    """Made by `Feeds.of`. Open while the server runs."""
+
+    def __init__(self, storage: Storage, resource: Resource) -> None:
+        self.resource = resource
+        self.revision = 0
+        self._storage = storage
+        self._everywhere: dict[Subscriber, None] = {}
+        self._by_namespace: dict[str, dict[Subscriber, None]] = {}
+        self._draining = False
+        self._reopening: asyncio.TimerHandle | None = None
+        self._closed = False
+        self._open(0)
+
+    @property
+    def subscribers(self) -> int:
+        return len(self._everywhere) + sum(map(len, self._by_namespace.values()))
+
+    def _open(self, start_revision: int) -> None:
+        key, end = range_of(self.resource)
+        self.revision = (
+            max(self._storage.store.revision, start_revision - 1) if not start_revision else start_revision - 1
+        )
+        self._watcher = self._storage.store.watcher(
+            key, end, start_revision=start_revision, prev_kv=True, on_ready=self.drain
+        )
+
+    def subscribe(self, subscriber: Subscriber, namespace: str = "") -> int:
+        """Join; the revision from which on (exclusive) changes will be delivered."""
+        self.drain()
+        if namespace:
+            self._by_namespace.setdefault(namespace, {})[subscriber] = None
+        else:
+            self._everywhere[subscriber] = None
+        return self.revision
+
+    def unsubscribe(self, subscriber: Subscriber, namespace: str = "") -> None:
+        """Leave. Idempotent."""
+        if not namespace:
+            self._everywhere.pop(subscriber, None)
+            return
+        group = self._by_namespace.get(namespace)
+        if group is not None:
+            group.pop(subscriber, None)
+            if not group:
+                del self._by_namespace[namespace]
+
+    def drain(self) -> None:
+        """Hand out what the store has published; afterwards `revision` is what it has published."""
+        if self._draining or self._closed:
+            return
+        self._draining = True
+        try:
+            while events := self._watcher.take():
+                self._publish(changes_of(self._storage, self.resource, events))
+            self.revision = max(self.revision, self._watcher.progress_revision)
+        except WatchCanceled as error:
+            self._lost(error)
+        except ApiError as error:  # a value that does not open: its key is gone from the ring
+            log.error("feed stopped", extra={"resource": self.resource.key, "reason": error.message})
+            self._end_all(error)
+            self._reopen_later()
+        finally:
+            self._draining = False
+
+    def _publish(self, changes: list[Change]) -> None:
+        self.revision = changes[-1].revision
+        if self._everywhere:
+            batch = Batch(changes)
+            for subscriber in list(self._everywhere):
+                subscriber.deliver(batch)
+        if not self._by_namespace:
+            return
+        by_namespace: dict[str, list[Change]] = {}
+        for change in changes:
+            if change.namespace in self._by_namespace:
+                by_namespace.setdefault(change.namespace, []).append(change)
+        for namespace, own in by_namespace.items():
+            batch = Batch(own)
+            for subscriber in list(self._by_namespace.get(namespace, ())):
+                subscriber.deliver(batch)
+
+    def _lost(self, error: WatchCanceled) -> None:
+        """Our own watcher ended. One that was too slow goes on where it was; otherwise everybody lists anew."""
+        if not isinstance(error, WatchCompacted):
+            try:
+                self._open(error.resume_revision)
+            except StoreError as failure:
+                log.info("feed cannot go on", extra={"resource": self.resource.key, "reason": failure.message})
+            else:
+                return
+        self._end_all(Gone(f"the history of {self.resource.plural} is not to be had any more: list anew"))
+        self._reopen_later()
+
+    def _end_all(self, error: ApiError) -> None:
+        everyone = [*self._everywhere, *(each for group in self._by_namespace.values() for each in group)]
+        self._everywhere, self._by_namespace = {}, {}
+        for subscriber in everyone:
+            subscriber.ended(error)
+
+    def _reopen_later(self) -> None:
+        self._reopening = asyncio.get_running_loop().call_later(REOPEN_AFTER_S, self._reopen)
+
+    def _reopen(self) -> None:
+        try:
+            self._open(0)
+        except StoreError as error:
+            log.info("feed is not open yet", extra={"resource": self.resource.key, "reason": error.message})
+            self._reopen_later()
+
+    def close(self, error: ApiError) -> None:
+        """End everybody with `error`."""
+        self._closed = True
+        self._watcher.cancel()
+        if self._reopening is not None:
+            self._reopening.cancel()
+        self._end_all(error)
+
+
+class Feeds:
+    """The feeds of a server, opened when first needed."""
+
+    def __init__(self, storage: Storage) -> None:
+        self.storage = storage
+        self._feeds: dict[str, Feed] = {}
+
+    def of(self, resource: Resource) -> Feed:
+        """The feed of a stored resource. Raises ServiceUnavailable when the store cannot be watched now."""
+        feed = self._feeds.get(resource.key)
+        if feed is None:
+            try:
+                feed = self._feeds[resource.key] = Feed(self.storage, resource)
+            except StoreError as error:
+                raise api_error(error) from error
+        return feed
+
+    def all(self) -> Sequence[Feed]:
+        return tuple(self._feeds.values())
+
+    def close(self, error: ApiError) -> None:
+        for feed in self._feeds.values():
+            feed.close(error)
