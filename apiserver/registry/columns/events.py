@@ -17,7 +17,7 @@ class Names(NamedTuple):
     source: str
     first: str
     last: str
-    count: str
+    times: str
 
 
 CORE = Names("involved_object", "message", "source", "first_timestamp", "last_timestamp", "count")
@@ -72,7 +72,7 @@ def _source(event: Any, now_s: float) -> str:
 
 def _count(event: Any, now_s: float) -> int:
     """An event that happened once carries no count in its new form."""
-    return event.series.count if event.series is not None else getattr(event, _names(event).count) or 1
+    return event.series.count if event.series is not None else getattr(event, _names(event).times) or 1
 
 
 EVENT = (
