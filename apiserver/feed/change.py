@@ -32,7 +32,7 @@ def facts_of_plain(resource: Resource, plain: bytes) -> Facts:
 
 
 class Change:
-    """`plain` is the object after the change, None when it is gone; `previous` the one before, None if there was none."""
+    """`plain` is the object after the change, None when it is gone; `previous` the one before, or None."""
 
     __slots__ = ("_facts", "_rendered", "key", "name", "namespace", "plain", "previous", "resource", "revision")
 
