@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 
@@ -45,7 +45,7 @@ class ManagedFieldsEntry(Object):
     api_version: str = ""
     time: Time | None = None
     fields_type: str = ""
-    fields_v1: msgspec.Raw | None = msgspec.field(default=None, name="fieldsV1")
+    fields_v1: dict[str, Any] | None = msgspec.field(default=None, name="fieldsV1")
     subresource: str = ""
 
 
