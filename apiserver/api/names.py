@@ -186,10 +186,15 @@ def is_label_value(text: str) -> list[str]:
 
 
 def is_path_segment_name(text: str, *, prefix: bool = False) -> list[str]:
-    """Any text that can stand between two slashes of a path: names of the rbac kinds."""
+    """Any text that can stand between two slashes of a path: names of the rbac kinds.
+
+    Kubernetes has no limit here; ours is that of other names, in bytes, because every key of the store has one.
+    """
     if not prefix and text in (".", ".."):
         return [f"may not be '{text}'"]
-    return [f"may not contain '{each}'" for each in "/%" if each in text]
+    found = [f"may not contain '{each}'" for each in "/%" if each in text]
+    long = len(text.encode(errors="surrogatepass")) > SUBDOMAIN_CHARACTERS_MAX
+    return [*found, too_long(SUBDOMAIN_CHARACTERS_MAX)] if long else found
 
 
 def is_c_identifier(text: str) -> list[str]:

@@ -311,7 +311,8 @@ def _value_errors(key: str, operator: Operator, values: Sequence[str]) -> Iterat
         shown = _shown(msgspec.json.encode(list(values)).decode())
         yield f"values: Invalid value: {shown}: values set must be empty for exists and does not exist"
     if operator in ("gt", "lt") and _integer(values[0]) is None:
-        yield f"values[0]: Invalid value: \"{_shown(values[0])}\": for 'Gt', 'Lt' operators, the value must be an integer"
+        broken_rule = "for 'Gt', 'Lt' operators, the value must be an integer"
+        yield f'values[0]: Invalid value: "{_shown(values[0])}": {broken_rule}'
     for index, value in enumerate(values):
         if broken := is_label_value(value):
             yield f'values[{index}][{_shown(key)}]: Invalid value: "{_shown(value)}": {"; ".join(broken)}'
