@@ -16,6 +16,7 @@ from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from apiserver.api.errors import Unauthorized
+from apiserver.api.times import now_text
 
 from .bounded import BoundedCache
 from .user import GROUP_AUTHENTICATED, User
@@ -102,11 +103,10 @@ def _may_be_client(certificate: x509.Certificate) -> bool:
 
 def _out_of_time(known: _Known, name: str, now_s: float) -> str:
     if now_s > known.not_after_s:
-        when, advice = f"expired at {_time_text(known.not_after_s)}", "renew it"
+        when, advice = f"expired at {now_text(lambda: known.not_after_s)}", "renew it"
     else:
-        when, advice = f"is valid only from {_time_text(known.not_before_s)} on", "check the clocks of both machines"
-    return f'the client certificate of "{name}" {when}; this server\'s clock says {_time_text(now_s)}: {advice}'
-
-
-def _time_text(seconds: float) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+        when, advice = (
+            f"is valid only from {now_text(lambda: known.not_before_s)} on",
+            "check the clocks of both machines",
+        )
+    return f'the client certificate of "{name}" {when}; this server\'s clock says {now_text(lambda: now_s)}: {advice}'
