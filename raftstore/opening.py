@@ -48,6 +48,13 @@ class Opened(NamedTuple):
     transport: PeerTransport | None
     places: Places
     expulsion: Expulsion
+    identity: Identity
+
+    async def renew_credentials(self, config: StoreConfig) -> None:
+        """See Store.renew_credentials."""
+        if self.transport is not None:
+            assert config.credentials_for is not None  # config.check
+            self.transport.set_credentials(await asyncio.to_thread(config.credentials_for, self.identity.peer))
 
     async def close(self) -> None:
         """Stop, and give back every file, thread and socket. Idempotent."""
@@ -215,7 +222,7 @@ async def _assemble(
     replicas.append(replica)
     if transport is not None:
         expulsion.watch(replica, transport)
-    return Opened(replica, runtime, journal, transport, places, expulsion)
+    return Opened(replica, runtime, journal, transport, places, expulsion, identity)
 
 
 async def _make_transport(

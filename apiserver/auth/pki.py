@@ -16,7 +16,7 @@ import datetime
 import ipaddress
 import os
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,6 +27,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from . import keyring
+from .join_token import ca_hash
 from .keyring import PkiError
 
 CLUSTER_CA = "ca"
@@ -35,10 +36,11 @@ SERVICE_ACCOUNT_KEY = "sa.key"
 SHARED_FILES = ("ca.crt", "ca.key", "peer-ca.crt", "peer-ca.key", SERVICE_ACCOUNT_KEY, keyring.FILE_NAME)
 
 ADMIN_GROUP = "system:masters"
+SERVER_GROUP = "kmini:servers"  # by which replicas know each other on the API port; only pki.py issues it
+SERVER_USER_PREFIX = "kmini:server:"
 
 AUTHORITY_LIFETIME = datetime.timedelta(days=3650)
 LEAF_LIFETIME = datetime.timedelta(days=365)
-RENEW_BEFORE = datetime.timedelta(days=30)
 CLOCK_SKEW = datetime.timedelta(hours=1)  # not_before lies this far back: peers' clocks may be behind ours
 
 _SERVER = ExtendedKeyUsageOID.SERVER_AUTH
@@ -60,8 +62,7 @@ class KeyPair(NamedTuple):
         return private_key_pem(self.key)
 
     def renewal_due(self, now: datetime.datetime | None = None) -> bool:
-        """Less than RENEW_BEFORE is left."""
-        return (now or _now()) + RENEW_BEFORE >= self.certificate.not_valid_after_utc
+        return (now or _now()) >= renewal_time(self.certificate)
 
 
 # --- shared by all replicas ---------------------------------------------------------------------------
@@ -169,6 +170,11 @@ def issue_admin(authority: KeyPair, now: datetime.datetime | None = None) -> Key
     return issue_client(authority, "kmini-admin", [ADMIN_GROUP], now)
 
 
+def issue_replica(authority: KeyPair, name: str, now: datetime.datetime | None = None) -> KeyPair:
+    """What a replica shows on the API ports of the others (ring_spread.py)."""
+    return issue_client(authority, SERVER_USER_PREFIX + name, [SERVER_GROUP], now)
+
+
 def serving_names(
     *, addresses: Iterable[str], extra: Iterable[str] = (), service_cidr: str, cluster_domain: str
 ) -> list[str]:
@@ -183,16 +189,28 @@ def serving_names(
     return sorted(names | {address for address in addresses if not _is_unspecified(address)})
 
 
-def needs_issue(folder: Path, name: str, authority: KeyPair, names: Iterable[str] | None = None) -> bool:
-    """Whether a leaf is missing, bad, another authority's, soon over, or carries other names than `names`."""
+def needs_issue(
+    folder: Path,
+    name: str,
+    authority: KeyPair,
+    names: Iterable[str] | None = None,
+    now: datetime.datetime | None = None,
+) -> bool:
+    """Whether a leaf is missing, bad, another authority's, due to be renewed, or carries other names than `names`."""
     try:
-        held = load_pair(folder, name)
+        held = load_pair(folder, name, now)
         held.certificate.verify_directly_issued_by(authority.certificate)
     except (PkiError, InvalidSignature, ValueError, TypeError):
         return True  # whatever is wrong with a leaf of our own, a new one mends it
-    if held.renewal_due():
-        return True
+    if held.renewal_due(now) and held.certificate.not_valid_after_utc < authority.certificate.not_valid_after_utc:
+        return True  # one that ends with its authority would end no later if it were made anew
     return names is not None and certificate_names(held.certificate) != sorted(set(names))
+
+
+def renewal_time(certificate: x509.Certificate) -> datetime.datetime:
+    """When two thirds of its life are over."""
+    begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    return begin + (end - begin) * 2 / 3
 
 
 def certificate_names(certificate: x509.Certificate) -> list[str]:
@@ -204,13 +222,23 @@ def certificate_names(certificate: x509.Certificate) -> list[str]:
     return sorted(str(name.value) for name in names)
 
 
+def certificate_hash(pem: bytes) -> str:
+    """Hex SHA-256 of a certificate in DER: what join tokens pin. Raises ValueError."""
+    return ca_hash(x509.load_pem_x509_certificate(pem).public_bytes(serialization.Encoding.DER))
+
+
 # --- files ----------------------------------------------------------------------------------------------
 
 
 def write_pair(folder: Path, name: str, pair: KeyPair) -> None:
-    """NAME.key (0600), then NAME.crt."""
-    write_file(folder / f"{name}.key", pair.key_pem, secret=True)
-    write_file(folder / f"{name}.crt", pair.certificate_pem, secret=False)
+    """NAME.key (0600), then NAME.crt, one right after the other: who reads both meets a pair."""
+    key = _write_beside(folder / f"{name}.key", pair.key_pem, secret=True)
+    try:
+        certificate = _write_beside(folder / f"{name}.crt", pair.certificate_pem, secret=False)
+    except BaseException:
+        key.unlink(missing_ok=True)
+        raise
+    _put_in_place({key: folder / f"{name}.key", certificate: folder / f"{name}.crt"})
 
 
 def load_pair(folder: Path, name: str, now: datetime.datetime | None = None) -> KeyPair:
@@ -244,6 +272,11 @@ def load_private_key(path: Path) -> ec.EllipticCurvePrivateKey:
 
 def write_file(path: Path, content: bytes, *, secret: bool) -> None:
     """Write a file whole or not at all, durably; mode 0600 from its first byte on when secret, else 0644."""
+    _put_in_place({_write_beside(path, content, secret=secret): path})
+
+
+def _write_beside(path: Path, content: bytes, *, secret: bool) -> Path:
+    """A durable file of another name in the same folder."""
     handle, unfinished = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mkstemp's mode is 0600
     try:
         with os.fdopen(handle, "wb") as file:
@@ -252,11 +285,22 @@ def write_file(path: Path, content: bytes, *, secret: bool) -> None:
             os.fsync(file.fileno())
         if not secret:
             os.chmod(unfinished, 0o644)
-        os.replace(unfinished, path)
     except BaseException:
         Path(unfinished).unlink(missing_ok=True)
         raise
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    return Path(unfinished)
+
+
+def _put_in_place(files: Mapping[Path, Path]) -> None:
+    """Rename each to its own name, in order; all lie in one folder."""
+    try:
+        for unfinished, path in files.items():
+            os.replace(unfinished, path)
+    except BaseException:
+        for unfinished in files:
+            unfinished.unlink(missing_ok=True)
+        raise
+    folder = os.open(next(iter(files.values())).parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(folder)
     finally:
