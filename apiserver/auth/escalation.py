@@ -17,15 +17,10 @@ from apiserver.api.meta import ObjectMeta, TopObject
 from apiserver.api.rbac import ClusterRole, ClusterRoleBinding, PolicyRule, Role, RoleBinding
 
 from .rbac import GROUP, Rbac, is_master
-from .rbac_rules import describe_uncovered, quoted, quoted_list, uncovered
+from .rbac_rules import EVERYTHING, describe_uncovered, quoted, quoted_list, uncovered
 from .user import Attributes, Decision, User
 
 Authorize = Callable[[User, Attributes], Awaitable[Decision]]
-
-_EVERYTHING = [
-    PolicyRule(verbs=["*"], api_groups=["*"], resources=["*"]),
-    PolicyRule(verbs=["*"], non_resource_urls=["*"]),
-]
 
 
 class EscalationCheck:
@@ -43,7 +38,7 @@ class EscalationCheck:
         if await self._may(user, "escalate", plural, role.metadata.namespace, role.metadata.name):
             return
         aggregates = any(isinstance(each, ClusterRole) and each.aggregation_rule is not None for each in (role, old))
-        if aggregates and uncovered(self._rbac.rules_for(user).rules, _EVERYTHING):
+        if aggregates and uncovered(self._rbac.rules_for(user).rules, EVERYTHING):
             raise _forbidden(plural, role, "must have cluster-admin privileges to use an aggregationRule")
         self._confirm(user, plural, role, role.rules)
 

@@ -10,7 +10,7 @@ role, which a controller writes (`aggregated_rules`), are for readers only and d
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from apiserver.api.rbac import (
@@ -127,6 +127,17 @@ class Rbac:
         else:
             self._remove_binding((namespace, name))
         self._forget_decisions(key)
+
+    def listener(self, key: str) -> Callable[[str, str, Any], None]:
+        """For a mirror of one of KEYS: told of (namespace, name, object or None)."""
+
+        def changed(namespace: str, name: str, obj: Any) -> None:
+            if obj is None:
+                self.remove(key, namespace, name)
+            else:
+                self.upsert(key, obj)
+
+        return changed
 
     def _forget_decisions(self, key: str) -> None:
         self._decisions.clear()

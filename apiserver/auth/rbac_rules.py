@@ -17,6 +17,12 @@ from apiserver.api.rbac import PolicyRule
 ALL = "*"
 PERMISSIONS_MAX = 5000  # single permissions that one check of escalation compares: it must not hold up the server
 
+#: What cluster-admin may do.
+EVERYTHING = (
+    PolicyRule(verbs=[ALL], api_groups=[ALL], resources=[ALL]),
+    PolicyRule(verbs=[ALL], non_resource_urls=[ALL]),
+)
+
 
 class CompiledRule(NamedTuple):
     """None stands for "all". `names` empty: objects of any name."""
