@@ -1,0 +1,179 @@
+"""Subresources with a meaning of their own: scale, binding, eviction, approval, token, finalize."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from apiserver.api.authentication import TokenRequest
+from apiserver.api.autoscaling import Scale
+from apiserver.api.core.pod import Binding, PodCondition
+from apiserver.api.errors import BadRequest, Conflict
+from apiserver.api.meta import DeleteOptions, Status
+from apiserver.api.policy import Eviction
+from apiserver.api.times import now_text
+from apiserver.decode import convert_object, decode_object
+from apiserver.registry.strategies.scale import apply_scale, scale_of
+from apiserver.storage import Stored, decode
+from apiserver.verbs.answer import Answer, ObjectAnswer, ValueAnswer
+from apiserver.verbs.call import Call
+from apiserver.verbs.deleting import Deleter
+from apiserver.verbs.patching import patched, read_patch
+from apiserver.verbs.reading import Reader
+from apiserver.verbs.writing import Change, Writer, conflict
+
+
+def _body(call: Call, type_: type, kind: str) -> Any:
+    decoded = decode_object(call.body, call.content_type, type_, strictness=call.strictness)
+    for text in decoded.warnings:
+        call.warn(text)
+    if decoded.obj.kind not in ("", kind):
+        raise BadRequest(f"the body must be a {kind}, not a {decoded.obj.kind}")
+    name = decoded.obj.metadata.name
+    if name and name != call.name:
+        raise BadRequest(f"the name of the object ({name}) does not match the name on the URL ({call.name})")
+    return decoded.obj
+
+
+# --- scale ----------------------------------------------------------------------------------------------
+
+
+async def get_scale(reader: Reader, call: Call) -> Answer:
+    stored = await reader.get(call)
+    return ValueAnswer(scale_of(decode(call.stored, stored)))
+
+
+async def update_scale(writer: Writer, call: Call) -> Answer:
+    """PUT or PATCH of a Scale: the object's replicas."""
+    call.check_options()
+    if call.verb == "patch":
+        kind, patch = read_patch(call)
+
+        def scale_for(old: Any) -> Scale:
+            document = msgspec.to_builtins(scale_of(old))
+            values = patched(kind, document, patch, Scale)
+            found: Scale = convert_object(values, Scale, strictness=call.strictness).obj
+            return found
+
+    else:
+        given = _body(call, Scale, "Scale")
+
+        def scale_for(old: Any) -> Scale:
+            return copy.deepcopy(given)  # type: ignore[no-any-return]
+
+    def build(old: Any, _stored: Stored) -> Change:
+        scale = scale_for(old)
+        version = scale.metadata.resource_version
+        obj = apply_scale(old, scale)
+        obj.metadata.resource_version = version
+        return Change(obj, bool(version) and call.verb != "patch")
+
+    answer = await writer.change(call, build)
+    return ValueAnswer(scale_of(decode(call.stored, answer.stored)))
+
+
+# --- pods -----------------------------------------------------------------------------------------------
+
+
+async def bind(writer: Writer, call: Call) -> Answer:
+    """POST of a Binding: the pod goes to a node, once. What does not fit there is refused by its effect."""
+    call.check_options()
+    binding = _body(call, Binding, "Binding")
+    target = binding.target
+    if target.kind not in ("", "Node"):
+        raise BadRequest(f'Binding "{call.name}" is invalid: target.kind: Unsupported value: "{target.kind}"')
+    if not target.name:
+        raise BadRequest(f'Binding "{call.name}" is invalid: target.name: Required value')
+
+    def build(old: Any, _stored: Stored) -> Change:
+        if old.metadata.deletion_timestamp is not None:
+            raise conflict(call.resource, call.name, f"pod {call.name} is being deleted, cannot be assigned to a host")
+        if old.spec.node_name:
+            raise conflict(
+                call.resource, call.name, f"pod {call.name} is already assigned to node {old.spec.node_name!r}"
+            )
+        if old.spec.scheduling_gates:
+            raise conflict(call.resource, call.name, f"pod {call.name} has non-empty .spec.schedulingGates")
+        old.spec.node_name = target.name
+        old.metadata.annotations = {**old.metadata.annotations, **binding.metadata.annotations}
+        old.metadata.labels = {**old.metadata.labels, **binding.metadata.labels}
+        _set_condition(old.status.conditions, "PodScheduled", "True", now_text(writer.clock))
+        old.metadata.resource_version = binding.metadata.resource_version
+        old.metadata.uid = binding.metadata.uid or old.metadata.uid
+        return Change(old, bool(binding.metadata.resource_version))
+
+    await writer.change(call, build)
+    return ValueAnswer(Status(status="Success"), 201)
+
+
+def _set_condition(conditions: list[Any], type_: str, status: str, now: str) -> None:
+    for condition in conditions:
+        if condition.type == type_:
+            if condition.status != status:
+                condition.status, condition.last_transition_time = status, now
+                condition.reason = condition.message = ""
+            return
+    conditions.append(PodCondition(type=type_, status=status, last_transition_time=now))
+
+
+async def evict(deleter: Deleter, call: Call) -> Answer:
+    """POST of an Eviction: a deletion that asks politely. Disruption budgets are not there yet, so it is granted."""
+    call.check_options()
+    eviction: Eviction = _body(call, Eviction, "Eviction")
+    options = eviction.delete_options or DeleteOptions()
+    if options.dry_run:
+        call.query = {**call.query, "dryRun": "All"}
+    await deleter.delete(call, options)
+    return ValueAnswer(Status(status="Success"), 201)
+
+
+# --- others ---------------------------------------------------------------------------------------------
+
+
+async def finalize(writer: Writer, call: Call) -> Answer:
+    """PUT to namespaces/NAME/finalize: only the namespace's own finalizers."""
+    call.check_options()
+    given = writer.body(call, call.resource)
+
+    def build(old: Any, _stored: Stored) -> Change:
+        old.spec.finalizers = list(given.spec.finalizers)
+        old.metadata.resource_version = given.metadata.resource_version
+        return Change(old, bool(given.metadata.resource_version))
+
+    return await writer.change(call, build)
+
+
+async def approve(writer: Writer, call: Call) -> Answer:
+    """PUT of the approval subresource: only conditions. An approved request is signed in the same write."""
+    call.check_options()
+    given = writer.body(call, call.resource)
+
+    def build(old: Any, _stored: Stored) -> Change:
+        decided = {each.type for each in given.status.conditions} & {"Approved", "Denied"}
+        if len(decided) > 1:
+            raise Conflict("status.conditions: Approved and Denied conditions are mutually exclusive")
+        now = now_text(writer.clock)
+        for condition in given.status.conditions:
+            condition.last_update_time = condition.last_update_time or now
+            condition.last_transition_time = condition.last_transition_time or now
+        old.status.conditions = copy.deepcopy(given.status.conditions)
+        old.metadata.resource_version = given.metadata.resource_version
+        return Change(old, bool(given.metadata.resource_version))
+
+    return await writer.change(call, build)
+
+
+#: Makes a token for a ServiceAccount: (account, request) → the request with its status.
+IssueToken = Callable[[Any, TokenRequest], Any]
+
+
+async def request_token(reader: Reader, issue: IssueToken, call: Call) -> Answer:
+    """POST to serviceaccounts/NAME/token."""
+    call.check_options()
+    request: TokenRequest = _body(call, TokenRequest, "TokenRequest")
+    account = decode(call.stored, await reader.get(call))
+    return ValueAnswer(await issue(account, request), 201)
+
