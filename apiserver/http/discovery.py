@@ -69,7 +69,23 @@ class Discovery:
         self._groups: dict[str, dict[str, list[Resource]]] = {}
         for row in self._rows:
             self._groups.setdefault(row.group, {}).setdefault(row.version, []).append(row)
+        self._ahead = self._ahead_of_core()
         self._built: dict[tuple[str, str], Document] = {}
+
+    def _ahead_of_core(self) -> list[str]:
+        """Groups whose resources the core group has too, but only in a version that nobody should prefer.
+
+        kubectl takes a bare name (`kubectl get deployments`) from the first group that knows it, and puts what
+        aggregated `/api` lists before what `/apis` lists. So these groups are listed in the former, ahead of the
+        core group, and not in the latter: a group that is listed twice is ambiguous.
+        """
+        first, *others = self._groups.get("", {"": []}).values()
+        shared = {row.plural for rows in others for row in rows} - {row.plural for row in first}
+        return [
+            name
+            for name, versions in self._groups.items()
+            if name and any(row.plural in shared for rows in versions.values() for row in rows)
+        ]
 
     def document(self, path: str, accept: str | None = None) -> Document | None:
         """None: no such path. Raises NotAcceptable. `path` without query and trailing slash, as in `/apis/apps/v1`."""
@@ -157,7 +173,10 @@ class Discovery:
     # --- aggregated ---
 
     def _aggregated(self, path: str, version: str) -> dict[str, Any]:
-        names = [name for name in self._groups if bool(name) == (path == "/apis")]
+        if path == "/api":
+            names = [*self._ahead, *(name for name in self._groups if not name)]
+        else:
+            names = [name for name in self._groups if name and name not in self._ahead]
         return {
             "kind": "APIGroupDiscoveryList",
             "apiVersion": f"apidiscovery.k8s.io/{version}",

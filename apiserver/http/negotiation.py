@@ -19,7 +19,9 @@ RANGES_MAX = 32
 JSON = "application/json"
 YAML = "application/yaml"
 EVENT_STREAM = "text/event-stream"
-PROTOBUF_OPENAPI_V2 = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
+#: As clients ask for it, and as they can read it in an answer: Go's parser of media types takes no `@`.
+PROTOBUF_OPENAPI_V2_ASKED = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
+PROTOBUF_OPENAPI_V2 = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 _META_GROUP = "meta.k8s.io"
 _DISCOVERY_GROUP = "apidiscovery.k8s.io"
 
@@ -66,6 +68,7 @@ _PLAIN_TYPES = {
     YAML: Form.YAML,
     EVENT_STREAM: Form.EVENT_STREAM,
     PROTOBUF_OPENAPI_V2: Form.PROTOBUF_OPENAPI,
+    PROTOBUF_OPENAPI_V2_ASKED: Form.PROTOBUF_OPENAPI,
 }
 _NAMES = {Form.YAML: YAML, Form.EVENT_STREAM: EVENT_STREAM, Form.PROTOBUF_OPENAPI: PROTOBUF_OPENAPI_V2}
 
@@ -118,7 +121,7 @@ def _accepted(wanted: _Range, forms: frozenset[Form]) -> Accepted | None:
     form = _PLAIN_TYPES.get(wanted.type)
     if form is None or form not in forms or wanted.parameters.get("as"):
         return None
-    return Accepted(form, "", wanted.type)
+    return Accepted(form, "", _NAMES[form])
 
 
 @lru_cache(maxsize=256)  # clients send few different ones; keys are bounded by HEADER_CHARACTERS_MAX

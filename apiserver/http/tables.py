@@ -42,8 +42,8 @@ class TableRowCondition(Object):
 class PartialObjectMetadata(Object):
     """An object of any kind, of which only the metadata is shown."""
 
-    kind: str = "PartialObjectMetadata"
-    api_version: str = ""
+    kind: str = always("PartialObjectMetadata")
+    api_version: str = always("")
     metadata: ObjectMeta = msgspec.field(default_factory=ObjectMeta)
 
 
