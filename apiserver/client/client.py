@@ -13,9 +13,10 @@ only when it is certain that nothing happened (retry.py): a write that fails wit
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from random import Random
@@ -70,6 +71,7 @@ class Client:
         learn: bool = True,
         transport: Transport | None = None,
         clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         random: Random | None = None,
     ) -> None:
         access = access or Access(servers=tuple(servers))
@@ -80,7 +82,7 @@ class Client:
 
             transport = HttpTransport(Credentials(access, clock=clock), user_agent=user_agent)
         self.namespace = access.namespace
-        self.caller = Caller(transport, known, options or CallOptions(), clock=clock, random=random)
+        self.caller = Caller(transport, known, options or CallOptions(), clock=clock, sleep=sleep, random=random)
         self._learner = Learner(self.caller) if learn else None
         self._fence = ""
 
