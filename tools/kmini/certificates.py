@@ -1,7 +1,9 @@
 """The certificates of one replica: what it shares is made or copied, what is its own is issued when due.
 
-Runs before anything listens. `DIR/pki` then holds ca, peer-ca, sa.key and the key ring (shared), and
-server (serving), admin (system:masters) and, once the replica has an identity, peer.
+Runs before anything listens, and again while everything runs (rotating.py): each leaf is issued only when it is
+missing, bad, or past two thirds of its life. `DIR/pki` then holds ca, peer-ca, sa.key and the key ring (shared), and
+server (serving), admin (system:masters), replica (towards the other replicas' API ports) and, once the replica has an
+identity, peer.
 """
 
 from __future__ import annotations
@@ -16,20 +18,21 @@ from .errors import CommandError
 
 SERVING = "server"
 ADMIN = "admin"
+REPLICA = "replica"
 PEER = "peer"
 
 
 def make_ready(
     folder: Path,
     *,
+    name: str,
     ca_dir: Path | None,
     alone: bool,
-    addresses: Sequence[str],
-    extra_names: Sequence[str],
-    service_cidr: str,
-    cluster_domain: str,
+    names: Sequence[str],
 ) -> None:
-    """Everything but the peer certificate. `alone`: no other replica has to trust what is made here.
+    """Everything but the peer certificate. `name` of the replica, `names` for its serving certificate.
+
+    `alone`: no other replica has to trust what is made here.
 
     Raises CommandError naming the bad file, or the way to shared authorities when they are needed.
     """
@@ -43,16 +46,30 @@ def make_ready(
                 "replicas of one cluster must share their authorities: make them once with "
                 "`kmini pki init --ca-dir DIR` and start every replica with --ca-dir"
             )
-        names = pki.serving_names(
-            addresses=addresses, extra=extra_names, service_cidr=service_cidr, cluster_domain=cluster_domain
-        )
-        authority = pki.load_authority(folder, pki.CLUSTER_CA)
-        if pki.needs_issue(folder, SERVING, authority, names):
-            pki.write_pair(folder, SERVING, pki.issue_serving(authority, names))
-        if pki.needs_issue(folder, ADMIN, authority):
-            pki.write_pair(folder, ADMIN, pki.issue_admin(authority))
+        issue_serving(folder, names)
+        issue_admin(folder)
+        issue_replica(folder, name)
     except (PkiError, OSError) as error:
         raise CommandError(str(error)) from error
+
+
+def issue_serving(folder: Path, names: Sequence[str]) -> None:
+    """The serving certificate, when it is due. Raises PkiError, OSError; so do the others."""
+    authority = pki.load_authority(folder, pki.CLUSTER_CA)
+    if pki.needs_issue(folder, SERVING, authority, names):
+        pki.write_pair(folder, SERVING, pki.issue_serving(authority, names))
+
+
+def issue_admin(folder: Path) -> None:
+    authority = pki.load_authority(folder, pki.CLUSTER_CA)
+    if pki.needs_issue(folder, ADMIN, authority):
+        pki.write_pair(folder, ADMIN, pki.issue_admin(authority))
+
+
+def issue_replica(folder: Path, name: str) -> None:
+    authority = pki.load_authority(folder, pki.CLUSTER_CA)
+    if pki.needs_issue(folder, REPLICA, authority):
+        pki.write_pair(folder, REPLICA, pki.issue_replica(authority, name))
 
 
 def issue_peer(folder: Path, cluster_id: int, member_id: int) -> None:

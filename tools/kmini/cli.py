@@ -25,6 +25,8 @@ COMMANDS = {
     "server": ("kmini.commands.server", "server", "Run one replica in the foreground."),
     "snapshot": ("kmini.commands.snapshot", "snapshot", "Save, verify and restore a backup."),
     "recover": ("kmini.commands.recover", "recover", "Start again from what a damaged replica still has."),
+    "token": ("kmini.commands.token", "token", "Create, list and revoke the tokens that machines join with."),
+    "keys": ("kmini.commands.keys", "keys", "Rotate the keys under which Secrets are encrypted at rest."),
     "pki": ("kmini.commands.pki", "pki", "Make the keys and certificates that replicas share."),
     "version": ("kmini.commands.version", "version", "Print the version."),
 }

@@ -58,6 +58,9 @@ class Layout:
         self.run = data_dir / "run"
         self.server_file = self.run / "server.json"
         self.server_log = self.run / "server.log"
+        self.kubeconfig = data_dir / "kubeconfig"
+        self.token = data_dir / "token"
+        self.server_token = data_dir / "server-token"
 
     def running(self) -> Running | None:
         """The server that runs here now, or None."""

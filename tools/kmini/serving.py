@@ -13,6 +13,7 @@ import ipaddress
 import logging
 import os
 import signal
+import ssl
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -23,6 +24,7 @@ import click
 import msgspec
 import uvloop
 
+from apiserver.auth import pki
 from raftstore.config import StoreConfig
 from raftstore.errors import StoreError, UnavailableError
 from raftstore.etcd.adapter import StoreBackend
@@ -32,7 +34,8 @@ from raftstore.raft.credentials import Credentials
 from raftstore.replica import ReplicaStatus
 from raftstore.store import Store
 
-from . import certificates
+from . import certificates, kubeconfig
+from . import join as joining
 from .access import authorize
 from .addresses import is_unspecified, join_host_port, own_address
 from .backups import Backups
@@ -40,7 +43,9 @@ from .commands.version import package_version
 from .errors import EXIT_OK, CommandError
 from .health import routes
 from .https import HttpsServer, server_context
+from .kubeconfig import server_url
 from .layout import Layout, Running, ServerFile, owned
+from .rotating import rotation_of
 from .snapshots import save_store
 
 log = logging.getLogger("kmini.server")
@@ -68,6 +73,9 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
     snapshot_every_s: float
     snapshot_keep: int
     snapshot_dir: Path
+    kubeconfig_url: str
+    join: str | None
+    token_file: Path | None
 
     @classmethod
     def from_flags(
@@ -79,6 +87,8 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
         initial_cluster: dict[str, str] | None,
         snapshot_every: float,
         snapshot_dir: Path | None,
+        join: str | None,
+        token_file: Path | None,
         **flags: Any,
     ) -> ServerOptions:
         """Raises ValueError for flags that do not go together."""
@@ -93,6 +103,8 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
             ipaddress.ip_network(flags["service_cidr"])
         except ValueError as error:
             raise ValueError(f"--service-cidr: {error}") from error
+        _check_join(join, token_file, initial_cluster, flags["ca_dir"])
+        url = server_url(advertise_address=advertise_address, bind=bind, api_port=flags["api_port"])
         advertise = advertise_address or (own_address() if is_unspecified(bind) else bind)
         return cls(
             data_dir=data_dir,
@@ -101,12 +113,24 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
             initial_cluster=initial_cluster or {name: join_host_port(advertise, peer_port)},
             snapshot_every_s=snapshot_every,
             snapshot_dir=(snapshot_dir or data_dir / "snapshots").absolute(),
+            kubeconfig_url=url,
+            join=join,
+            token_file=token_file,
             **flags,
         )
 
     @property
     def alone(self) -> bool:
-        return len(self.initial_cluster) == 1
+        return len(self.initial_cluster) == 1 and self.join is None
+
+    @property
+    def serving_names(self) -> list[str]:
+        return pki.serving_names(
+            addresses=[self.bind, self.advertise_address],
+            extra=self.tls_san,
+            service_cidr=self.service_cidr,
+            cluster_domain=self.cluster_domain,
+        )
 
 
 def run(options: ServerOptions) -> int:
@@ -126,6 +150,8 @@ class Server:
         self._file = file
         self._stopping = asyncio.Event()
         self.backups: Backups | None = None
+        self._members: dict[str, str] = {}  # what a server of the cluster told us when we joined through it
+        self._context: ssl.SSLContext  # of the API port
 
     async def run(self) -> int:
         self._listen_for_signals()
@@ -161,23 +187,61 @@ class Server:
 
     async def _start(self, stack: AsyncExitStack) -> None:
         options = self.options
+        await self._join()
         await asyncio.to_thread(
             certificates.make_ready,
             self.layout.pki,
+            name=options.name,
             ca_dir=options.ca_dir,
             alone=options.alone,
-            addresses=[options.bind, options.advertise_address],
-            extra_names=options.tls_san,
-            service_cidr=options.service_cidr,
-            cluster_domain=options.cluster_domain,
+            names=options.serving_names,
         )
+        await asyncio.to_thread(self._write_kubeconfig)
         await stack.enter_async_context(self._health_port())
         self.store = await stack.enter_async_context(self._open_store())
         if options.etcd_port:
             await stack.enter_async_context(self._etcd_face(self.store))
         if options.snapshot_every_s:
             await stack.enter_async_context(self._backups(self.store))
+        await stack.enter_async_context(self._rotation(self.store))
         await _first_leader(self.store)
+
+    async def _join(self) -> None:
+        """With --join, and no cluster yet: the shared keys and the members, from a server of the cluster."""
+        options = self.options
+        if options.join is None or options.token_file is None or joining.has_joined(self.layout):
+            return
+        log.info("joining", extra={"through": options.join})
+        self._members = await asyncio.to_thread(
+            joining.join, options.join, options.token_file, self.layout, name=options.name
+        )
+
+    def _write_kubeconfig(self) -> None:
+        """DIR/kubeconfig, with the admin's present certificate. Blocking."""
+        servers = {self.options.name: self.options.kubeconfig_url}
+        try:
+            kubeconfig.write(self.layout.kubeconfig, servers, folder=self.layout.pki)
+        except OSError as error:
+            raise CommandError(f"cannot write {self.layout.kubeconfig}: {error.strerror}") from error
+
+    @asynccontextmanager
+    async def _rotation(self, store: Store) -> AsyncIterator[None]:
+        """Certificates are renewed as long as this is open."""
+        rotation = rotation_of(
+            self.layout.pki,
+            name=self.options.name,
+            serving_names=self.options.serving_names,
+            context=self._context,
+            replica_context=None,
+            store=store,
+            admin_renewed=self._write_kubeconfig,
+        )
+        task = asyncio.create_task(rotation.run(), name="certificates")
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
     @asynccontextmanager
     async def _open_store(self) -> AsyncIterator[Store]:
@@ -186,7 +250,7 @@ class Server:
             name=options.name,
             data_dir=self.layout.data_dir,
             state_dir=options.state_dir,
-            peers=options.initial_cluster,
+            peers={**self._members, **options.initial_cluster},
             bind=join_host_port(options.bind, options.peer_port),
             client_address=join_host_port(options.advertise_address, options.etcd_port) if options.etcd_port else "",
             credentials_for=self._credentials_for,
@@ -200,14 +264,14 @@ class Server:
 
     def _credentials_for(self, identity: PeerIdentity) -> Credentials:
         """The peer certificate of an identity, made when it is not there. Blocking."""
-        pki = self.layout.pki
-        certificates.issue_peer(pki, identity.cluster_id, identity.member_id)
-        return Credentials(authority=pki / "peer-ca.crt", certificate=pki / "peer.crt", key=pki / "peer.key")
+        folder = self.layout.pki
+        certificates.issue_peer(folder, identity.cluster_id, identity.member_id)
+        return Credentials(authority=folder / "peer-ca.crt", certificate=folder / "peer.crt", key=folder / "peer.key")
 
     @asynccontextmanager
     async def _health_port(self) -> AsyncIterator[None]:
-        pki = self.layout.pki
-        context = server_context(pki / "server.crt", pki / "server.key", pki / "ca.crt")
+        folder = self.layout.pki
+        context = self._context = server_context(folder / "server.crt", folder / "server.key", folder / "ca.crt")
         port = HttpsServer(routes(self, package_version()))
         try:
             await port.start(self.options.bind, self.options.api_port, context)
@@ -220,11 +284,11 @@ class Server:
 
     @asynccontextmanager
     async def _etcd_face(self, store: Store) -> AsyncIterator[None]:
-        pki = self.layout.pki
+        folder = self.layout.pki
         face = EtcdServer(
             StoreBackend(store),
             authorize=authorize,
-            tls=TlsFiles(certificate=pki / "server.crt", key=pki / "server.key", client_ca=pki / "ca.crt"),
+            tls=TlsFiles(certificate=folder / "server.crt", key=folder / "server.key", client_ca=folder / "ca.crt"),
             address=join_host_port(self.options.bind, self.options.etcd_port),
         )
         try:
@@ -309,6 +373,19 @@ class Server:
             log.info("leadership handed over")
         except StoreError as error:
             log.warning("leadership not handed over: the others will elect", extra={"error": error.message})
+
+
+def _check_join(
+    join: str | None, token_file: Path | None, initial_cluster: Mapping[str, str] | None, ca_dir: Path | None
+) -> None:
+    """Raises ValueError for flags that do not go with --join."""
+    if (join is None) != (token_file is None):
+        raise ValueError("--join and --token-file go together")
+    if join is None:
+        return
+    joining.address_of(join)
+    if initial_cluster is not None or ca_dir is not None:
+        raise ValueError("--join brings the members and the keys: it goes without --initial-cluster and --ca-dir")
 
 
 async def _first_leader(store: Store) -> None:

@@ -119,15 +119,26 @@ def verify_file(path: Path) -> Manifest:
         raise CommandError(str(error)) from error
 
 
-def restore_file(path: Path, layout: Layout, *, name: str | None, address: str, keys: Path | None) -> Manifest:
-    """Make the data directory that of a new cluster. Raises CommandError; a directory in use is left as it is."""
+def restore_file(
+    path: Path,
+    layout: Layout,
+    *,
+    name: str | None,
+    address: str,
+    keys: Path | None,
+    passphrase: shared_keys.Passphrase,
+) -> Manifest:
+    """Make the data directory that of a new cluster. Raises CommandError; a directory in use is left as it is.
+
+    `keys`: the file of shared keys; `passphrase` is asked when that is sealed.
+    """
     if layout.running() is not None:
         raise CommandError(f"a server runs in {layout.data_dir}: restore into a new data directory")
     try:
         with _as_backup(path) as plain:
             manifest = backup.verify_backup(plain)
             if keys is not None:
-                shared_keys.restore(keys, layout.pki)
+                shared_keys.restore(keys, layout.pki, passphrase)
             layout.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
             return backup.restore(
                 plain,

@@ -15,6 +15,7 @@ from kmini_process import Server, environment, eventually, kmini, running
 from raftstore.backup import REVISION_STEP
 
 KEYS = 200
+PASSPHRASE = "correct horse battery"
 
 
 def client(server: Server) -> EtcdClient:
@@ -23,7 +24,7 @@ def client(server: Server) -> EtcdClient:
 
 def facts(*arguments: object) -> dict[str, Any]:
     """What a snapshot command says with -o json; it must succeed."""
-    done = kmini("snapshot", *arguments, "-o", "json")
+    done = kmini("snapshot", *arguments, "-o", "json", KMINI_KEYS_PASSPHRASE=PASSPHRASE)
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
     return found
@@ -42,6 +43,8 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any
         said = facts(
             "save", folder / "backup.kmini", "--data-dir", server.data_dir, "--with-keys", folder / "keys.json"
         )
+        plain = kmini("snapshot", "save", folder / "plain.kmini", "--data-dir", server.data_dir)
+        assert (plain.returncode, "--with-keys" in plain.stderr) == (0, True)
         if shutil.which("etcdctl"):
             etcdctl_save(server, folder / "etcd.db")
         with client(server) as etcd:
@@ -122,6 +125,17 @@ def test_a_restored_cluster_has_the_data_and_fences_the_old_one(
         with client(server) as etcd:
             assert etcd.range(b"k", b"l").count == KEYS - 1
             assert etcd.range(b"new").count == 1
+
+
+def test_keys_need_their_passphrase(saved: tuple[Path, dict[str, Any], Server], tmp_path: Path) -> None:
+    folder, _said, old = saved
+    assert (old.pki / "ca.key").read_text().splitlines()[1] not in (folder / "keys.json").read_text()
+    restore = ["restore", folder / "backup.kmini", "--data-dir", tmp_path / "new", "--keys", folder / "keys.json"]
+    none = kmini("snapshot", *restore)
+    assert (none.returncode, "--passphrase-file" in none.stderr) == (1, True)
+    wrong = kmini("snapshot", *restore, KMINI_KEYS_PASSPHRASE="another one")
+    assert (wrong.returncode, "keys.json does not open" in wrong.stderr) == (1, True)
+    assert not (tmp_path / "new" / "raft").exists()
 
 
 def test_a_directory_that_holds_a_replica_is_left_alone(saved: tuple[Path, dict[str, Any], Server]) -> None:

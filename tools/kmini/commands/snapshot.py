@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from ..addresses import PORT, Address, Name, join_host_port, own_address
 from ..errors import CommandError
 from ..layout import Layout
 from ..options import command, data_dir_option, option, output_option
+from ..passphrase import passphrase, passphrase_option
 
 if TYPE_CHECKING:
     from raftstore.snapshot import Manifest
@@ -29,9 +31,10 @@ def snapshot() -> None:
 @command("save")
 @click.argument("file", type=_file)
 @data_dir_option
-@click.option("--with-keys", type=_file, help="Also save the keys that replicas share: they are secrets.")
+@click.option("--with-keys", type=_file, help="Also save the keys that replicas share, sealed under a passphrase.")
+@passphrase_option
 @output_option
-def save(file: Path, data_dir: Path, with_keys: Path | None, output: str) -> None:
+def save(file: Path, data_dir: Path, with_keys: Path | None, passphrase_file: Path | None, output: str) -> None:
     """Save the state of the running replica to FILE: whole and verified, or not at all."""
     from .. import shared_keys
     from ..snapshots import save_from
@@ -40,9 +43,16 @@ def save(file: Path, data_dir: Path, with_keys: Path | None, output: str) -> Non
     running = layout.running()
     if running is None:
         raise CommandError(f"nothing runs in {layout.data_dir}")
+    secret = passphrase(passphrase_file, new=True) if with_keys is not None else ""
     manifest = save_from(running, layout.pki, file)
     if with_keys is not None:
-        shared_keys.save(layout.pki, with_keys)
+        shared_keys.save(layout.pki, with_keys, secret)
+    else:
+        click.echo(
+            "warning: the backup holds Secrets only encrypted: without the keys, which --with-keys FILE saves, "
+            "nobody can read them again",
+            err=True,
+        )
     _print(manifest, f"saved {file}", output)
 
 
@@ -63,6 +73,7 @@ def verify(file: Path, output: str) -> None:
 @option("--advertise-address", type=Address(), help="Address the others will reach it at.")
 @option("--peer-port", type=PORT, default=2380, help="Its peer port.")
 @click.option("--keys", type=_existing_file, help="The file that `save --with-keys` wrote.")
+@passphrase_option
 @output_option
 def restore(
     file: Path,
@@ -71,6 +82,7 @@ def restore(
     advertise_address: str | None,
     peer_port: int,
     keys: Path | None,
+    passphrase_file: Path | None,
     output: str,
 ) -> None:
     """Make an empty data directory that of a new cluster with FILE's state.
@@ -82,7 +94,8 @@ def restore(
 
     address = join_host_port(advertise_address or own_address(), peer_port)
     layout = Layout(data_dir.absolute())
-    manifest = restore_file(file, layout, name=name, address=address, keys=keys)
+    ask = partial(passphrase, passphrase_file, new=False)
+    manifest = restore_file(file, layout, name=name, address=address, keys=keys, passphrase=ask)
     _print(manifest, f"restored into {layout.data_dir}", output)
     if output == "text":
         click.echo(f"start it: kmini server --name {manifest.member_name} --data-dir {layout.data_dir}")
