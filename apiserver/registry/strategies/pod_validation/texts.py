@@ -8,7 +8,6 @@ from apiserver.api.fields import Causes
 from apiserver.api.names import NameRule, not_in_range
 from apiserver.api.validation import check
 
-TOO_MANY_SOURCES = "may not specify more than 1 volume type"
 NOT_NEGATIVE = "must be greater than or equal to 0"
 POSITIVE = "must be greater than zero"
 _MODE_RULE = "must be a number between 0 and 0777 (octal), both inclusive"
