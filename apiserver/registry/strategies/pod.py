@@ -1,38 +1,25 @@
-"""Pods and pod templates: who sets what, and what is checked when.
-
-`default_pod_spec`, `validate_pod_spec` and `validate_pod_template` are for all kinds that hold templates.
-"""
+"""Pods: who sets what, and what is checked when. Templates share the defaults and rules (`pod_template`)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from apiserver.api.core.pod import Pod, PodCondition, PodIP, PodStatus, PodTemplate
+from apiserver.api.core.pod import Pod, PodCondition, PodIP, PodStatus
 from apiserver.api.core.scheduling import PodAffinityTerm
 from apiserver.api.fields import Causes
 from apiserver.api.meta import LabelSelectorRequirement
 from apiserver.registry.strategy import Strategy
 
-from .pod_defaults import default_pod, default_pod_spec
+from .pod_defaults import GRACE_PERIOD_S, default_pod
 from .pod_quality import qos_class
 from .pod_validation.annotations import validate_pod_annotations
-from .pod_validation.spec import validate_pod_spec, validate_pod_template
+from .pod_validation.spec import validate_pod_spec
 from .pod_validation.status import validate_pod_status
 from .pod_validation.updates import validate_pod_update
 from .pod_warnings import pod_warnings
 
-__all__ = [
-    "PodStrategy",
-    "PodTemplateStrategy",
-    "default_pod_spec",
-    "qos_class",
-    "validate_pod_spec",
-    "validate_pod_template",
-]
-
 FINISHED = ("Failed", "Succeeded")
-GRACE_PERIOD_S = 30
 
 
 def _pod_terms(pod: Pod) -> Iterator[PodAffinityTerm]:
@@ -128,18 +115,3 @@ class PodStrategy(Strategy[Pod]):
         """Pending; one with gates says so. The class of service follows with the defaults."""
         conditions = [_gate_condition()] if obj.spec.scheduling_gates else []
         return PodStatus(phase="Pending", conditions=conditions)
-
-
-class PodTemplateStrategy(Strategy[PodTemplate]):
-    """A template for nobody in particular."""
-
-    has_generation = True
-
-    def default(self, obj: PodTemplate) -> None:
-        default_pod_spec(obj.template.spec, "template.spec")
-
-    def validate(self, obj: PodTemplate, causes: Causes) -> None:
-        validate_pod_template(obj.template, causes, "template")
-
-    def warnings(self, obj: PodTemplate) -> Sequence[str]:
-        return pod_warnings(obj.template.spec, "template.spec")
