@@ -118,7 +118,7 @@ def _attributes(spec: SelfSubjectAccessReviewSpec | SubjectAccessReviewSpec) -> 
         verb=asked.verb,
         group=asked.group,
         version=asked.version,
-        resource=asked.resource,
+        resource=asked.resource or "*",  # an empty one is no path: only a rule for all resources fits
         subresource=asked.subresource,
         namespace=asked.namespace,
         name=asked.name,
