@@ -56,8 +56,8 @@ class Causes:
         names = ", ".join(f'"{each}"' for each in sorted(allowed))
         self.add("FieldValueNotSupported", path, f"Unsupported value: {_shown(value)}: supported values: {names}")
 
-    def duplicate(self, path: str, value: object) -> None:
-        self.add("FieldValueDuplicate", path, f"Duplicate value: {_shown(value)}")
+    def duplicate(self, path: str, value: object, detail: str = "") -> None:
+        self.add("FieldValueDuplicate", path, f"Duplicate value: {_shown(value)}{': ' + detail if detail else ''}")
 
     def forbidden(self, path: str, detail: str) -> None:
         self.add("FieldValueForbidden", path, f"Forbidden: {detail}")
