@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import re
-import types
-import typing
-from collections.abc import Iterator
-from typing import Any
 
-import kubernetes.client.models as models
 import msgspec
 import pytest
+from client_models import docstrings, fits, pairs_of
 
 from apiserver.api import (
     apps,
@@ -69,63 +65,12 @@ NEWER = {
 }
 #: Types with a test of their own.
 ELSEWHERE = {"V1PodTemplateSpec"}
-SCALARS = {"str": {str}, "datetime": {str}, "bytes": {str}, "int": {int}, "bool": {bool}, "object": {int, str}}
-
-
-def bare(hint: Any) -> list[Any]:
-    """What a field may hold, without Annotated and None."""
-    if typing.get_origin(hint) is typing.Annotated:
-        return bare(typing.get_args(hint)[0])
-    if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
-        return [each for member in typing.get_args(hint) if member is not types.NoneType for each in bare(member)]
-    return [hint]
-
-
-def pairs_of(model: str, type_: type[Object]) -> Iterator[tuple[str, type[Object], str, str, Any]]:
-    """Every field of the type and of the types below it: model, struct, JSON name, the model's type, our hint."""
-    waiting, seen = [(model, type_)], set()
-    while waiting:
-        name, struct = waiting.pop()
-        if name in seen or name in ELSEWHERE:
-            continue
-        seen.add(name)
-        theirs = getattr(models, name)
-        hints = typing.get_type_hints(struct, include_extras=True)
-        ours = {field.encode_name: hints[field.name] for field in msgspec.structs.fields(struct)}
-        for python_name, kind in theirs.openapi_types.items():
-            json_name = theirs.attribute_map[python_name]
-            yield name, struct, json_name, kind, ours.get(json_name)
-            inner = re.sub(r"^(?:List\[|Dict\[str, |list\[|dict\(str, )|[\])]$", "", kind)
-            if hasattr(models, inner) and json_name in ours:
-                waiting.append((inner, struct_in(ours[json_name])))
-
-
-def struct_in(hint: Any) -> type[Object]:
-    (inner,) = bare(hint)
-    if typing.get_origin(inner) in (list, dict):
-        return struct_in(typing.get_args(inner)[-1])
-    assert isinstance(inner, type)
-    assert issubclass(inner, Object)
-    return inner
-
-
-def fits(kind: str, hint: Any) -> bool:
-    """Whether a value of the model's type is one of ours. Quantities are text in the models and more in ours."""
-    held = bare(hint)
-    if kind.startswith("List["):
-        return len(held) == 1 and typing.get_origin(held[0]) is list and fits(kind[5:-1], typing.get_args(held[0])[0])
-    if kind.startswith("Dict["):
-        inner = kind.removeprefix("Dict[str, ")[:-1]
-        return len(held) == 1 and typing.get_origin(held[0]) is dict and fits(inner, typing.get_args(held[0])[1])
-    if kind in SCALARS:
-        return SCALARS[kind] <= set(held) or held == [msgspec.Raw]
-    return len(held) == 1 and isinstance(held[0], type) and issubclass(held[0], Object)
 
 
 @pytest.mark.parametrize("model", sorted(KINDS))
 def test_fields_are_those_of_kubernetes(model: str) -> None:
     missing, wrong = [], []
-    for name, struct, json_name, kind, hint in pairs_of(model, KINDS[model]):
+    for name, struct, json_name, kind, hint in pairs_of(model, KINDS[model], ELSEWHERE):
         if hint is None:
             if json_name not in NEWER.get(name, set()):
                 missing.append(f"{struct.__name__}.{json_name}")
@@ -138,7 +83,7 @@ def test_fields_are_those_of_kubernetes(model: str) -> None:
 @pytest.mark.parametrize("model", sorted(KINDS))
 def test_no_field_is_our_own(model: str) -> None:
     theirs: dict[type[Object], set[str]] = {}
-    for _, struct, json_name, _, _ in pairs_of(model, KINDS[model]):
+    for _, struct, json_name, _, _ in pairs_of(model, KINDS[model], ELSEWHERE):
         theirs.setdefault(struct, set()).add(json_name)
     own = {
         f"{struct.__name__}.{field.encode_name}"
@@ -160,15 +105,11 @@ def test_every_field_is_explained(model: str) -> None:
     """`kubectl explain` reads the docstrings."""
     silent = [
         f"{struct.__name__}.{field.name}"
-        for struct in {pair[1] for pair in pairs_of(model, KINDS[model])}
+        for struct in {pair[1] for pair in pairs_of(model, KINDS[model], ELSEWHERE)}
         for field in msgspec.structs.fields(struct)
         if not re.search(rf"^ +{field.name}: \S", docstrings(struct), re.MULTILINE)
     ]
     assert silent == []
-
-
-def docstrings(struct: type[Object]) -> str:
-    return "\n".join(base.__doc__ or "" for base in struct.__mro__ if issubclass(base, Object))
 
 
 def test_what_clients_demand_is_written_even_when_it_is_zero() -> None:
