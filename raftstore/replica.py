@@ -217,6 +217,10 @@ class Replica:
         """Read what is applied here. Raises Compacted, FutureRevision, InvalidRequest, Quarantined, Stopped."""
         return self.usable.range(request)
 
+    def page(self, key: bytes, range_end: bytes, limit: int, revision: int) -> RangeResult:
+        """The first keys of a range. Raises Compacted, FutureRevision, Quarantined, Stopped."""
+        return self.usable.page(key, range_end, limit, revision)
+
     def get(self, key: bytes) -> KeyValue | None:
         """The newest value this replica has applied. Raises Quarantined, Stopped."""
         return self.usable.get(key)

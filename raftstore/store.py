@@ -217,6 +217,18 @@ class Store:
             await self._barrier(timeout_s)
         return self._replica.read(request)
 
+    def peek(self, key: bytes) -> KeyValue | None:
+        """`get` of level "local", without asyncio. After `linearize`, within one loop turn, several agree."""
+        return self._replica.get(key)
+
+    def page(self, key: bytes, range_end: bytes, *, limit: int, revision: int = 0) -> RangeResult:
+        """The first `limit` keys of a range as this replica has them; `count` is of these alone.
+
+        Costs the same however much follows. For the next page ask from the last key + b"\\0" on, at the same
+        revision. Raises Compacted, FutureRevision, Quarantined, Stopped.
+        """
+        return self._replica.page(key, range_end, limit, revision)
+
     async def linearize(self, *, timeout_s: float | None = None) -> None:
         """Return once whatever was acknowledged before this call can be read here with level "local"."""
         await self._barrier(timeout_s)
@@ -356,6 +368,14 @@ class Store:
         future: asyncio.Future[None] = self._loop.create_future()
         self._replica.transfer(target, partial(_settle, future), timeout_s)
         await future
+
+    async def renew_credentials(self) -> None:
+        """Ask `credentials_for` again and renew every link under what it gives, without a gap.
+
+        For certificates that are about to end and authorities that are replaced; nothing happens without a peer port.
+        Raises what `credentials_for` raises, and OSError for files that do not load: then the former ones stay.
+        """
+        await self._opened.renew_credentials(self.config)
 
     # --- care -----------------------------------------------------------------------------------------
 

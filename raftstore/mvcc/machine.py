@@ -32,7 +32,7 @@ from .history import events_from
 from .lease import Lease, all_leases, find_lease, keys_of
 from .meta import SnapshotMeta, load_alarms, load_configuration, read_snapshot_meta
 from .outcome import Applied
-from .read import View, read_range, value_at
+from .read import View, read_page, read_range, value_at
 from .schema import (
     META_ALARMS,
     META_CONFIGURATION,
@@ -252,6 +252,11 @@ class StateMachine:
         check_range(request)
         with self._reading() as view:
             return read_range(view, request)
+
+    def page(self, key: bytes, range_end: bytes, limit: int, revision: int) -> RangeResult:
+        """See read_page. Raises Compacted, FutureRevision."""
+        with self._reading() as view:
+            return read_page(view, key, range_end, limit, revision)
 
     def value_at(self, key: bytes, mod_revision: int) -> KeyValue | None:
         """The version of `key` that `mod_revision` wrote; None when it is compacted away or never was."""

@@ -243,6 +243,47 @@ def rows_at(view: View, key: bytes, end: bytes, revision: int) -> list[Row]:
     return sorted(rows.items())
 
 
+def read_page(view: View, key: bytes, range_end: bytes, limit: int, revision: int) -> RangeResult:
+    """The first `limit` keys of a range as of `revision` (0: the newest); `count` is of these alone.
+
+    Unlike a Range it looks at no more of the range than it returns, so that a long list costs the same per page
+    however much follows and whatever was written since. Raises FutureRevision, Compacted.
+    """
+    revision = check_revision(revision, revision=view.revision, compact_revision=view.compact_revision)
+    end = within(key, range_end)
+    rows = scan(view, key, range_end) if revision == view.revision else _merged(view, key, end, revision)
+    kvs: list[KeyValue] = []
+    for _, index in rows:
+        if len(kvs) == limit:
+            return RangeResult(view.revision, kvs, limit, more=True)
+        kvs.append(load(view, index))
+    return RangeResult(view.revision, kvs, len(kvs))
+
+
+def _merged(view: View, key: bytes, end: bytes, revision: int) -> Iterator[Row]:
+    """What `rows_at` gives, one by one: newest versions that are old enough, merged with superseded ones."""
+    bound = pack_revision(revision + 1, 0)
+    current = view.txn.cursor(db=view.tables.keys)
+    older = view.txn.cursor(db=view.tables.history)
+    probe = view.txn.cursor(db=view.tables.history)
+    have_current, have_older = seek(current, key), seek(older, key)
+    while True:
+        new = current.key() if have_current else end
+        old = older.key() if have_older else end
+        least = min(new, old)
+        if least >= end:
+            return
+        index = current.value() if new == least else None
+        if index is not None and index < bound:
+            yield least, index
+        elif old == least and (row := _last_before(probe, least, bound)) is not None:
+            yield least, row
+        if new == least:
+            have_current = bool(current.next())
+        if old == least:
+            have_older = bool(older.next_nodup())
+
+
 def _last_before(probe: Cursor, key: bytes, bound: bytes) -> bytes | None:
     """The key's newest superseded revision below `bound`, unless it is a delete."""
     if probe.set_range_dup(key, bound):
