@@ -11,12 +11,14 @@ import base64
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from .keyring import PkiError
+from .pki import SERVICE_ACCOUNT_KEY, load_private_key
 
 ALGORITHM = "ES256"
 KEYS_MAX = 16
@@ -45,6 +47,23 @@ def key_set(
     if len(public) > KEYS_MAX:
         raise PkiError(f"{len(public)} ServiceAccount keys, at most {KEYS_MAX} are kept: drop old ones")
     return ServiceAccountKeys(signing, key_id(public[0]), {key_id(key): key for key in public})
+
+
+def load_keys(folder: Path) -> ServiceAccountKeys:
+    """`sa.key` signs; public keys in `sa-*.pub` (PEM) beside it verify too: the next key, or the one before.
+
+    Raises PkiError naming the file. Blocking.
+    """
+    others = []
+    for path in sorted(folder.glob("sa-*.pub")):
+        try:
+            key = serialization.load_pem_public_key(path.read_bytes())
+        except (OSError, ValueError, TypeError) as error:
+            raise PkiError(f"{path} is no public key: {error}") from error
+        if not isinstance(key, ec.EllipticCurvePublicKey):
+            raise PkiError(f"{path} is not an elliptic curve key")
+        others.append(key)
+    return key_set(load_private_key(folder / SERVICE_ACCOUNT_KEY), others)
 
 
 def key_id(key: ec.EllipticCurvePublicKey) -> str:
