@@ -18,6 +18,8 @@ SAYS = {
     "reencrypt": "everything lies under it",
     "drop": "every replica dropped the older keys",
 }
+NONE_UNDER_WAY = "no rotation is under way"
+OLDER_KEYS_LEFT = "a rotation stopped before the older keys were dropped"
 
 
 @click.group("keys", context_settings={"help_option_names": ["-h", "--help"]})
@@ -38,10 +40,15 @@ def rotate(data_dir: Path) -> None:
     from ..api import api_request
 
     layout = Layout(data_dir.absolute())
-    for step, says in SAYS.items():
+    steps = list(SAYS)
+    if _stands(_replicas(data_dir)) == OLDER_KEYS_LEFT:
+        click.echo(f"{OLDER_KEYS_LEFT}: going on")
+        steps = ["reencrypt", "drop"]
+    done: dict[str, Any] = {}
+    for step in steps:
         done = api_request(layout, "POST", PATH_KEYS, {"step": step}, timeout_s=STEP_TIMEOUT_S)
         written = f" ({done['sealedAnew']} of {done['examined']} values written)" if step == "reencrypt" else ""
-        click.echo(f"{says}{written}")
+        click.echo(f"{SAYS[step]}{written}")
     click.echo(f"new key: {done['replicas'][0]['active']}")
     click.echo("a backup made before needs the older keys: keep what `snapshot save --with-keys` wrote for it")
 
@@ -58,7 +65,8 @@ def status(data_dir: Path, output: str) -> None:
     click.echo(f"{'NAME':<12} {'GENERATION':>10}  {'ACTIVE':<18} KEYS")
     for each in replicas:
         click.echo(f"{each['name']:<12} {each['generation']:>10}  {each['active']:<18} {', '.join(each['keys'])}")
-    click.echo(_stands(replicas))
+    stands = _stands(replicas)
+    click.echo(stands if stands == NONE_UNDER_WAY else f"{stands}: kmini keys rotate goes on")
 
 
 @command("list")
@@ -86,10 +94,10 @@ def _stands(replicas: list[dict[str, Any]]) -> str:
         return "replicas have different rings: one has not taken the newest yet"
     ring = replicas[0]
     if ring["active"] != ring["keys"][-1]:
-        return "a rotation stopped before the new key was used: kmini keys rotate goes on"
+        return "a rotation stopped before the new key was used"
     if len(ring["keys"]) > 1:
-        return "a rotation stopped before the older keys were dropped: kmini keys rotate goes on"
-    return "no rotation is under way"
+        return OLDER_KEYS_LEFT
+    return NONE_UNDER_WAY
 
 
 for each_command in (rotate, status, list_keys):
