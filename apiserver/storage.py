@@ -18,7 +18,7 @@ from apiserver.api.meta import TopObject
 from apiserver.decode import decoder
 from apiserver.failures import api_error
 from apiserver.registry.resource import Resource
-from raftstore import Compare, Delete, KeyValue, Put, Store, TxnResult, prefix_end
+from raftstore import Compare, Delete, KeyValue, Put, Range, Store, TxnResult, prefix_end
 from raftstore.errors import StoreError
 
 REGISTRY = b"/registry/"
@@ -160,6 +160,13 @@ class Storage:
         items = [(kv.key, self.opened(kv.key, kv)) for kv in found.kvs]
         following = found.kvs[-1].key + b"\0" if found.more else None
         return Page(items, following, revision or found.revision)
+
+    async def count(self, start: bytes, end: bytes) -> int:
+        """How many objects a range of keys holds, as this replica has applied it."""
+        try:
+            return (await self.store.range(Range(start, end, count_only=True), level="local")).count
+        except StoreError as error:
+            raise api_error(error) from error
 
     def opened(self, key: bytes, kv: KeyValue) -> Stored:
         """A value as plain bytes."""

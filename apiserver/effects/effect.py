@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from apiserver.auth.user import User
 from apiserver.registry.resource import Resource
 from apiserver.storage import Transaction
 
@@ -28,6 +29,7 @@ class Write(msgspec.Struct, kw_only=True):
     obj: Any | None
     old: Any | None
     transaction: Transaction
+    user: User
     subresource: str = ""
     attempt: int = 0
     dry_run: bool = False

@@ -1,7 +1,7 @@
 """Paths to resources: what Kubernetes' addresses mean.
 
 `/api/v1/namespaces/{namespace}/{resource}/{name}/{subresource}` and its shorter forms, `/apis/{group}/{version}/...`
-alike. Each segment is unquoted by itself, so that an encoded slash stays within its segment, where no name may hold one.
+alike. Each segment is unquoted by itself: an encoded slash stays within its segment, where no name may hold one.
 """
 
 from __future__ import annotations

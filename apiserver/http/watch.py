@@ -26,7 +26,6 @@ from raftstore.errors import StoreError, WatchCanceled, WatchCompacted
 
 BUFFER_BYTES_MAX = 8 * 1024 * 1024  # written and not yet read by the client: beyond that it is dropped
 BUFFER_BYTES_PAUSE = 1024 * 1024  # what initial events fill before they wait
-PAUSE_S = 0.005
 INITIAL_EVENTS_END = "k8s.io/initial-events-end"
 
 _encode = msgspec.json.Encoder().encode
@@ -38,6 +37,9 @@ class Wire(Protocol):
     def write(self, data: bytes) -> None: ...
     def get_write_buffer_size(self) -> int: ...
     def is_closing(self) -> bool: ...
+
+    async def drain(self, bytes_max: int) -> None:
+        """Return once no more than that is buffered, or the connection is gone; never at once."""
 
 
 class Framing:
@@ -76,7 +78,7 @@ class Framing:
         metadata: dict[str, Any] = {"resourceVersion": str(revision), "creationTimestamp": None}
         if initial_end:
             metadata["annotations"] = {INITIAL_EVENTS_END: "true"}
-        body = {"kind": resource.kind, "apiVersion": resource.api_version, "metadata": metadata}
+        body: dict[str, Any] = {"kind": resource.kind, "apiVersion": resource.api_version, "metadata": metadata}
         if self.look.accepted.form in (Form.PARTIAL, Form.PARTIAL_LIST):
             body |= {"kind": "PartialObjectMetadata", "apiVersion": f"meta.k8s.io/{self.look.accepted.version}"}
         if self.look.accepted.form is Form.TABLE:
@@ -190,10 +192,17 @@ class WatchSession:
 
     def ended(self, error: ApiError) -> None:
         """The feed ended."""
-        if not self._over.done():
-            if isinstance(error, Gone):
-                self._wire.write(chunk(self._framing.error(error)))
+        if isinstance(error, Gone):
+            self.fail(error)
+        else:
             self.end()
+
+    def fail(self, error: ApiError) -> None:
+        """Tell why no more events come, and end."""
+        if not self._over.done():
+            if not self._wire.is_closing():
+                self._wire.write(chunk(self._framing.error(error)))
+            self._over.set_result(None)
 
     def end(self, *, too_slow: bool = False) -> None:
         """No more events. The client resumes from the last it read, or from the bookmark. Idempotent."""
@@ -226,8 +235,8 @@ class WatchSession:
             self.events += 1
             self._send(chunk(self._framing.event(ADDED, stored)))
             self._framing.told()
-            while self._wire.get_write_buffer_size() > BUFFER_BYTES_PAUSE and not self._wire.is_closing():
-                await asyncio.sleep(PAUSE_S)
+            if self._wire.get_write_buffer_size() > BUFFER_BYTES_PAUSE:
+                await self._wire.drain(BUFFER_BYTES_PAUSE)
             if self._over.done():
                 return
 
@@ -247,7 +256,7 @@ class WatchSession:
                 events = watcher.take()
                 if events:
                     self.deliver(Batch(changes_of(self._storage, self._feed.resource, events)))
-                    await self._breathe()
+                    await self._wire.drain(BUFFER_BYTES_PAUSE)
                     continue
                 self._feed.drain()
                 if watcher.progress_revision and watcher.progress_revision >= self._feed.revision:
@@ -259,15 +268,11 @@ class WatchSession:
         finally:
             watcher.cancel()
 
-    async def _breathe(self) -> None:
-        while self._wire.get_write_buffer_size() > BUFFER_BYTES_PAUSE and not self._wire.is_closing():
-            await asyncio.sleep(PAUSE_S)
-        await asyncio.sleep(0)
-
     async def _either(self, ready: asyncio.Event) -> None:
-        waiting = asyncio.ensure_future(ready.wait())
+        waiting: asyncio.Future[Any] = asyncio.ensure_future(ready.wait())
+        over: asyncio.Future[Any] = self._over
         try:
-            await asyncio.wait({waiting, self._over}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({waiting, over}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             waiting.cancel()
 

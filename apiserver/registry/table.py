@@ -69,6 +69,14 @@ class Table:
         """The row of a stored form: `apps/deployments`."""
         return self._by_key.get(key)
 
+    def of_kind(self, api_version: str, kind: str) -> Resource:
+        """The row of a kind that must be there. Raises KeyError."""
+        return self._by_kind[api_version, kind]
+
+    def of_key(self, key: str) -> Resource:
+        """The row of a key that must be there. Raises KeyError."""
+        return self._by_key[key]
+
     def stored(self, resource: Resource) -> Resource:
         """The row of the form a row's objects are stored in; its own for most."""
         return self._by_key[resource.stored_as] if resource.stored_as else resource

@@ -66,6 +66,7 @@ class Deleter:
             obj=None if at_once else obj,
             old=old,
             transaction=Transaction(),
+            user=call.user,
             attempt=attempt,
             dry_run=call.dry_run,
         )

@@ -186,6 +186,23 @@ class Reader:
         ]
         return Listed(items, revision)
 
+    async def objects_at(self, call: Call, selection: Selection, revision: int) -> AsyncIterator[Stored]:
+        """Every object that matches, as of a revision, page by page: what a watch begins with."""
+        following: bytes | None
+        following, end = range_of(call.stored, call.namespace)
+        if selection.name and (call.namespace or not call.stored.namespaced):
+            following = key_of(call.stored, call.namespace, selection.name)
+            end = following + b"\0"
+        matches = None
+        if selection.matches is not None or selection.by_place:
+            matches = _with_place(call.stored, selection)
+        while following is not None:
+            found, following = self._page(following, end, PAGE_KEYS, revision)
+            for key, stored in found:
+                if matches is None or matches(key, facts_of_plain(call.stored, stored.plain)):
+                    yield stored
+            await asyncio.sleep(0)
+
     # --- with a selector ----------------------------------------------------------------------------
 
     async def index(self, resource: Resource) -> Mirror[Facts]:
@@ -245,9 +262,9 @@ class Reader:
 
 def _with_place(resource: Resource, selection: Selection) -> Callable[[bytes, Facts], bool]:
     matches = selection.matches
-    if not selection.by_place:
-        assert matches is not None
-        return lambda _key, facts: matches(facts)
+    if not selection.by_place and matches is not None:
+        wanted = matches
+        return lambda _key, facts: wanted(facts)
 
     def check(key: bytes, facts: Facts) -> bool:
         return selection.wants(*place_of(resource, key)) and (matches is None or matches(facts))

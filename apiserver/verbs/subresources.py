@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -18,7 +18,7 @@ from apiserver.api.times import now_text
 from apiserver.decode import convert_object, decode_object
 from apiserver.registry.strategies.scale import apply_scale, scale_of
 from apiserver.storage import Stored, decode
-from apiserver.verbs.answer import Answer, ObjectAnswer, ValueAnswer
+from apiserver.verbs.answer import Answer, ValueAnswer
 from apiserver.verbs.call import Call
 from apiserver.verbs.deleting import Deleter
 from apiserver.verbs.patching import patched, read_patch
@@ -166,14 +166,9 @@ async def approve(writer: Writer, call: Call) -> Answer:
     return await writer.change(call, build)
 
 
-#: Makes a token for a ServiceAccount: (account, request) → the request with its status.
-IssueToken = Callable[[Any, TokenRequest], Any]
-
-
-async def request_token(reader: Reader, issue: IssueToken, call: Call) -> Answer:
+async def request_token(reader: Reader, issue: Callable[..., Awaitable[Any]], call: Call) -> Answer:
     """POST to serviceaccounts/NAME/token."""
     call.check_options()
     request: TokenRequest = _body(call, TokenRequest, "TokenRequest")
     account = decode(call.stored, await reader.get(call))
-    return ValueAnswer(await issue(account, request), 201)
-
+    return ValueAnswer(await issue(account, request, call.warn), 201)

@@ -332,6 +332,7 @@ class Writer:
             obj=obj,
             old=old,
             transaction=Transaction(),
+            user=call.user,
             subresource=call.subresource,
             attempt=attempt,
             dry_run=call.dry_run,

@@ -1,26 +1,19 @@
-"""What a server says of itself on `--api-port`: health for probes, numbers for Prometheus, status for people.
+"""What a server says of itself: health for probes, numbers for Prometheus, status for people.
 
-`/livez` says that the process turns its loop, `/readyz` and `/healthz` that the replica serves: it knows a leader
-and trusts its data. These and `/version` are open to all (docs/architecture.md, section 5); the others need
-`system:masters`. Nothing here waits for anything.
+`/livez` says that the process turns its loop, `/readyz` and `/healthz` that the replica serves: it knows a leader,
+trusts its data and has what every cluster begins with. These and `/version` are open to all (docs/architecture.md,
+section 5). Nothing here waits for anything.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from http import HTTPStatus
 from typing import Protocol
 
-import msgspec
-from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
-from raftstore.raft.engine import Role
-from raftstore.replica import ReplicaStatus
-
-from .https import JSON, Response, Route
+from raftstore import ReplicaStatus, Role
 
 Checks = Mapping[str, str]  # check → "" when good, else what is wrong
 
@@ -68,8 +61,8 @@ class StoreCollector(Collector):
             yield CounterMetricFamily(f"kmini_store_{name}", text, value=value)
 
 
-def readiness(status: ReplicaStatus | None) -> Checks:
-    """Every condition for serving."""
+def readiness(status: ReplicaStatus | None) -> dict[str, str]:
+    """Every condition of the store for serving."""
     if status is None:
         return {"store": "not open yet"}
     return {
@@ -80,39 +73,9 @@ def readiness(status: ReplicaStatus | None) -> Checks:
     }
 
 
-def _report(checks: Checks, *, verbose: bool) -> Response:
+def report(checks: Checks, *, verbose: bool) -> tuple[int, bytes]:
+    """Status code and text, as kube-apiserver writes them."""
     good = not any(checks.values())
     lines = [f"[{'+' if not said else '-'}]{name} {said or 'ok'}" for name, said in checks.items()]
     text = "\n".join([*lines, "check passed" if good else "check failed"]) if verbose or not good else "ok"
-    return Response(f"{text}\n".encode(), status=HTTPStatus.OK if good else HTTPStatus.SERVICE_UNAVAILABLE)
-
-
-def routes(observed: Observed, version: str) -> Mapping[str, Route]:
-    """The paths of the port. `version` is the package's."""
-    registry = CollectorRegistry()
-    registry.register(StoreCollector(observed))
-    ProcessCollector(registry=registry)
-
-    def live(query: Mapping[str, list[str]]) -> Response:
-        return _report({"ping": ""}, verbose="verbose" in query)
-
-    def ready(query: Mapping[str, list[str]]) -> Response:
-        return _report(readiness(observed.status()), verbose="verbose" in query)
-
-    def metrics(_query: Mapping[str, list[str]]) -> Response:
-        return Response(generate_latest(registry), CONTENT_TYPE_LATEST)
-
-    def status(_query: Mapping[str, list[str]]) -> Response:
-        return Response(msgspec.json.encode(observed.status()), JSON)
-
-    def show_version(_query: Mapping[str, list[str]]) -> Response:
-        return Response(msgspec.json.encode({"kmini": version}), JSON)
-
-    return {
-        "/livez": Route(live, open_to_all=True),
-        "/readyz": Route(ready, open_to_all=True),
-        "/healthz": Route(ready, open_to_all=True),
-        "/version": Route(show_version, open_to_all=True),
-        "/metrics": Route(metrics),
-        "/debug/status": Route(status),
-    }
+    return (200 if good else 503), f"{text}\n".encode()

@@ -1,0 +1,54 @@
+"""What a request's connection gives: who is at its other end, and, for watches, the connection itself."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import weakref
+from typing import Any
+
+from aiohttp import web
+
+PAUSE_S = 0.005
+
+_certificates: weakref.WeakKeyDictionary[Any, bytes] = weakref.WeakKeyDictionary()
+
+
+def peer_certificate(request: web.BaseRequest) -> bytes:
+    """The verified client certificate as DER, b"" when none was shown; asked for once per connection."""
+    transport = request.transport
+    tls: ssl.SSLObject | None = transport.get_extra_info("ssl_object") if transport is not None else None
+    if tls is None:
+        return b""
+    known = _certificates.get(tls)
+    if known is None:
+        known = _certificates[tls] = tls.getpeercert(binary_form=True) or b""
+    return known
+
+
+class TransportWire:
+    """A connection's transport, to write a response to without another copy (apiserver/http/watch.py)."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self.write = transport.write
+        self.get_write_buffer_size = transport.get_write_buffer_size
+        self.is_closing = transport.is_closing
+
+    async def drain(self, bytes_max: int) -> None:
+        await asyncio.sleep(0)
+        while self.get_write_buffer_size() > bytes_max and not self.is_closing():  # noqa: ASYNC110 - nobody signals it
+            await asyncio.sleep(PAUSE_S)
+
+
+class Written(web.StreamResponse):
+    """Tells aiohttp that the response is on the wire already."""
+
+    def __init__(self, status: int = 200) -> None:
+        super().__init__(status=status)
+        self.force_close()
+
+    async def prepare(self, request: web.BaseRequest) -> None:  # type: ignore[override]
+        return None
+
+    async def write_eof(self, data: Any = b"") -> None:
+        return None

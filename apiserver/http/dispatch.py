@@ -1,0 +1,235 @@
+"""A request for a resource: what it wants (`Attributes`), which verb does it, and how the answer looks."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, Protocol
+
+from aiohttp import web
+
+from apiserver.api.errors import ApiError, Gone, MethodNotAllowed, NotFound
+from apiserver.api.meta import ListMeta
+from apiserver.auth.user import Attributes, User
+from apiserver.http import negotiation, tables
+from apiserver.http.connection import TransportWire, Written
+from apiserver.http.forms import Look, ResourceView, value_bytes
+from apiserver.http.negotiation import Accepted, Form
+from apiserver.http.paths import Target
+from apiserver.http.responses import response, warning_header
+from apiserver.http.watch import LAST_CHUNK, Framing, WatchSession
+from apiserver.registry.resource import Resource
+from apiserver.storage import Stored
+from apiserver.verbs.answer import Answer, ListAnswer, ObjectAnswer
+from apiserver.verbs.call import Call, ListOptions
+from apiserver.verbs.reading import Reader
+from apiserver.verbs.selection import Selection
+from apiserver.verbs.verbs import Verbs
+
+WATCH_TIMEOUT_S_MIN = 1800  # a watch without a time of its own gets one between this and twice this
+_PLAIN = negotiation.PLAIN
+
+_VERBS = {"GET": "get", "HEAD": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
+#: Subresources that lead to the node's agent.
+NODE_SUBRESOURCES = frozenset({"log", "exec", "attach", "portforward", "proxy"})
+
+
+class NodeProxy(Protocol):
+    """Takes a request to the agent of the node it concerns (apiserver/http/node_proxy.py)."""
+
+    async def __call__(self, request: web.BaseRequest, target: Target, user: User) -> web.StreamResponse: ...
+
+
+def verb_of(method: str, target: Target, query: Mapping[str, str]) -> str:
+    """Raises MethodNotAllowed."""
+    verb = _VERBS.get(method)
+    if verb is None:
+        raise MethodNotAllowed(f"the server does not allow the method {method[:16]!r} on the requested resource")
+    if verb == "get" and not target.name:
+        return "watch" if query.get("watch", "").lower() in ("1", "true", "t") else "list"
+    if verb == "delete" and not target.name:
+        return "deletecollection"
+    return verb
+
+
+def attributes_of(verb: str, target: Target, query: Mapping[str, str]) -> Attributes:
+    resource = target.resource
+    return Attributes(
+        verb=verb,
+        group=resource.group,
+        version=resource.version,
+        resource=resource.plural,
+        subresource=target.subresource,
+        namespace=target.namespace,
+        name=target.name,
+        field_selector=query.get("fieldSelector", "") if not target.name else "",
+    )
+
+
+def check_allowed(verb: str, target: Target) -> None:
+    """Whether the resource has the subresource and the verb. Raises NotFound, MethodNotAllowed."""
+    resource = target.resource
+    verbs: tuple[str, ...] = resource.verbs
+    if target.subresource:
+        subresource = resource.subresource(target.subresource)
+        if subresource is None:
+            raise NotFound("the server could not find the requested resource")
+        verbs = subresource.verbs
+        if target.subresource in NODE_SUBRESOURCES:
+            return
+    if verb not in verbs:
+        raise MethodNotAllowed(
+            f"the server does not allow this method on the requested resource: {resource.group_resource} has no {verb}"
+        )
+
+
+class Dispatcher:
+    """Answers requests for resources, once they are authorized."""
+
+    def __init__(self, verbs: Verbs, views: Mapping[Resource, ResourceView], node_proxy: NodeProxy) -> None:
+        self._verbs = verbs
+        self._reader: Reader = verbs.reader
+        self._views = views
+        self._node_proxy = node_proxy
+        self.sessions: set[WatchSession] = set()
+
+    async def answer(self, request: web.BaseRequest, target: Target, call: Call) -> web.StreamResponse:
+        if target.subresource in NODE_SUBRESOURCES:
+            return await self._node_proxy(request, target, call.user)
+        if call.verb == "watch":
+            return await self._watch(request, call)
+        accepted = self._accepted(request)
+        answer = await self._verbs.run(call)
+        return self._shown(answer, accepted, call)
+
+    @staticmethod
+    def _accepted(request: web.BaseRequest) -> Accepted:
+        accept = request.headers.get("Accept")
+        if accept is None or accept in ("application/json", "*/*"):
+            return _PLAIN
+        return negotiation.negotiate(accept)
+
+    def _shown(self, answer: Answer, accepted: Accepted, call: Call) -> web.Response:
+        if isinstance(answer, ObjectAnswer):
+            look = self._look(answer.resource, accepted, call)
+            body, code = look.object(answer.stored), answer.code
+        elif isinstance(answer, ListAnswer):
+            look = self._look(answer.resource, accepted, call)
+            metadata = ListMeta(
+                resource_version=str(answer.revision),
+                continue_=answer.following,
+                remaining_item_count=answer.remaining,
+            )
+            body, code = look.list(answer.items, metadata), 200
+        else:
+            accepted = accepted if accepted.form is Form.YAML else _PLAIN
+            body, code = value_bytes(answer.value, accepted), answer.code
+        return response(body, accepted.content_type, status=code, warnings=call.warnings)
+
+    def _look(self, resource: Resource, accepted: Accepted, call: Call) -> Look:
+        include = (
+            tables.check_include_object(call.query.get("includeObject", "")) if accepted.form is Form.TABLE else ""
+        )
+        return Look(self._views[resource], accepted, include)
+
+    # --- watches ------------------------------------------------------------------------------------
+
+    async def _watch(self, request: web.BaseRequest, call: Call) -> web.StreamResponse:
+        options = ListOptions.parse({**call.query, "watch": "1"})
+        accepted = negotiation.negotiate(request.headers.get("Accept"), negotiation.WATCHES)
+        event_stream = accepted.form is Form.EVENT_STREAM
+        shown = _PLAIN if event_stream else accepted
+        framing = Framing(self._look(call.resource, shown, call), event_stream=event_stream)
+        selection = Selection(call.stored, options.labels, options.fields)
+        if selection.namespace and not call.namespace and call.stored.namespaced:
+            call.namespace = selection.namespace
+        start, initial = await self._start_of_watch(request, options)
+        feed = self._reader.feeds.of(call.stored)
+        transport = request.transport
+        if transport is None:
+            return Written()
+        wire = TransportWire(transport)
+        session = WatchSession(
+            self._reader.storage, feed, wire, framing, selection, call.namespace, bookmarks=options.bookmarks
+        )
+        items = self._initial_items(call, selection, start) if initial else None
+        compacted = self._reader.storage.store.compact_revision
+        if items is None and start + 1 < compacted:
+            raise Gone(f"too old resource version: {start} ({compacted})")
+        return await self._serve(request, call, session, options, start, items, accepted.content_type)
+
+    async def _start_of_watch(self, request: web.BaseRequest, options: ListOptions) -> tuple[int, bool]:
+        """The revision to tell changes after, and whether what is there comes first."""
+        version, initial = options.version, bool(options.initial_events)
+        last_event = request.headers.get("Last-Event-ID", "")
+        if version is None and last_event.isascii() and last_event.isdigit():
+            version = int(last_event[:19])
+        if version is None:
+            await self._reader.storage.linearize()
+            return self._reader.storage.store.revision, initial or options.initial_events is None
+        if version == 0:
+            return self._reader.storage.store.revision, initial or options.initial_events is None
+        await self._reader.applied(version)
+        if initial:
+            return self._reader.storage.store.revision, True
+        return version, False
+
+    async def _serve(
+        self,
+        request: web.BaseRequest,
+        call: Call,
+        session: WatchSession,
+        options: ListOptions,
+        start: int,
+        items: Any,
+        content_type: str,
+    ) -> web.StreamResponse:
+        transport = request.transport
+        assert transport is not None
+        timeout_s = options.timeout_s or int(WATCH_TIMEOUT_S_MIN * (1 + random.random()))
+        timer = asyncio.get_running_loop().call_later(timeout_s, session.end)
+        self.sessions.add(session)
+        transport.write(_watch_head(content_type, call.warnings, request.get("id", "")))
+        try:
+            await session.run(start, items, mark_initial_end=bool(options.initial_events))
+        except ApiError as error:
+            session.fail(error)
+        finally:
+            self.sessions.discard(session)
+            timer.cancel()
+        if not transport.is_closing():
+            transport.write(LAST_CHUNK)
+        return Written()
+
+    def _initial_items(self, call: Call, selection: Selection, revision: int) -> Any:
+        """Objects as of `revision`, page by page."""
+
+        async def items() -> AsyncIterator[Stored]:
+            async for stored in self._reader.objects_at(call, selection, revision):
+                yield stored
+
+        return items
+
+    def end_sessions(self) -> None:
+        """Let every watch end, with a bookmark to resume from."""
+        for session in list(self.sessions):
+            session.end()
+
+    def bookmark_all(self) -> None:
+        for session in list(self.sessions):
+            if session.bookmarks:
+                session.bookmark()
+
+
+def _watch_head(content_type: str, warnings: list[str], request_id: str) -> bytes:
+    lines = [
+        "HTTP/1.1 200 OK",
+        f"Content-Type: {content_type}",
+        "Cache-Control: no-cache, private",
+        "Transfer-Encoding: chunked",
+        "Connection: close",
+        f"X-Request-Id: {request_id}",
+        *(f"Warning: {warning_header(text)}" for text in warnings),
+    ]
+    return "\r\n".join([*lines, "", ""]).encode()

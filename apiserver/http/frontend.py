@@ -1,0 +1,236 @@
+"""What every request passes: who asks, may they, is there room; and what every answer carries.
+
+Order: request id → path → identity → impersonation → rights → lane → body → verb → answer. Whatever goes wrong becomes
+one Status; a defect of ours is a logged 500 with the request's id, never a traceback to a client.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Mapping
+
+from aiohttp import web
+
+from apiserver.api.errors import (
+    ApiError,
+    BadRequest,
+    InternalError,
+    NotFound,
+    RequestTooLarge,
+    ServiceUnavailable,
+    Timeout,
+)
+from apiserver.auth.authn import Authenticator
+from apiserver.auth.authorizer import PUBLIC_PATHS, Authorizer
+from apiserver.auth.impersonation import impersonation
+from apiserver.auth.user import Attributes, User
+from apiserver.http.connection import peer_certificate
+from apiserver.http.dispatch import Dispatcher, attributes_of, check_allowed, verb_of
+from apiserver.http.limits import Gate
+from apiserver.http.metrics import RequestMetrics
+from apiserver.http.paths import Target, parse_query, parse_target, segments_of
+from apiserver.http.responses import failure
+from apiserver.registry.table import Table
+from apiserver.verbs.call import Call
+
+BODY_BYTES_MAX = 3 * 1024 * 1024  # as kube-apiserver's
+BODY_TIMEOUT_S = 30.0
+SLOW_REQUEST_S = 1.0
+_NO_BODY = frozenset({"GET", "HEAD"})
+
+log = logging.getLogger("kmini.api")
+
+#: Answers a path that is no resource; None: there is no such path.
+Special = Callable[[web.BaseRequest, str, list[str], Mapping[str, str], User], Awaitable[web.StreamResponse | None]]
+
+
+class Frontend:
+    """The handler that aiohttp calls for each request."""
+
+    def __init__(
+        self,
+        *,
+        table: Table,
+        authenticator: Authenticator,
+        authorizer: Authorizer,
+        dispatcher: Dispatcher,
+        special: Special,
+        gate: Gate,
+        metrics: RequestMetrics,
+    ) -> None:
+        self._table = table
+        self._authenticator = authenticator
+        self._authorizer = authorizer
+        self._dispatcher = dispatcher
+        self._special = special
+        self._gate = gate
+        self._metrics = metrics
+        self._ids = itertools.count(1)
+        self._id_prefix = secrets.token_hex(6)
+        self.running = 0
+        self.draining = False
+
+    async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
+        started_s = time.perf_counter()
+        request_id = f"{self._id_prefix}-{next(self._ids):x}"
+        request["id"] = request_id
+        seen = _Seen()
+        self.running += 1
+        try:
+            answer = await self._answer(request, seen)
+        except ApiError as error:
+            answer = failure(error, request.headers.get("Accept"))
+        except web.HTTPException as error:
+            answer = failure(_of_aiohttp(error), request.headers.get("Accept"))
+        except Exception:
+            log.exception("request failed", extra={"requestID": request_id, "method": request.method})
+            message = f"Internal error occurred: see the server's log for request {request_id}"
+            answer = failure(InternalError(message), request.headers.get("Accept"))
+        finally:
+            self.running -= 1
+        self._finish(request, answer, request_id, seen, time.perf_counter() - started_s)
+        return answer
+
+    def _finish(
+        self, request: web.BaseRequest, answer: web.StreamResponse, request_id: str, seen: _Seen, seconds: float
+    ) -> None:
+        if not answer.prepared:
+            answer.headers["X-Request-Id"] = request_id
+            if self.draining:
+                answer.force_close()
+        if seen.verb == "watch" and answer.status == 200:
+            return
+        self._metrics.observe(seen.verb, seen.resource, answer.status, seconds)
+        if seconds > SLOW_REQUEST_S or answer.status >= 500:
+            extra = {
+                "requestID": request_id,
+                "verb": seen.verb,
+                "resource": seen.resource,
+                "user": seen.user,
+                "code": answer.status,
+                "seconds": round(seconds, 3),
+            }
+            log.info("request", extra=extra)
+
+    async def _answer(self, request: web.BaseRequest, seen: _Seen) -> web.StreamResponse:
+        raw_path, _, raw_query = request.raw_path.partition("?")
+        segments = segments_of(raw_path)
+        query = parse_query(raw_query)
+        user = await self._user(request, seen)
+        target = parse_target(self._table, segments)
+        if target is None:
+            return await self._no_resource(request, raw_path, segments, query, user, seen)
+        verb = verb_of(request.method, target, query)
+        seen.verb, seen.resource = verb, _shown_resource(target)
+        await self._authorizer.require(user, attributes_of(verb, target, query))
+        check_allowed(verb, target)
+        if verb == "watch":
+            async with self._gate.watching():
+                return await self._dispatcher.answer(request, target, self._call(target, user, verb, query, request))
+        lane = self._gate.lane_of(user, verb, target.resource.plural)
+        if not lane.enter():
+            await lane.wait()
+        try:
+            call = self._call(target, user, verb, query, request)
+            if request.method not in _NO_BODY:
+                call.body = await _read_body(request)
+            return await self._dispatcher.answer(request, target, call)
+        finally:
+            lane.leave()
+
+    async def _user(self, request: web.BaseRequest, seen: _Seen) -> User:
+        """The identity the request acts as. Raises Unauthorized, Forbidden."""
+        user = await self._authenticator.authenticate(peer_certificate(request), request.headers.get("Authorization"))
+        seen.user = user.name
+        if any(name[:12].lower() == "impersonate-" for name in request.headers):
+            other = impersonation(list(request.headers.items()))
+            if other is not None:
+                await self._authorizer.require_all(user, other.wanted)
+                seen.user = f"{other.user.name} by {user.name}"
+                return other.user
+        return user
+
+    async def _no_resource(
+        self,
+        request: web.BaseRequest,
+        path: str,
+        segments: list[str],
+        query: Mapping[str, str],
+        user: User,
+        seen: _Seen,
+    ) -> web.StreamResponse:
+        seen.verb = request.method.lower() if request.method in ("GET", "HEAD", "POST", "PUT") else "other"
+        plain = "/" + "/".join(segments)
+        if plain not in PUBLIC_PATHS:
+            await self._authorizer.require(user, Attributes(verb=seen.verb, path=plain))
+        answer = await self._special(request, plain, segments, query, user)
+        if answer is None:
+            raise NotFound("the server could not find the requested resource")
+        seen.resource = segments[0][:32] or "root"
+        return answer
+
+    def _call(self, target: Target, user: User, verb: str, query: Mapping[str, str], request: web.BaseRequest) -> Call:
+        headers = request.headers
+        return Call(
+            user=user,
+            resource=target.resource,
+            stored=self._table.stored(target.resource),
+            verb=verb,
+            namespace=target.namespace,
+            name=target.name,
+            subresource=target.subresource,
+            query=query,
+            content_type=headers.get("Content-Type", ""),
+            fence=headers.get("X-Kmini-Fence", ""),
+        )
+
+
+class _Seen:
+    """What logs and metrics say of a request."""
+
+    __slots__ = ("resource", "user", "verb")
+
+    def __init__(self) -> None:
+        self.verb = "other"
+        self.resource = "none"
+        self.user = ""
+
+
+def _shown_resource(target: Target) -> str:
+    resource = target.resource.group_resource
+    return f"{resource}/{target.subresource}" if target.subresource in _COUNTED else resource
+
+
+_COUNTED = frozenset({"status", "scale", "binding", "eviction", "token", "approval", "finalize", "log", "exec"})
+
+
+async def _read_body(request: web.BaseRequest) -> bytes:
+    """Raises RequestTooLarge, Timeout, BadRequest."""
+    length = request.content_length
+    if length is not None and length > BODY_BYTES_MAX:
+        raise _too_large()
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            return await request.read()
+    except TimeoutError:
+        raise Timeout(f"the body did not arrive within {BODY_TIMEOUT_S:.0f} s") from None
+    except web.HTTPRequestEntityTooLarge:
+        raise _too_large() from None
+    except (web.RequestPayloadError, ConnectionError) as error:
+        raise BadRequest(f"the body could not be read: {error}") from None
+
+
+def _too_large() -> RequestTooLarge:
+    return RequestTooLarge(f"the body is larger than the limit of {BODY_BYTES_MAX} bytes")
+
+
+def _of_aiohttp(error: web.HTTPException) -> ApiError:
+    if error.status == 413:
+        return _too_large()
+    if error.status == 503:
+        return ServiceUnavailable(error.reason, retry_after_s=1)
+    return BadRequest(error.reason)
