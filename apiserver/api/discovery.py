@@ -94,7 +94,7 @@ class EndpointSlice(TopObject):
 
     address_type: IPv4, IPv6 or FQDN; cannot be changed.
     endpoints: The places, 1000 at most.
-    ports: Ports of each endpoint, 100 at most.
+    ports: Ports of each endpoint.
     """
 
     address_type: str = always("")
