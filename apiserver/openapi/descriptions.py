@@ -24,9 +24,10 @@ def _read(docstring: str, fields: frozenset[str]) -> dict[str, str]:
     field = ""
     for line in rest.splitlines():
         match = _FIELD.match(line)
-        if match and match[1] in fields:
-            field, text = match[1], match[2]
-            found[field] = text.strip()
+        if match:
+            field, text = (match[1] if match[1] in fields else ""), match[2]
+            if field:
+                found[field] = text.strip()
         elif field and line.strip():
             found[field] += f" {line.strip()}"
         else:

@@ -67,7 +67,8 @@ class Message:
         return self
 
     def double(self, key: str, number: int) -> Message:
-        self._rows[key] = lambda value: _varint(number << 3 | 1) + struct.pack("<d", value)
+        """Zero is not sent: proto3 cannot tell it from absence."""
+        self._rows[key] = lambda value: _varint(number << 3 | 1) + struct.pack("<d", value) if value else b""
         return self
 
     def encode(self, value: Mapping[str, Any]) -> bytes:
