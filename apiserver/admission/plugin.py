@@ -7,6 +7,8 @@ from typing import Any, Protocol
 
 import msgspec
 
+from apiserver.api.errors import Forbidden
+from apiserver.api.meta import StatusCause
 from apiserver.auth.user import User
 from apiserver.registry.resource import Resource
 
@@ -49,3 +51,36 @@ class Plugin(Protocol):
 
     async def check(self, request: Admission, lookup: Lookup) -> None:
         """Must change nothing."""
+
+
+class Base:
+    """A plug-in that lets everything pass: override what you need."""
+
+    name = ""
+
+    async def admit(self, request: Admission, lookup: Lookup) -> None:
+        return
+
+    async def check(self, request: Admission, lookup: Lookup) -> None:
+        return
+
+
+async def find(lookup: Lookup, key: str, namespace: str, name: str) -> Any | None:
+    """An object for a decision that would refuse without it: what is here first, then what the whole cluster knows.
+
+    Raises ServiceUnavailable when it is not here and nobody can be asked.
+    """
+    found = await lookup.get(key, namespace, name)
+    return found if found is not None else await lookup.get(key, namespace, name, linearizable=True)
+
+
+def forbidden(request: Admission, why: str, *, causes: Sequence[StatusCause] = ()) -> Forbidden:
+    """The refusal of a plug-in: `pods "x" is forbidden: why`."""
+    resource = request.resource
+    return Forbidden(
+        f'{resource.group_resource} "{request.name or "Unknown"}" is forbidden: {why}',
+        kind=resource.plural,
+        group=resource.group,
+        name=request.name,
+        causes=causes,
+    )

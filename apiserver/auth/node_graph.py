@@ -107,7 +107,7 @@ def pod_uses(pod: Any) -> PodUses:
     """What to keep of a Pod."""
     if not pod.spec.node_name or MIRROR_ANNOTATION in pod.metadata.annotations:
         return PodUses(sys.intern(pod.spec.node_name), ())
-    references = tuple(sorted({sys.intern(each) for each in _references(pod)}))
+    references = tuple(sorted({sys.intern(each) for each in pod_references(pod)}))
     if len(_shared) >= SHARED_MAX:
         _shared.clear()
     return PodUses(sys.intern(pod.spec.node_name), _shared.setdefault(references, references))
@@ -120,7 +120,8 @@ def volume_uses(volume: Any) -> VolumeUses:
     return VolumeUses(f"{claim.namespace}/{claim.name}" if claim else "", tuple(_volume_secrets(spec)))
 
 
-def _references(pod: Any) -> Iterator[str]:
+def pod_references(pod: Any) -> Iterator[str]:
+    """What a pod uses: `secrets/<name>`, `configmaps/<name>`, ... of its namespace; some more than once."""
     spec = pod.spec
     if spec.service_account_name:
         yield f"{SERVICE_ACCOUNTS}/{spec.service_account_name}"
