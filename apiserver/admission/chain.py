@@ -15,11 +15,13 @@ from collections.abc import Sequence
 import msgspec
 
 from apiserver.api.errors import ApiError, InternalError
-from apiserver.auth.escalation import Authorize
+from apiserver.auth.escalation import Authorize, EscalationCheck
+from apiserver.auth.rbac import Rbac
 
 from .certificates import CertificateSigners
-from .escalation import Checks, RbacEscalation
+from .escalation import RbacEscalation
 from .limits import DefaultTolerationSeconds
+from .loading import load_plugins
 from .namespace_lifecycle import NamespaceLifecycle
 from .node_restriction import NodeRestriction
 from .ownership import OwnerReferences
@@ -94,10 +96,10 @@ def default_chain(
     lookup: Lookup,
     *,
     authorize: Authorize,
-    escalation: Checks,
-    foreign: Sequence[Plugin] = (),
+    rbac: Rbac,
+    foreign: Sequence[Plugin] | None = None,
 ) -> Chain:
-    """The server's own plug-ins, and those of users (`apiserver.admission.loading.load_plugins`)."""
+    """The server's own plug-ins and those of users: `foreign`, or all that are installed. Raises PluginError."""
     own: list[Plugin] = [
         NamespaceLifecycle(),
         NodeRestriction(),
@@ -107,7 +109,9 @@ def default_chain(
         DefaultStorageClass(),
         StorageProtection(),
         CertificateSigners(authorize),
-        RbacEscalation(escalation),
+        RbacEscalation(EscalationCheck(rbac, authorize)),
         OwnerReferences(authorize),
     ]
+    if foreign is None:
+        foreign = load_plugins()
     return Chain([*own, *(Foreign(each) for each in foreign)], lookup)

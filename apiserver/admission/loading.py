@@ -3,8 +3,8 @@
     [project.entry-points."kmini.admission"]
     image-policy = "example.policies:ImagePolicy"
 
-They are looked for when a server starts, and only then imported. A server with a broken one does not start: it would let
-through what the plug-in is there to refuse.
+They are looked for when a server starts, and only then imported. A server with a broken one does not start: it would
+let through what the plug-in is there to refuse.
 """
 
 from __future__ import annotations
