@@ -168,8 +168,7 @@ def hand_out(request: bytes, caller: User, folder: Path, members: Mapping[str, s
 
     Raises Forbidden for a caller without a server token, BadRequest, PkiError, OSError.
     """
-    if ROLE_GROUPS["server"] not in caller.groups:
-        raise Forbidden(f"{caller.name} may not have the shared keys: that takes a server token")
+    check_role(caller, "server")
     asked = _keys_request(request)
     pki.check_shared(folder)
     files = {name: (folder / name).read_bytes() for name in pki.SHARED_FILES}
@@ -179,7 +178,7 @@ def hand_out(request: bytes, caller: User, folder: Path, members: Mapping[str, s
 def hand_out_ring(request: bytes, caller: User, ring: KeyRing) -> bytes:
     """Answer `keys/ring`: the ring, sealed, if it is newer than the asker's. Raises Forbidden, BadRequest."""
     if pki.SERVER_GROUP not in caller.groups:
-        raise Forbidden(f"{caller.name} may not have the key ring: that takes the certificate of a replica")
+        raise Forbidden(f'"{caller.name}" may not have the key ring: that takes the certificate of a replica')
     asked = _keys_request(request)
     if (asked.generation, asked.digest) >= ring.order:
         return msgspec.json.encode(KeysAnswer())
@@ -192,12 +191,8 @@ def admit_node(request: bytes, caller: User, authority: KeyPair, *, node_exists:
     `node_exists`: there is a Node object of that name already. Then the name is taken: its agent renews by itself, and
     a token must not be enough to become another machine. Raises Forbidden, BadRequest, Conflict.
     """
-    if ROLE_GROUPS["agent"] not in caller.groups:
-        raise Forbidden(f"{caller.name} may not join as a node: that takes an agent token")
-    asked = _request(request, NodeRequest)
-    problems = is_dns_subdomain(asked.node_name)
-    if problems:
-        raise BadRequest(f"nodeName: {problems[0]}")
+    check_role(caller, "agent")
+    asked = _node_request(request)
     try:
         wanted = signing.parse_request(asked.request.encode())
         if wanted.common_name != NODE_USER_PREFIX + asked.node_name:
@@ -212,6 +207,26 @@ def admit_node(request: bytes, caller: User, authority: KeyPair, *, node_exists:
     except ValueError as error:
         raise BadRequest(f"request: {error}") from None
     return msgspec.json.encode(NodeAnswer(certificate=certificate, ca=authority.certificate_pem.decode()))
+
+
+def check_role(caller: User, role: str) -> None:
+    """Whether the caller holds a token of this role. Raises Forbidden."""
+    if ROLE_GROUPS[role] not in caller.groups:
+        given = "get the shared keys" if role == "server" else "join as a node"
+        raise Forbidden(f'"{caller.name}" may not {given}: that takes a token of role {role}')
+
+
+def node_of(request: bytes) -> str:
+    """The node a `node` request is for. Raises BadRequest."""
+    return _node_request(request).node_name
+
+
+def _node_request(body: bytes) -> NodeRequest:
+    asked = _request(body, NodeRequest)
+    problems = is_dns_subdomain(asked.node_name)
+    if problems:
+        raise BadRequest(f"nodeName: {problems[0]}")
+    return asked
 
 
 def _keys_request(body: bytes) -> KeysRequest:

@@ -113,7 +113,7 @@ class RingKeeper:
         """The answer to a request for one of the module's paths, in JSON. Raises ApiError."""
         trusted = GROUP_MASTERS in caller.groups
         if not trusted and pki.SERVER_GROUP not in caller.groups:
-            raise Forbidden(f"{caller.name} may not see the encryption keys: that takes {GROUP_MASTERS}")
+            raise Forbidden(f'"{caller.name}" may not see the encryption keys: that takes {GROUP_MASTERS}')
         if (method, path) == ("POST", PATH_RING):
             return joining.hand_out_ring(body, caller, self.ring)
         if (method, path) == ("POST", PATH_LOOK):
@@ -129,7 +129,7 @@ class RingKeeper:
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
                 raise BadRequest(f"the body of the request: {error}") from None
             return msgspec.json.encode(await self.step(asked.step))
-        raise Forbidden(f"{caller.name} may not {method} {path}")
+        raise Forbidden(f'"{caller.name}" may not {method} {path}')
 
     def facts(self) -> RingFacts:
         ring = self.ring

@@ -81,7 +81,7 @@ def test_only_the_asker_can_open_it(folder: Path) -> None:
 
 @pytest.mark.parametrize("caller", [AGENT, REPLICA, ADMIN, NODE, User(name="system:anonymous")])
 def test_only_a_server_token_gets_the_shared_keys(folder: Path, caller: User) -> None:
-    with pytest.raises(Forbidden, match="server token"):
+    with pytest.raises(Forbidden, match="role server"):
         joining.hand_out(join_request().body, caller, folder, MEMBERS)
 
 
@@ -185,7 +185,7 @@ def test_an_agent_gets_a_certificate_for_its_node(folder: Path) -> None:
 @pytest.mark.parametrize("caller", [SERVER, REPLICA, ADMIN, NODE, User(name="system:anonymous")])
 def test_only_an_agent_token_admits_a_node(folder: Path, caller: User) -> None:
     authority = pki.load_authority(folder, pki.CLUSTER_CA)
-    with pytest.raises(Forbidden, match="agent token"):
+    with pytest.raises(Forbidden, match="role agent"):
         joining.admit_node(node_request(), caller, authority, node_exists=False)
 
 
