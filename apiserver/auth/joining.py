@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from apiserver.api.errors import BadRequest, Conflict, Forbidden
+from apiserver.api.errors import BadRequest, Conflict, Forbidden, ServiceUnavailable
 from apiserver.api.names import is_dns_label, is_dns_subdomain
 
 from . import keyring, pki, signing
@@ -35,6 +35,9 @@ from .keyring import KeyRing
 from .pki import KeyPair
 from .user import NODE_USER_PREFIX, User
 
+PATH_CA = "/kmini/v1/ca"  # GET, open to all: the cluster CA in PEM, which a join token's hash pins
+PATH_JOIN = "/kmini/v1/join"
+PATH_NODE = "/kmini/v1/node"
 FORMAT_VERSION = 1
 REQUEST_BYTES_MAX = 64 * 1024
 ANSWER_BYTES_MAX = 1024 * 1024
@@ -166,10 +169,12 @@ def accept(shared: SharedKeys, folder: Path, ca_hash: str) -> None:
 def hand_out(request: bytes, caller: User, folder: Path, members: Mapping[str, str]) -> bytes:
     """Answer `join`: the shared keys of `folder` (DIR/pki), sealed. Blocking.
 
-    Raises Forbidden for a caller without a server token, BadRequest, PkiError, OSError.
+    Raises Forbidden for a caller without a server token, BadRequest, ServiceUnavailable, PkiError, OSError.
     """
     check_role(caller, "server")
     asked = _keys_request(request)
+    if not all(members.values()):
+        raise ServiceUnavailable("this cluster cannot be joined: its only replica has no peer port")
     pki.check_shared(folder)
     files = {name: (folder / name).read_bytes() for name in pki.SHARED_FILES}
     return _seal(asked, msgspec.json.encode(SharedKeys(files=files, members=dict(members))), PURPOSE_JOIN)
@@ -216,7 +221,7 @@ def check_role(caller: User, role: str) -> None:
         raise Forbidden(f'"{caller.name}" may not {given}: that takes a token of role {role}')
 
 
-def node_of(request: bytes) -> str:
+def node_name_of(request: bytes) -> str:
     """The node a `node` request is for. Raises BadRequest."""
     return _node_request(request).node_name
 

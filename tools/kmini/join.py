@@ -21,8 +21,6 @@ from .api import TIMEOUT_S, request
 from .errors import CommandError
 from .layout import Layout
 
-PATH_CA = "/kmini/v1/ca"
-PATH_JOIN = "/kmini/v1/join"
 API_PORT = 6443
 TOKEN_BYTES_MAX = 4096
 
@@ -34,7 +32,7 @@ def join(url: str, token_file: Path, layout: Layout, *, name: str) -> dict[str, 
     context = trusting_ca(fetch_ca(address, token.ca_hash))
     asking = joining.Asking(name, purpose=joining.PURPOSE_JOIN)
     bearer = {"Authorization": f"Bearer {token.bootstrap.text}"}
-    answer = request(address, context, "POST", PATH_JOIN, asking.body, bearer)
+    answer = request(address, context, "POST", joining.PATH_JOIN, asking.body, bearer)
     try:
         shared = joining.receive(asking, answer)
         joining.accept(shared, layout.pki, token.ca_hash)
@@ -71,7 +69,7 @@ def fetch_ca(address: str, ca_hash: str) -> bytes:
     nobody_yet = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     nobody_yet.check_hostname = False
     nobody_yet.verify_mode = ssl.CERT_NONE  # nothing is believed but what has the hash, and nothing secret is sent
-    pem = request(address, nobody_yet, "GET", PATH_CA, timeout_s=TIMEOUT_S)
+    pem = request(address, nobody_yet, "GET", joining.PATH_CA, timeout_s=TIMEOUT_S)
     try:
         found = pki.certificate_hash(pem)
     except ValueError as error:

@@ -44,7 +44,7 @@ class Cluster:
         return context
 
     def answer(self, asked: Asked) -> tuple[int, bytes]:
-        if (asked.method, asked.path) == ("GET", join.PATH_CA):
+        if (asked.method, asked.path) == ("GET", joining.PATH_CA):
             return 200, self.ca
         if asked.headers.get("authorization") != f"Bearer {self.token.text}":
             return 401, b'{"kind":"Status","message":"Unauthorized"}'
@@ -66,7 +66,10 @@ def joined(cluster: Cluster, tmp_path: Path, answer: Answer | None = None, token
     with https_server(cluster.context(), answer or cluster.answer) as place:
         file = token_file or cluster.token_file(tmp_path)
         assert join.join(f"https://{place.address}", file, layout, name="n2") == MEMBERS
-        assert [(each.method, each.path) for each in place.asked] == [("GET", join.PATH_CA), ("POST", join.PATH_JOIN)]
+        assert [(each.method, each.path) for each in place.asked] == [
+            ("GET", joining.PATH_CA),
+            ("POST", joining.PATH_JOIN),
+        ]
         assert "authorization" not in place.asked[0].headers
     return layout
 
@@ -88,7 +91,7 @@ def test_another_cluster_never_sees_the_token(cluster: Cluster, tmp_path: Path) 
     with https_server(other.context(), other.answer) as place:
         with pytest.raises(CommandError, match="another hash"):
             join.join(f"https://{place.address}", file, Layout(tmp_path / "joiner"), name="n2")
-        assert [each.path for each in place.asked] == [join.PATH_CA]
+        assert [each.path for each in place.asked] == [joining.PATH_CA]
         assert cluster.token.secret not in repr(place.asked)
 
 
@@ -100,7 +103,7 @@ def test_who_only_shows_the_right_ca_gets_no_token(cluster: Cluster, tmp_path: P
     with https_server(impostor.context(), impostor.answer) as place:
         with pytest.raises(CommandError, match="not one this cluster's CA vouches for"):
             join.join(f"https://{place.address}", file, Layout(tmp_path / "joiner"), name="n2")
-        assert [each.path for each in place.asked] == [join.PATH_CA]
+        assert [each.path for each in place.asked] == [joining.PATH_CA]
 
 
 def test_a_token_that_is_not_known_is_refused_in_the_servers_words(cluster: Cluster, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 from kmini import certificates, cli
 from kmini.layout import Layout, Running, owned
+from kmini.replica_calls import ReplicaCalls, replica_context
 from tls_http import Asked, https_server
 
 from apiserver.api.errors import ApiError
@@ -19,7 +20,6 @@ from apiserver.auth import keyring, pki
 from apiserver.auth.ring_keeper import PATH_KEYS, PATH_RING, RingFacts, RingKeeper
 from apiserver.auth.user import User
 from apiserver.encryption import Encryption
-from apiserver.http.replica_calls import ReplicaCalls, replica_context
 from apiserver.reencryption import Progress
 
 ADMIN = User(name="kmini-admin", groups=("system:masters",))
