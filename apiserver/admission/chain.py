@@ -20,6 +20,7 @@ from apiserver.auth.rbac import Rbac
 
 from .certificates import CertificateSigners
 from .escalation import RbacEscalation
+from .join_tokens import JoinTokens
 from .limits import DefaultTolerationSeconds
 from .loading import load_plugins
 from .namespace_lifecycle import NamespaceLifecycle
@@ -109,6 +110,7 @@ def default_chain(
         DefaultStorageClass(),
         StorageProtection(),
         CertificateSigners(authorize),
+        JoinTokens(),
         RbacEscalation(EscalationCheck(rbac, authorize)),
         OwnerReferences(authorize),
     ]

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Literal
 
 from apiserver.auth import pki
+from apiserver.auth.bootstrap_tokens import secret_data
 from apiserver.auth.join_token import (
     ROLE_GROUPS,
     SECRET_NAMESPACE,
@@ -34,21 +35,14 @@ def secret_of(
     token: BootstrapToken, role: Role, *, expires: datetime.datetime | None, description: str
 ) -> dict[str, Any]:
     """The Secret of a token, as it is posted. `expires` None: it holds until it is revoked."""
-    fields = {
-        "token-id": token.id,
-        "token-secret": token.secret,
-        "description": description,
-        "usage-bootstrap-authentication": "true",
-        GROUPS: ROLE_GROUPS[role],
-    }
-    if expires is not None:
-        fields[EXPIRATION] = expires.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    expiration = expires.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if expires is not None else ""
+    data = secret_data(token, groups=[ROLE_GROUPS[role]], expiration=expiration, description=description)
     return {
         "apiVersion": "v1",
         "kind": "Secret",
         "metadata": {"name": token.secret_name, "namespace": SECRET_NAMESPACE},
         "type": SECRET_TYPE,
-        "data": {name: base64.b64encode(value.encode()).decode() for name, value in fields.items()},
+        "data": data,
     }
 
 
