@@ -9,7 +9,7 @@ import base64
 
 from apiserver.api.certificates import CertificateSigningRequest, CertificateSigningRequestCondition
 from apiserver.api.fields import Causes
-from apiserver.api.names import NameRule, is_dns_label, is_dns_subdomain
+from apiserver.api.names import NameRule, is_dns_label, is_dns_subdomain, is_path_segment_name
 from apiserver.registry.strategy import Strategy
 
 from .config import canonical_base64
@@ -49,13 +49,8 @@ USAGES = frozenset(
 )
 
 
-def any_name(text: str, *, prefix: bool = False) -> list[str]:
-    """Any text that can stand in a path; the path itself sees to that."""
-    return [f"may not contain '{each}'" for each in "/%" if each in text]
-
-
 class CertificateSigningRequestStrategy(Strategy[CertificateSigningRequest]):
-    name_rule: NameRule = staticmethod(any_name)
+    name_rule: NameRule = staticmethod(is_path_segment_name)
 
     def prepare_update(self, obj: CertificateSigningRequest, old: CertificateSigningRequest) -> None:
         obj.spec = old.spec

@@ -95,7 +95,7 @@ BAD: list[tuple[dict[str, Any], str, Any, str, str]] = [
     (SERVICE, "spec.sessionAffinity", "Cookie", "NotSupported", "spec.sessionAffinity"),
     (SERVICE, "spec.externalIPs", ["127.0.0.1"], "Invalid", "spec.externalIPs[0]"),
     (SERVICE, "spec.externalIPs", ["169.254.1.1"], "Invalid", "spec.externalIPs[0]"),
-    (SERVICE, "spec.externalIPs", ["0.0.0.0"], "Invalid", "spec.externalIPs[0]"),  # noqa: S104
+    (SERVICE, "spec.externalIPs", ["0.0.0.0"], "Invalid", "spec.externalIPs[0]"),
     (SERVICE, "spec.externalIPs", ["224.0.0.1"], "Invalid", "spec.externalIPs[0]"),
     (SERVICE, "spec.externalIPs", ["nowhere"], "Invalid", "spec.externalIPs[0]"),
     (SERVICE, "spec.clusterIP", "10.96.0", "Invalid", "spec.clusterIPs[0]"),
