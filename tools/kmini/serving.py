@@ -13,18 +13,18 @@ import ipaddress
 import logging
 import os
 import signal
-import ssl
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
 import uvloop
 
 from apiserver.auth import pki
+from apiserver.auth.keyring import PkiError
 from raftstore.config import StoreConfig
 from raftstore.errors import StoreError, UnavailableError
 from raftstore.etcd.adapter import StoreBackend
@@ -41,12 +41,13 @@ from .addresses import is_unspecified, join_host_port, own_address
 from .backups import Backups
 from .commands.version import package_version
 from .errors import EXIT_OK, CommandError
-from .health import routes
-from .https import HttpsServer, server_context
 from .kubeconfig import server_url
 from .layout import Layout, Running, ServerFile, owned
 from .rotating import rotation_of
 from .snapshots import save_store
+
+if TYPE_CHECKING:
+    from .api_face import ApiFace
 
 log = logging.getLogger("kmini.server")
 
@@ -76,6 +77,7 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
     kubeconfig_url: str
     join: str | None
     token_file: Path | None
+    token_auth_file: Path | None
 
     @classmethod
     def from_flags(
@@ -151,7 +153,7 @@ class Server:
         self._stopping = asyncio.Event()
         self.backups: Backups | None = None
         self._members: dict[str, str] = {}  # what a server of the cluster told us when we joined through it
-        self._context: ssl.SSLContext  # of the API port
+        self._face: ApiFace
 
     async def run(self) -> int:
         self._listen_for_signals()
@@ -197,14 +199,17 @@ class Server:
             names=options.serving_names,
         )
         await asyncio.to_thread(self._write_kubeconfig)
-        await stack.enter_async_context(self._health_port())
+        face = self._face = await stack.enter_async_context(self._api_port())
         self.store = await stack.enter_async_context(self._open_store())
         if options.etcd_port:
             await stack.enter_async_context(self._etcd_face(self.store))
+        api = await stack.enter_async_context(face.serve(self.store))
         if options.snapshot_every_s:
             await stack.enter_async_context(self._backups(self.store))
         await stack.enter_async_context(self._rotation(self.store))
         await _first_leader(self.store)
+        await api.ready()
+        await face.make_tokens()
 
     async def _join(self) -> None:
         """With --join, and no cluster yet: the shared keys and the members, from a server of the cluster."""
@@ -231,8 +236,8 @@ class Server:
             self.layout.pki,
             name=self.options.name,
             serving_names=self.options.serving_names,
-            context=self._context,
-            replica_context=None,
+            context=self._face.context,
+            replica_context=self._face.replica_context,
             store=store,
             admin_renewed=self._write_kubeconfig,
         )
@@ -269,18 +274,34 @@ class Server:
         return Credentials(authority=folder / "peer-ca.crt", certificate=folder / "peer.crt", key=folder / "peer.key")
 
     @asynccontextmanager
-    async def _health_port(self) -> AsyncIterator[None]:
-        folder = self.layout.pki
-        context = self._context = server_context(folder / "server.crt", folder / "server.key", folder / "ca.crt")
-        port = HttpsServer(routes(self, package_version()))
+    async def _api_port(self) -> AsyncIterator[ApiFace]:
+        """The API's port, which answers health and version until the API serves."""
+        from apiserver.server import ApiOptions  # late: what a server that cannot start need not load
+
+        from .api_face import ApiFace
+
+        options = self.options
+        api_options = ApiOptions(
+            name=options.name,
+            version=package_version(),
+            pki_dir=self.layout.pki,
+            host=options.advertise_address,
+            port=options.api_port,
+            service_cidr=options.service_cidr,
+            cluster_domain=options.cluster_domain,
+            token_file=options.token_auth_file,
+        )
         try:
-            await port.start(self.options.bind, self.options.api_port, context)
+            face = await asyncio.to_thread(ApiFace, self.layout, api_options, options.bind, self)
+            await face.port.__aenter__()
+        except PkiError as error:
+            raise CommandError(str(error)) from error
         except OSError as error:
-            raise _port_taken("--api-port", self.options.api_port, error) from error
+            raise _port_taken("--api-port", options.api_port, error) from error
         try:
-            yield
+            yield face
         finally:
-            await port.stop()
+            await face.port.__aexit__()
 
     @asynccontextmanager
     async def _etcd_face(self, store: Store) -> AsyncIterator[None]:
@@ -343,7 +364,7 @@ class Server:
 
     def _ready_line(self, status: ReplicaStatus) -> str:
         options = self.options
-        faces = [f"peers {options.peer_port}", f"health {options.api_port}"]
+        faces = [f"peers {options.peer_port}", f"API {options.api_port}"]
         if options.etcd_port:
             faces.insert(1, f"etcd {options.etcd_port}")
         return (

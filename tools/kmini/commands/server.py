@@ -20,13 +20,14 @@ _folder = click.Path(file_okay=False, path_type=Path)
 @option("--bind", type=Address(), default="0.0.0.0", help="Address to listen on.")
 @option("--advertise-address", type=Address(), help="Address the others reach this replica at.")
 @option("--tls-san", multiple=True, help="A further name or address for the serving certificate. Repeatable.")
-@option("--api-port", type=PORT, default=6443, help="Health and metrics, until the API server is there.")
+@option("--api-port", type=PORT, default=6443, help="The Kubernetes API, health and metrics.")
 @option("--peer-port", type=PORT, default=2380, help="Where the other replicas connect.")
 @option("--etcd-port", type=PORT_OR_OFF, default=2379, help="The etcd v3 face; 0 turns it off.")
 @option("--ca-dir", type=_folder, help="What `kmini pki init` made; every replica of a cluster gets the same.")
 @option("--initial-cluster", type=Cluster(), help="All replicas of the cluster, the same list on each.")
 @option("--join", help="https://address:port of a server of the cluster to join; with --token-file.")
 @option("--token-file", type=click.Path(dir_okay=False, path_type=Path), help="Holds a server token of that cluster.")
+@option("--token-auth-file", type=click.Path(dir_okay=False, path_type=Path), help="CSV of token,user,uid,groups.")
 @option("--service-cidr", default="10.96.0.0/16", help="Its first address goes into the serving certificate.")
 @option("--cluster-domain", default="cluster.local", help="Names under it go into the serving certificate.")
 @option("--snapshot-every", type=Duration(), default="12h", help="Scheduled backups; 0 turns them off.")
@@ -37,8 +38,7 @@ _folder = click.Path(file_okay=False, path_type=Path)
 def server(context: click.Context, /, log_format: str, **flags: Any) -> int:
     """Run one replica of the control plane in the foreground until SIGTERM.
 
-    What runs is the store with its etcd v3 face, health and metrics. There is no API server, controller or
-    node agent yet.
+    What runs is the store, the Kubernetes API and the etcd v3 face. There are no controllers and no node agent yet.
     """
     from .. import logs
     from ..serving import ServerOptions, run

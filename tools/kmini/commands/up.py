@@ -18,7 +18,7 @@ DEMO_KEY = b"kmini/hello"
 
 @command("up")
 @data_dir_option
-@option("--api-port", type=PORT, default=6443, help="Health and metrics, until the API server is there.")
+@option("--api-port", type=PORT, default=6443, help="The Kubernetes API, health and metrics.")
 @option("--peer-port", type=PORT, default=2380, help="Where the other replicas connect.")
 @option("--etcd-port", type=PORT, default=2379, help="The etcd v3 face.")
 @click.option("--foreground", is_flag=True, help="Run it here instead of in the background.")
