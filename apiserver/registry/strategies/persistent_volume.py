@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from apiserver.api.core.persistent_volumes import (
+    LocalVolumeSource,
     PersistentVolume,
     PersistentVolumeClaim,
     PersistentVolumeClaimSpec,
@@ -25,7 +26,7 @@ from apiserver.api.quantity import ZERO, parse
 from apiserver.api.validation import IMMUTABLE, check, validate_immutable
 from apiserver.registry.strategy import Strategy
 
-from .pod_defaults import default_azure_disk, default_claim_spec, default_host_path
+from .pod_defaults import default_claim_spec, default_plugins
 from .pod_validation.claims import (
     VOLUME_MODES,
     validate_access_modes,
@@ -33,8 +34,16 @@ from .pod_validation.claims import (
     validate_positive,
 )
 from .pod_validation.scheduling import validate_node_selector
-from .pod_validation.texts import one_of_or_absent
-from .pod_validation.volume_sources import SHARED, SourceRule, csi_persistent, needs, validate_one_source
+from .pod_validation.texts import one_of_or_absent, required, without_steps_back
+from .pod_validation.volume_sources import (
+    INITIATOR_RULE,
+    SHARED,
+    SourceRule,
+    csi_persistent,
+    is_too_long_for_initiator,
+    validate_one_source,
+)
+from .pod_warnings import newer_label
 from .quantities import canonical_amounts
 
 RECLAIM_POLICIES = ("Delete", "Recycle", "Retain")
@@ -49,21 +58,11 @@ CLASS_ANNOTATION = "volume.beta.kubernetes.io/storage-class"
 CLAIM_IMMUTABLE = (
     "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims"
 )
-_INITIATOR_CHARACTERS_MAX = 64
-#: Labels of nodes that got a new name; an affinity may follow.
-_NEWER_LABELS = {
-    "failure-domain.beta.kubernetes.io/zone": "topology.kubernetes.io/zone",
-    "failure-domain.beta.kubernetes.io/region": "topology.kubernetes.io/region",
-    "beta.kubernetes.io/os": "kubernetes.io/os",
-    "beta.kubernetes.io/arch": "kubernetes.io/arch",
-    "beta.kubernetes.io/instance-type": "node.kubernetes.io/instance-type",
-}
 
 
-def _local(source: Any, causes: Causes, path: str) -> None:
-    needs("path")(source, causes, path)
-    if ".." in source.path.split("/"):
-        causes.invalid(f"{path}.path", source.path, "must not contain '..'")
+def _local(source: LocalVolumeSource, causes: Causes, path: str) -> None:
+    if required(causes, f"{path}.path", source.path):
+        without_steps_back(causes, f"{path}.path", source.path)
 
 
 _RULES: dict[str, SourceRule] = {**SHARED, "local": _local, "csi": csi_persistent}
@@ -86,14 +85,8 @@ def _around_the_source(spec: PersistentVolumeSpec, name: str, causes: Causes, pa
     if root and spec.persistent_volume_reclaim_policy == "Recycle":
         rule = "may not be 'recycle' for a hostPath mount of '/'"
         causes.forbidden(f"{path}.persistentVolumeReclaimPolicy", rule)
-    iscsi = spec.iscsi
-    length = len(f"{name}:{iscsi.target_portal}") if iscsi and iscsi.initiator_name is not None else 0
-    if iscsi and length > _INITIATOR_CHARACTERS_MAX:
-        rule = (
-            f"Total length of <volume name>:<iscsi.targetPortal> must be under {_INITIATOR_CHARACTERS_MAX} "
-            "characters if iscsi.initiatorName is specified."
-        )
-        causes.invalid(f"{path}.iscsi.targetportal", iscsi.target_portal, rule)
+    if spec.iscsi and is_too_long_for_initiator(name, spec.iscsi):
+        causes.invalid(f"{path}.iscsi.targetportal", spec.iscsi.target_portal, INITIATOR_RULE)
     if spec.volume_attributes_class_name is None:
         return
     if not spec.volume_attributes_class_name:
@@ -120,7 +113,7 @@ def _with_newer_labels(new: VolumeNodeAffinity | None, old: VolumeNodeAffinity) 
     assert copy.required is not None
     for before, after in zip(copy.required.node_selector_terms, new.required.node_selector_terms, strict=False):
         for condition, given in zip(before.match_expressions, after.match_expressions, strict=False):
-            if _NEWER_LABELS.get(condition.key) == given.key:
+            if newer_label(condition.key) == given.key:
                 condition.key = given.key
     return copy
 
@@ -134,18 +127,7 @@ class PersistentVolumeStrategy(Strategy[PersistentVolume]):
         if spec.volume_mode is None:
             spec.volume_mode = "Filesystem"
         spec.capacity = canonical_amounts(spec.capacity, "spec.capacity")
-        if spec.host_path is not None:
-            default_host_path(spec.host_path)
-        if spec.azure_disk is not None:
-            default_azure_disk(spec.azure_disk)
-        if spec.iscsi is not None:
-            spec.iscsi.iscsi_interface = spec.iscsi.iscsi_interface or "default"
-        if (rbd := spec.rbd) is not None:
-            rbd.pool, rbd.user = rbd.pool or "rbd", rbd.user or "admin"
-            rbd.keyring = rbd.keyring or "/etc/ceph/keyring"
-        if (scale_io := spec.scale_io) is not None:
-            scale_io.storage_mode = scale_io.storage_mode or "ThinProvisioned"
-            scale_io.fs_type = scale_io.fs_type or "xfs"
+        default_plugins(spec)
         if spec.claim_ref is not None:
             spec.claim_ref.kind = spec.claim_ref.kind or "PersistentVolumeClaim"
             spec.claim_ref.api_version = spec.claim_ref.api_version or "v1"

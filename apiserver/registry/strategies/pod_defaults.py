@@ -7,11 +7,11 @@ on their own result and change nothing.
 from __future__ import annotations
 
 from apiserver.api.core.containers import Container, ResourceRequirements
-from apiserver.api.core.persistent_volumes import PersistentVolumeClaimSpec
+from apiserver.api.core.persistent_volumes import PersistentVolumeClaimSpec, PersistentVolumeSpec
 from apiserver.api.core.pod import Pod, PodSpec
 from apiserver.api.core.probes import HTTPGetAction, Probe
 from apiserver.api.core.security import PodSecurityContext
-from apiserver.api.core.volume_sources import AzureDiskVolumeSource, HostPathVolumeSource
+from apiserver.api.core.volume_sources import AzureDiskVolumeSource
 from apiserver.api.core.volumes import DownwardAPIVolumeFile, EmptyDirVolumeSource, Volume, VolumeProjection
 
 from .quantities import canonical_amounts, canonical_quantity
@@ -92,16 +92,27 @@ def default_claim_spec(spec: PersistentVolumeClaimSpec, path: str) -> None:
         spec.resources.limits = canonical_amounts(spec.resources.limits, f"{path}.resources.limits")
 
 
-def default_host_path(source: HostPathVolumeSource) -> None:
-    if source.type is None:
-        source.type = ""
-
-
-def default_azure_disk(source: AzureDiskVolumeSource) -> None:
+def _azure_disk(source: AzureDiskVolumeSource) -> None:
     source.caching_mode = "ReadWrite" if source.caching_mode is None else source.caching_mode
     source.kind = "Shared" if source.kind is None else source.kind
     source.fs_type = "ext4" if source.fs_type is None else source.fs_type
     source.read_only = False if source.read_only is None else source.read_only
+
+
+def default_plugins(holder: Volume | PersistentVolumeSpec) -> None:
+    """Of storage that pods and PersistentVolumes can both name."""
+    if holder.host_path is not None and holder.host_path.type is None:
+        holder.host_path.type = ""
+    if holder.azure_disk is not None:
+        _azure_disk(holder.azure_disk)
+    if holder.iscsi is not None:
+        holder.iscsi.iscsi_interface = holder.iscsi.iscsi_interface or "default"
+    if (rbd := holder.rbd) is not None:
+        rbd.pool, rbd.user = rbd.pool or "rbd", rbd.user or "admin"
+        rbd.keyring = rbd.keyring or "/etc/ceph/keyring"
+    if (scale_io := holder.scale_io) is not None:
+        scale_io.storage_mode = scale_io.storage_mode or "ThinProvisioned"
+        scale_io.fs_type = scale_io.fs_type or "xfs"
 
 
 def _downward_files(files: list[DownwardAPIVolumeFile], path: str) -> None:
@@ -133,21 +144,6 @@ def _volume_of_files(volume: Volume, path: str) -> None:
             _projection(part, f"{path}.projected.sources[{index}]")
 
 
-def _volume_of_plugin(volume: Volume) -> None:
-    if volume.host_path is not None:
-        default_host_path(volume.host_path)
-    if volume.azure_disk is not None:
-        default_azure_disk(volume.azure_disk)
-    if volume.iscsi is not None:
-        volume.iscsi.iscsi_interface = volume.iscsi.iscsi_interface or "default"
-    if (rbd := volume.rbd) is not None:
-        rbd.pool, rbd.user = rbd.pool or "rbd", rbd.user or "admin"
-        rbd.keyring = rbd.keyring or "/etc/ceph/keyring"
-    if (scale_io := volume.scale_io) is not None:
-        scale_io.storage_mode = scale_io.storage_mode or "ThinProvisioned"
-        scale_io.fs_type = scale_io.fs_type or "xfs"
-
-
 def _volume(volume: Volume, path: str) -> None:
     if all(getattr(volume, name) is None for name in volume.__struct_fields__ if name != "name"):
         volume.empty_dir = EmptyDirVolumeSource()
@@ -159,7 +155,7 @@ def _volume(volume: Volume, path: str) -> None:
         here = f"{path}.ephemeral.volumeClaimTemplate.spec"
         default_claim_spec(volume.ephemeral.volume_claim_template.spec, here)
     _volume_of_files(volume, path)
-    _volume_of_plugin(volume)
+    default_plugins(volume)
 
 
 def default_pod_spec(spec: PodSpec, path: str = "spec") -> None:

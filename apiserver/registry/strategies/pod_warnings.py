@@ -17,6 +17,11 @@ _NEWER_LABELS = {
 _OLD_VOLUMES = {"git_repo": "v1.11", "glusterfs": "v1.25", "rbd": "v1.28", "cephfs": "v1.28", "scale_io": "v1.16"}
 
 
+def newer_label(key: str) -> str | None:
+    """The name that took a label's place."""
+    return _NEWER_LABELS[key][1] if key in _NEWER_LABELS else None
+
+
 def _twice(container: Container, path: str) -> list[str]:
     found = []
     seen: set[str] = set()

@@ -47,6 +47,11 @@ HOST_PATH_TYPES = (
     "Socket",
 )
 DRIVER_CHARACTERS_MAX = 63
+INITIATOR_CHARACTERS_MAX = 64
+INITIATOR_RULE = (
+    f"Total length of <volume name>:<iscsi.targetPortal> must be under {INITIATOR_CHARACTERS_MAX} characters "
+    "if iscsi.initiatorName is specified."
+)
 _TENANT_CHARACTERS_MAX = 64
 _REGISTRY_RULE = "must be a host:port pair or multiple pairs separated by commas"
 _RESERVED = "kubernetes.io and k8s.io namespaces are reserved"
@@ -106,6 +111,12 @@ def iscsi(source: ISCSIVolumeSource | ISCSIPersistentVolumeSource, causes: Cause
         required(causes, f"{path}.secretRef.name", source.secret_ref.name)
     if source.initiator_name is not None:
         _initiator(source.initiator_name, causes, f"{path}.initiatorname")
+
+
+def is_too_long_for_initiator(volume_name: str, source: ISCSIVolumeSource | ISCSIPersistentVolumeSource) -> bool:
+    """An initiator of one's own makes an interface that is named after volume and portal."""
+    length = len(f"{volume_name}:{source.target_portal}")
+    return source.initiator_name is not None and length > INITIATOR_CHARACTERS_MAX
 
 
 def fc(source: FCVolumeSource, causes: Causes, path: str) -> None:

@@ -34,12 +34,19 @@ from apiserver.api.validation import check, validate_annotations, validate_label
 from .claims import validate_claim_spec
 from .environment import VOLUME_FIELDS, validate_field_ref, validate_resource_ref
 from .texts import descending, descending_unreserved, file_mode, named, one_of, required
-from .volume_sources import SHARED, SourceRule, csi_driver, needs, validate_one_source
+from .volume_sources import (
+    INITIATOR_RULE,
+    SHARED,
+    SourceRule,
+    csi_driver,
+    is_too_long_for_initiator,
+    needs,
+    validate_one_source,
+)
 
 PULL_POLICIES = ("Always", "IfNotPresent", "Never")
 TOKEN_SECONDS_MIN = 600
 TOKEN_SECONDS_MAX = 2**32
-_INITIATOR_CHARACTERS_MAX = 64
 _DUPLICATE_PATHS = "conflicting duplicate paths"
 
 
@@ -221,14 +228,8 @@ _RULES: dict[str, SourceRule] = {
 
 def _beyond_the_source(volume: Volume, causes: Causes, path: str, *, pod_name: str, is_pod: bool) -> None:
     """What depends on the volume's own name, or on the pod."""
-    iscsi = volume.iscsi
-    length = len(f"{volume.name}:{iscsi.target_portal}") if iscsi and iscsi.initiator_name is not None else 0
-    if length > _INITIATOR_CHARACTERS_MAX:
-        rule = (
-            f"Total length of <volume name>:<iscsi.targetPortal> must be under {_INITIATOR_CHARACTERS_MAX} "
-            "characters if iscsi.initiatorName is specified."
-        )
-        causes.invalid(f"{path}.name", volume.name, rule)
+    if volume.iscsi and is_too_long_for_initiator(volume.name, volume.iscsi):
+        causes.invalid(f"{path}.name", volume.name, INITIATOR_RULE)
     if volume.ephemeral and pod_name and volume.name:
         claim = f"{pod_name}-{volume.name}"
         for problem in is_dns_subdomain(claim):
