@@ -81,7 +81,10 @@ class LiveServers:
 
 
 class KubernetesService:
-    """The three objects `default/kubernetes`, kept by whoever leads."""
+    """The three objects `default/kubernetes`, kept by whoever leads.
+
+    A cluster of one machine may listen on loopback alone, which no endpoint of a person's may name: these may.
+    """
 
     def __init__(
         self,
@@ -132,7 +135,9 @@ class KubernetesService:
         resource = self._table.of_kind(fresh.api_version, fresh.kind)
 
         def call(verb: str) -> Call:
-            return Call(user=SYSTEM, resource=resource, stored=resource, verb=verb, namespace=NAMESPACE, name=NAME)
+            return Call(
+                user=SYSTEM, resource=resource, stored=resource, verb=verb, namespace=NAMESPACE, name=NAME, own=True
+            )
 
         def build(old: Any, _stored: Stored) -> Change:
             fill(old)

@@ -105,7 +105,8 @@ class Writer:
         obj = admission.obj
         causes = Causes()
         validate_metadata(meta, causes, namespaced=resource.namespaced, name_rule=strategy.name_rule)
-        strategy.validate(obj, causes)
+        if not call.own:
+            strategy.validate(obj, causes)
         self._raise(causes, resource, meta.name or meta.generate_name)
         await self._check(admission)
         self._warn(call, strategy.warnings(obj))
@@ -221,7 +222,7 @@ class Writer:
         validate_metadata_update(obj.metadata, old.metadata, causes)
         if call.subresource == "status":
             strategy.validate_status(obj, old, causes)
-        else:
+        elif not call.own:
             strategy.validate(obj, causes)
             if call.subresource not in _OWN_RULES:
                 strategy.validate_update(obj, old, causes)
