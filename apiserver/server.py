@@ -166,7 +166,7 @@ class ApiServer:
             "namespaces": NewNamespace(row("serviceaccounts"), row("configmaps"), ca_pem),
             "coordination.k8s.io/leases": LeaseFence(),
             "certificates.k8s.io/certificatesigningrequests": SignApproved(
-                pki.load_authority(self.options.pki_dir, pki.CLUSTER_CA)
+                pki.load_authority(self.options.pki_dir, pki.CLUSTER_CA), server_names=[self.options.host]
             ),
         }
         effects: dict[str, list[Effect]] = {}

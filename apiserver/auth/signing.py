@@ -198,11 +198,13 @@ def sign_request(
 # --- approval that needs no person --------------------------------------------------------------------
 
 
-def approved_by_rule(spec: RequestSpec, user: User, *, node_names: Collection[str] = ()) -> bool:
+def approved_by_rule(spec: RequestSpec, user: User, *, reserved: Collection[str] = ()) -> bool:
     """Whether a request is approved without a person: a node asks for itself.
 
     A node's client certificate is renewed by that node, and by nobody else: the first one it gets by joining. A node's
-    serving certificate may carry only `node_names`: its host name and addresses as its Node object has them.
+    serving certificate carries the node's name and nothing else, so servers check an agent by that name, whatever its
+    address: an address is what the node says of itself, and could be a server's. `reserved`: names of servers, which no
+    node may have.
     """
     if not user.name.startswith(NODE_USER_PREFIX) or GROUP_NODES not in user.groups:
         return False
@@ -214,8 +216,13 @@ def approved_by_rule(spec: RequestSpec, user: User, *, node_names: Collection[st
     if wanted.common_name != user.name:
         return False
     if spec.signer_name == KUBELET_SERVING:
-        return {str(name.value) for name in wanted.names} <= set(node_names)
+        name = user.name.removeprefix(NODE_USER_PREFIX)
+        return wanted.names == (x509.DNSName(name),) and not _is_servers(name, reserved)
     return spec.signer_name == KUBELET_CLIENT
+
+
+def _is_servers(name: str, reserved: Collection[str]) -> bool:
+    return name in reserved or name == "localhost" or name.split(".")[0] == "kubernetes"
 
 
 # --- the rules of each signer ---------------------------------------------------------------------------

@@ -211,17 +211,36 @@ def test_what_is_no_request(authority: pki.KeyPair, pem: bytes) -> None:
 
 def test_what_needs_nobodys_approval() -> None:
     renewal = spec(request(), KUBELET_CLIENT, NODE_CLIENT)
-    serving = spec(request(names=(W1, ADDRESS)), KUBELET_SERVING, NODE_SERVING)
+    serving = spec(request(names=(W1,)), KUBELET_SERVING, NODE_SERVING)
     assert signing.approved_by_rule(renewal, NODE)
-    assert signing.approved_by_rule(serving, NODE, node_names=["w1", "192.0.2.1"])
-    assert not signing.approved_by_rule(serving, NODE, node_names=["w1"])
+    assert signing.approved_by_rule(serving, NODE)
     other = User(name="system:node:w2", groups=NODE.groups)
     impostor = User(name="system:node:w1", groups=("system:authenticated",))
     person = User(name="ann", groups=("system:masters",))
     for user in (other, impostor, person):
         assert not signing.approved_by_rule(renewal, user)
-        assert not signing.approved_by_rule(serving, user, node_names=["w1", "192.0.2.1"])
+        assert not signing.approved_by_rule(serving, user)
     assert not signing.approved_by_rule(spec(request(), CLIENT, ["client auth"]), NODE)
     assert not signing.approved_by_rule(spec(b"rubbish", KUBELET_CLIENT, NODE_CLIENT), NODE)
     masters = spec(request("system:node:w1", ("system:nodes", "system:masters")), KUBELET_CLIENT, NODE_CLIENT)
     assert not signing.approved_by_rule(masters, NODE)
+
+
+@pytest.mark.parametrize(
+    ("node", "names"),
+    [
+        ("w1", (W1, ADDRESS)),
+        ("w1", (ADDRESS,)),
+        ("w1", (W1, x509.DNSName("w2"))),
+        ("w1", (x509.DNSName("kubernetes"),)),
+        ("kubernetes", (x509.DNSName("kubernetes"),)),
+        ("kubernetes.default.svc", (x509.DNSName("kubernetes.default.svc"),)),
+        ("localhost", (x509.DNSName("localhost"),)),
+        ("api.example", (x509.DNSName("api.example"),)),
+    ],
+)
+def test_no_node_gets_a_servers_names_without_a_person(node: str, names: tuple[x509.GeneralName, ...]) -> None:
+    """Whoever has a certificate for a server's name can stand in for it."""
+    wanted = spec(request(f"system:node:{node}", names=names), KUBELET_SERVING, NODE_SERVING)
+    user = User(name=f"system:node:{node}", groups=NODE.groups)
+    assert not signing.approved_by_rule(wanted, user, reserved=["api.example"])
