@@ -131,7 +131,7 @@ def check_certificates(layout: Layout) -> Iterator[Finding]:
 def _renewal(path: Path) -> str:
     if path.stem in ("ca", "peer-ca"):
         return "make new authorities with `kmini pki init` in a new folder and move every replica to it"
-    return "restart the server: it renews what it signs itself"
+    return "a server renews what it signs itself, at its start and while it runs: its log says why it did not"
 
 
 def check_journal(layout: Layout) -> Iterator[Finding]:
