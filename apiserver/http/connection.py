@@ -10,6 +10,8 @@ from typing import Any
 from aiohttp import web
 
 PAUSE_S = 0.005
+#: What a request is called in logs and answers.
+REQUEST_ID = web.RequestKey("request_id", str)
 
 _certificates: weakref.WeakKeyDictionary[Any, bytes] = weakref.WeakKeyDictionary()
 
@@ -41,14 +43,22 @@ class TransportWire:
 
 
 class Written(web.StreamResponse):
-    """Tells aiohttp that the response is on the wire already."""
+    """Tells aiohttp that the answer is on the wire already, and whether the connection stays open."""
 
-    def __init__(self, status: int = 200) -> None:
-        super().__init__(status=status)
-        self.force_close()
+    def __init__(self, *, keep_alive: bool = False) -> None:
+        super().__init__()
+        if not keep_alive:
+            self.force_close()
+        else:
+            self._keep_alive = True
 
-    async def prepare(self, request: web.BaseRequest) -> None:  # type: ignore[override]
+    async def prepare(self, request: web.BaseRequest) -> None:
         return None
 
     async def write_eof(self, data: Any = b"") -> None:
         return None
+
+
+#: They hold nothing of a request, so two are enough for all.
+SENT_AND_OPEN = Written(keep_alive=True)
+SENT_AND_CLOSE = Written()

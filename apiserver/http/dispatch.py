@@ -13,11 +13,11 @@ from apiserver.api.errors import ApiError, Gone, MethodNotAllowed, NotFound
 from apiserver.api.meta import ListMeta
 from apiserver.auth.user import Attributes, User
 from apiserver.http import negotiation, tables
-from apiserver.http.connection import TransportWire, Written
+from apiserver.http.connection import REQUEST_ID, TransportWire
 from apiserver.http.forms import Look, ResourceView, value_bytes
 from apiserver.http.negotiation import Accepted, Form
 from apiserver.http.paths import Target
-from apiserver.http.responses import response, warning_header
+from apiserver.http.responses import Answered, Reply, head_of, response, warning_header
 from apiserver.http.watch import LAST_CHUNK, Framing, WatchSession
 from apiserver.registry.resource import Resource
 from apiserver.storage import Stored
@@ -94,7 +94,7 @@ class Dispatcher:
         self._node_proxy = node_proxy
         self.sessions: set[WatchSession] = set()
 
-    async def answer(self, request: web.BaseRequest, target: Target, call: Call) -> web.StreamResponse:
+    async def answer(self, request: web.BaseRequest, target: Target, call: Call) -> Answered:
         if target.subresource in NODE_SUBRESOURCES:
             return await self._node_proxy(request, target, call.user)
         if call.verb == "watch":
@@ -110,7 +110,7 @@ class Dispatcher:
             return _PLAIN
         return negotiation.negotiate(accept)
 
-    def _shown(self, answer: Answer, accepted: Accepted, call: Call) -> web.Response:
+    def _shown(self, answer: Answer, accepted: Accepted, call: Call) -> Reply:
         if isinstance(answer, ObjectAnswer):
             look = self._look(answer.resource, accepted, call)
             body, code = look.object(answer.stored), answer.code
@@ -148,7 +148,7 @@ class Dispatcher:
         feed = self._reader.feeds.of(call.stored)
         transport = request.transport
         if transport is None:
-            return Written()
+            return SENT_AND_CLOSE
         wire = TransportWire(transport)
         session = WatchSession(
             self._reader.storage, feed, wire, framing, selection, call.namespace, bookmarks=options.bookmarks
@@ -190,7 +190,7 @@ class Dispatcher:
         timeout_s = options.timeout_s or int(WATCH_TIMEOUT_S_MIN * (1 + random.random()))
         timer = asyncio.get_running_loop().call_later(timeout_s, session.end)
         self.sessions.add(session)
-        transport.write(_watch_head(content_type, call.warnings, request.get("id", "")))
+        transport.write(_watch_head(content_type, call.warnings, request.get(REQUEST_ID, "")))
         try:
             await session.run(start, items, mark_initial_end=bool(options.initial_events))
         except ApiError as error:
@@ -200,7 +200,7 @@ class Dispatcher:
             timer.cancel()
         if not transport.is_closing():
             transport.write(LAST_CHUNK)
-        return Written()
+        return SENT_AND_CLOSE
 
     def _initial_items(self, call: Call, selection: Selection, revision: int) -> Any:
         """Objects as of `revision`, page by page."""
@@ -223,13 +223,12 @@ class Dispatcher:
 
 
 def _watch_head(content_type: str, warnings: list[str], request_id: str) -> bytes:
-    lines = [
-        "HTTP/1.1 200 OK",
-        f"Content-Type: {content_type}",
-        "Cache-Control: no-cache, private",
-        "Transfer-Encoding: chunked",
-        "Connection: close",
-        f"X-Request-Id: {request_id}",
-        *(f"Warning: {warning_header(text)}" for text in warnings),
+    fields = [
+        ("Content-Type", content_type),
+        ("Cache-Control", "no-cache, private"),
+        ("Transfer-Encoding", "chunked"),
+        ("Connection", "close"),
+        ("X-Request-Id", request_id),
+        *(("Warning", warning_header(text)) for text in warnings),
     ]
-    return "\r\n".join([*lines, "", ""]).encode()
+    return head_of(200, fields)

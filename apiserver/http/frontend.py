@@ -33,7 +33,7 @@ from apiserver.http.dispatch import Dispatcher, attributes_of, check_allowed, ve
 from apiserver.http.limits import Gate
 from apiserver.http.metrics import RequestMetrics
 from apiserver.http.paths import Target, parse_query, parse_target, segments_of
-from apiserver.http.responses import failure
+from apiserver.http.responses import Answered, Reply, failure, send
 from apiserver.registry.table import Table
 from apiserver.verbs.call import Call
 
@@ -44,10 +44,15 @@ SLOW_REQUEST_S = 1.0
 SELF_AUTHORIZED = "/kmini/v1/"
 _NO_BODY = frozenset({"GET", "HEAD"})
 
+ROUTES_MAX = 4_096  # remembered paths
+ROUTE_CHARACTERS_MAX = 512
+
 log = logging.getLogger("kmini.api")
 
+Route = tuple[list[str], Target | None]
+
 #: Answers a path that is no resource; None: there is no such path.
-Special = Callable[[web.BaseRequest, str, list[str], Mapping[str, str], User], Awaitable[web.StreamResponse | None]]
+Special = Callable[[web.BaseRequest, str, list[str], Mapping[str, str], User], Awaitable[Answered | None]]
 
 
 class Frontend:
@@ -73,6 +78,7 @@ class Frontend:
         self._metrics = metrics
         self._ids = itertools.count(1)
         self._id_prefix = secrets.token_hex(6)
+        self._routes: dict[str, Route] = {}
         self.running = 0
         self.draining = False
 
@@ -94,61 +100,66 @@ class Frontend:
             answer = failure(InternalError(message), request.headers.get("Accept"))
         finally:
             self.running -= 1
-        self._finish(request, answer, request_id, seen, time.perf_counter() - started_s)
-        return answer
+        if not isinstance(answer, Reply):
+            return answer  # somebody wrote by himself: a watch, a tunnel
+        self._note(answer.status, request_id, seen, time.perf_counter() - started_s)
+        return send(request, answer, request_id, close=self.draining)
 
-    def _finish(
-        self, request: web.BaseRequest, answer: web.StreamResponse, request_id: str, seen: _Seen, seconds: float
-    ) -> None:
-        if not answer.prepared:
-            answer.headers["X-Request-Id"] = request_id
-            if self.draining:
-                answer.force_close()
-        if seen.verb == "watch" and answer.status == 200:
-            return
-        self._metrics.observe(seen.verb, seen.resource, answer.status, seconds)
-        if seconds > SLOW_REQUEST_S or answer.status >= 500:
+    def _note(self, status: int, request_id: str, seen: _Seen, seconds: float) -> None:
+        self._metrics.observe(seen.verb, seen.resource, status, seconds)
+        if seconds > SLOW_REQUEST_S or status >= 500:
             extra = {
                 "requestID": request_id,
                 "verb": seen.verb,
                 "resource": seen.resource,
                 "user": seen.user,
-                "code": answer.status,
+                "code": status,
                 "seconds": round(seconds, 3),
             }
             log.info("request", extra=extra)
 
-    async def _answer(self, request: web.BaseRequest, seen: _Seen) -> web.StreamResponse:
+    async def _answer(self, request: web.BaseRequest, seen: _Seen) -> Answered:
         raw_path, _, raw_query = request.raw_path.partition("?")
-        segments = segments_of(raw_path)
+        segments, target = self._route(raw_path)
         query = parse_query(raw_query)
         user = await self._user(request, seen)
-        target = parse_target(self._table, segments)
         if target is None:
-            return await self._no_resource(request, raw_path, segments, query, user, seen)
+            return await self._no_resource(request, segments, query, user, seen)
         verb = verb_of(request.method, target, query)
-        seen.verb, seen.resource = verb, _shown_resource(target)
+        seen.verb, seen.resource = verb, shown_resource(target)
         await self._authorizer.require(user, attributes_of(verb, target, query))
         check_allowed(verb, target)
+        call = self._call(target, user, verb, query, request)
         if verb == "watch":
             async with self._gate.watching():
-                return await self._dispatcher.answer(request, target, self._call(target, user, verb, query, request))
+                return await self._dispatcher.answer(request, target, call)
         lane = self._gate.lane_of(user, verb, target.resource.plural)
         if not lane.enter():
             await lane.wait()
         try:
-            call = self._call(target, user, verb, query, request)
             if request.method not in _NO_BODY:
                 call.body = await read_body(request)
             return await self._dispatcher.answer(request, target, call)
         finally:
             lane.leave()
 
+    def _route(self, raw_path: str) -> Route:
+        """What a path means; remembered, since clients ask for the same again and again."""
+        known = self._routes.get(raw_path)
+        if known is None:
+            segments = segments_of(raw_path)
+            known = (segments, parse_target(self._table, segments))
+            if len(self._routes) >= ROUTES_MAX:
+                self._routes.clear()
+            if len(raw_path) <= ROUTE_CHARACTERS_MAX:
+                self._routes[raw_path] = known
+        return known
+
     async def _user(self, request: web.BaseRequest, seen: _Seen) -> User:
         """The identity the request acts as. Raises Unauthorized, Forbidden."""
         user = await self._authenticator.authenticate(peer_certificate(request), request.headers.get("Authorization"))
         seen.user = user.name
-        if any(name[:12].lower() == "impersonate-" for name in request.headers):
+        if _impersonates(request):
             other = impersonation(list(request.headers.items()))
             if other is not None:
                 await self._authorizer.require_all(user, other.wanted)
@@ -159,12 +170,11 @@ class Frontend:
     async def _no_resource(
         self,
         request: web.BaseRequest,
-        path: str,
         segments: list[str],
         query: Mapping[str, str],
         user: User,
         seen: _Seen,
-    ) -> web.StreamResponse:
+    ) -> Answered:
         seen.verb = request.method.lower() if request.method in ("GET", "HEAD", "POST", "PUT") else "other"
         plain = "/" + "/".join(segments)
         if plain not in PUBLIC_PATHS and not plain.startswith(SELF_AUTHORIZED):
@@ -202,12 +212,19 @@ class _Seen:
         self.user = ""
 
 
-def _shown_resource(target: Target) -> str:
+def shown_resource(target: Target) -> str:
     resource = target.resource.group_resource
     return f"{resource}/{target.subresource}" if target.subresource in _COUNTED else resource
 
 
 _COUNTED = frozenset({"status", "scale", "binding", "eviction", "token", "approval", "finalize", "log", "exec"})
+
+
+def _impersonates(request: web.BaseRequest) -> bool:
+    for name, _ in request.raw_headers:
+        if name[:12].lower() == b"impersonate-":
+            return True
+    return False
 
 
 async def read_body(request: web.BaseRequest) -> bytes:
