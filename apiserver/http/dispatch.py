@@ -13,7 +13,7 @@ from apiserver.api.errors import ApiError, Gone, MethodNotAllowed, NotFound
 from apiserver.api.meta import ListMeta
 from apiserver.auth.user import Attributes, User
 from apiserver.http import negotiation, tables
-from apiserver.http.connection import REQUEST_ID, TransportWire
+from apiserver.http.connection import REQUEST_ID, SENT_AND_CLOSE, TransportWire
 from apiserver.http.forms import Look, ResourceView, value_bytes
 from apiserver.http.negotiation import Accepted, Form
 from apiserver.http.paths import Target
