@@ -28,7 +28,7 @@ from apiserver.auth.authn import Authenticator
 from apiserver.auth.authorizer import PUBLIC_PATHS, Authorizer
 from apiserver.auth.impersonation import impersonation
 from apiserver.auth.user import Attributes, User
-from apiserver.http.connection import peer_certificate
+from apiserver.http.connection import REQUEST_ID, peer_certificate
 from apiserver.http.dispatch import Dispatcher, attributes_of, check_allowed, verb_of
 from apiserver.http.limits import Gate
 from apiserver.http.metrics import RequestMetrics
@@ -85,7 +85,7 @@ class Frontend:
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         started_s = time.perf_counter()
         request_id = f"{self._id_prefix}-{next(self._ids):x}"
-        request["id"] = request_id
+        request[REQUEST_ID] = request_id
         seen = _Seen()
         self.running += 1
         try:
@@ -221,10 +221,7 @@ _COUNTED = frozenset({"status", "scale", "binding", "eviction", "token", "approv
 
 
 def _impersonates(request: web.BaseRequest) -> bool:
-    for name, _ in request.raw_headers:
-        if name[:12].lower() == b"impersonate-":
-            return True
-    return False
+    return any(name[:12].lower() == b"impersonate-" for name, _ in request.raw_headers)
 
 
 async def read_body(request: web.BaseRequest) -> bytes:

@@ -17,7 +17,7 @@ from apiserver.api.errors import ServiceUnavailable
 from apiserver.http.discovery import version_document
 from apiserver.http.frontend import BODY_BYTES_MAX, Frontend
 from apiserver.http.health import Checks, Observed, readiness
-from apiserver.http.responses import failure
+from apiserver.http.responses import Reply, failure, send
 from apiserver.http.special import health_response, shown
 
 HANDSHAKE_TIMEOUT_S = 10.0
@@ -38,7 +38,7 @@ class ApiPort:
         self._version = version_document(version)
         self._frontend: Frontend | None = None
         self._checks: Callable[[], Checks] = lambda: readiness(self.observed.status())
-        self._web: web.Server[Any] | None = None
+        self._web: web.Server | None = None
         self._listener: asyncio.Server | None = None
 
     async def __aenter__(self) -> ApiPort:
@@ -79,11 +79,15 @@ class ApiPort:
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         if self._frontend is not None:
             return await self._frontend(request)
-        path = request.path
+        return send(request, self._answer(request), "0", close=True)
+
+    def _answer(self, request: web.BaseRequest) -> Reply:
+        path, _, query = request.raw_path.partition("?")
+        verbose = "verbose" in query
         if path == "/livez":
-            return health_response({"ping": ""}, verbose="verbose" in request.query)
+            return health_response({"ping": ""}, verbose=verbose)
         if path in ("/readyz", "/healthz"):
-            return health_response(self._checks(), verbose="verbose" in request.query)
+            return health_response(self._checks(), verbose=verbose)
         if path == "/version":
             return shown(request, self._version)
         return failure(ServiceUnavailable("the server is starting or going down", retry_after_s=1))

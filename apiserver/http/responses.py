@@ -1,27 +1,50 @@
-"""Responses: bodies with their headers, and errors as Status objects."""
+"""Answers and how they get onto the wire; errors as Status objects.
+
+Handlers return a `Reply`; `send` writes its head and body in one piece. aiohttp's own responses would cost more than
+everything else a read does, so they are left to those who stream.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from http import HTTPStatus
+from typing import Any
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from apiserver.api.errors import ApiError
+from apiserver.http.connection import SENT_AND_CLOSE, SENT_AND_OPEN
 from apiserver.http.forms import value_bytes
 from apiserver.http.negotiation import negotiate_or_json
 
 WARNINGS_MAX = 20
 WARNING_CHARACTERS_MAX = 512
-#: What a response of an API that shows secrets always says.
-BASE_HEADERS = {"Cache-Control": "no-cache, private"}
+_REASONS = {status.value: status.phrase for status in HTTPStatus}
+_BODILESS = frozenset({204, 304})
 
 
-def response(body: bytes, content_type: str, *, status: int = 200, warnings: Iterable[str] = ()) -> web.Response:
-    answer = web.Response(body=body, status=status, headers=BASE_HEADERS, content_type=None)
-    answer.headers["Content-Type"] = content_type
-    for text in list(warnings)[:WARNINGS_MAX]:
-        answer.headers.add("Warning", warning_header(text))
-    return answer
+class Reply:
+    """`headers` are beside Content-Type, Content-Length and those that every answer has."""
+
+    __slots__ = ("body", "content_type", "headers", "status")
+
+    def __init__(
+        self, body: bytes, content_type: str, status: int = 200, headers: Sequence[tuple[str, str]] = ()
+    ) -> None:
+        self.body = body
+        self.content_type = content_type
+        self.status = status
+        self.headers = headers
+
+
+#: What handlers return: a reply, or what aiohttp is told when somebody wrote by himself.
+Answered = Reply | web.StreamResponse
+
+
+def response(body: bytes, content_type: str, *, status: int = 200, warnings: Sequence[str] = ()) -> Reply:
+    if not warnings:
+        return Reply(body, content_type, status)
+    return Reply(body, content_type, status, [("Warning", warning_header(text)) for text in warnings[:WARNINGS_MAX]])
 
 
 def warning_header(text: str) -> str:
@@ -31,13 +54,40 @@ def warning_header(text: str) -> str:
     return f'299 - "{quoted.encode("ascii", "replace").decode()}"'
 
 
-def failure(error: ApiError, accept: str | None = None, warnings: Iterable[str] = ()) -> web.Response:
+def failure(error: ApiError, accept: str | None = None) -> Reply:
     """A Status object."""
     accepted = negotiate_or_json(accept)
-    body = value_bytes(error.status(), accepted)
-    answer = response(body, accepted.content_type, status=error.status_code, warnings=warnings)
+    headers: list[tuple[str, str]] = []
     if error.retry_after_s:
-        answer.headers["Retry-After"] = str(error.retry_after_s)
+        headers.append(("Retry-After", str(error.retry_after_s)))
     if error.status_code == 401:
-        answer.headers["WWW-Authenticate"] = "Bearer"
-    return answer
+        headers.append(("WWW-Authenticate", "Bearer"))
+    return Reply(value_bytes(error.status(), accepted), accepted.content_type, error.status_code, headers)
+
+
+def head_of(status: int, fields: Iterable[tuple[str, Any]]) -> bytes:
+    """The head of an HTTP/1.1 answer."""
+    lines = [f"HTTP/1.1 {status} {_REASONS.get(status, 'Unknown')}", *(f"{name}: {value}" for name, value in fields)]
+    return "\r\n".join([*lines, "", ""]).encode("latin-1", "replace")
+
+
+def send(request: web.BaseRequest, reply: Reply, request_id: str, *, close: bool = False) -> web.StreamResponse:
+    """Write a reply; what it returns tells aiohttp whether the connection stays."""
+    transport = request.transport
+    close = close or not request.keep_alive
+    if transport is None or transport.is_closing():
+        return SENT_AND_CLOSE
+    body = b"" if request.method == "HEAD" or reply.status in _BODILESS else reply.body
+    head = (
+        f"HTTP/1.1 {reply.status} {_REASONS.get(reply.status, 'Unknown')}\r\n"
+        f"Content-Type: {reply.content_type}\r\nContent-Length: {len(reply.body)}\r\n"
+        f"Cache-Control: no-cache, private\r\nX-Request-Id: {request_id}\r\n"
+    )
+    if close:
+        head += "Connection: close\r\n"
+    elif request.version != HttpVersion11:
+        head += "Connection: keep-alive\r\n"
+    for name, value in reply.headers:
+        head += f"{name}: {value}\r\n"
+    transport.write(b"%s\r\n%s" % (head.encode("latin-1", "replace"), body))
+    return SENT_AND_CLOSE if close else SENT_AND_OPEN

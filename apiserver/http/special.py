@@ -20,14 +20,14 @@ from apiserver.http.discovery import Discovery, version_document
 from apiserver.http.documents import Document
 from apiserver.http.health import Checks, Observed, report
 from apiserver.http.negotiation import Form
-from apiserver.http.responses import response
+from apiserver.http.responses import Answered, Reply, response
 from apiserver.openapi.documents import OpenApi
 
 TEXT = "text/plain; charset=utf-8"
 JSON = "application/json"
 
 #: Answers a path of the table below; None: there is no such path.
-Handler = Callable[[web.BaseRequest, list[str], Mapping[str, str], User], Awaitable[web.StreamResponse | None]]
+Handler = Callable[[web.BaseRequest, list[str], Mapping[str, str], User], Awaitable[Answered | None]]
 
 
 class SpecialPaths:
@@ -67,7 +67,7 @@ class SpecialPaths:
 
     async def __call__(
         self, request: web.BaseRequest, path: str, segments: list[str], query: Mapping[str, str], user: User
-    ) -> web.StreamResponse | None:
+    ) -> Answered | None:
         if path == "/" and request.method == "GET":
             paths = sorted(f"/{name}" for name in self._handlers)
             return response(msgspec.json.encode({"paths": paths}), JSON)
@@ -78,18 +78,18 @@ class SpecialPaths:
 
     async def _discover(
         self, request: web.BaseRequest, segments: list[str], _query: Mapping[str, str], _user: User
-    ) -> web.StreamResponse | None:
+    ) -> Answered | None:
         document = self._discovery.document("/" + "/".join(segments), request.headers.get("Accept"))
         return None if document is None else shown(request, document)
 
     async def _show_version(
         self, request: web.BaseRequest, _segments: list[str], _query: Mapping[str, str], _user: User
-    ) -> web.StreamResponse | None:
+    ) -> Answered | None:
         return shown(request, self._version)
 
     async def _open_api(
         self, request: web.BaseRequest, segments: list[str], _query: Mapping[str, str], _user: User
-    ) -> web.StreamResponse | None:
+    ) -> Answered | None:
         accept = request.headers.get("Accept")
         match segments[1:]:
             case ["v2"]:
@@ -111,14 +111,14 @@ class SpecialPaths:
 
     async def _live(
         self, _request: web.BaseRequest, segments: list[str], query: Mapping[str, str], _user: User
-    ) -> web.StreamResponse | None:
+    ) -> Answered | None:
         if len(segments) > 1:
             return None
         return health_response({"ping": ""}, verbose="verbose" in query)
 
     async def _ready(
         self, _request: web.BaseRequest, segments: list[str], query: Mapping[str, str], _user: User
-    ) -> web.StreamResponse | None:
+    ) -> Answered | None:
         checks = dict(self._checks())
         if len(segments) > 1:
             if segments[1] not in checks:
@@ -130,12 +130,12 @@ class SpecialPaths:
 
     async def _metrics(
         self, _request: web.BaseRequest, _segments: list[str], _query: Mapping[str, str], _user: User
-    ) -> web.StreamResponse | None:
+    ) -> Answered | None:
         return response(generate_latest(self._registry), CONTENT_TYPE_LATEST)
 
     async def _debug(
         self, _request: web.BaseRequest, segments: list[str], _query: Mapping[str, str], _user: User
-    ) -> web.StreamResponse | None:
+    ) -> Answered | None:
         match segments[1:]:
             case ["status"]:
                 return response(msgspec.json.encode(self._observed.status()), JSON)
@@ -144,20 +144,17 @@ class SpecialPaths:
         return None
 
 
-def health_response(checks: Checks, *, verbose: bool) -> web.Response:
+def health_response(checks: Checks, *, verbose: bool) -> Reply:
     code, body = report(checks, verbose=verbose)
     return response(body, TEXT, status=code)
 
 
-def shown(request: web.BaseRequest, document: Document) -> web.Response:
+def shown(request: web.BaseRequest, document: Document) -> Reply:
     """A document, or 304 when the client has it."""
+    headers = [("ETag", document.etag), ("Vary", document.vary)]
     if document.is_known(request.headers.get("If-None-Match")):
-        answer = response(b"", document.content_type, status=304)
-    else:
-        body, encoding = document.answer(request.headers.get("Accept-Encoding"))
-        answer = response(body, document.content_type)
-        if encoding:
-            answer.headers["Content-Encoding"] = encoding
-    answer.headers["ETag"] = document.etag
-    answer.headers["Vary"] = document.vary
-    return answer
+        return Reply(b"", document.content_type, 304, headers)
+    body, encoding = document.answer(request.headers.get("Accept-Encoding"))
+    if encoding:
+        headers.append(("Content-Encoding", encoding))
+    return Reply(body, document.content_type, 200, headers)

@@ -26,7 +26,7 @@ from apiserver.encryption import Encryption
 from apiserver.http.frontend import read_body
 from apiserver.http.health import Observed
 from apiserver.http.port import ApiPort
-from apiserver.http.responses import response
+from apiserver.http.responses import Reply, response
 from apiserver.live import SYSTEM
 from apiserver.reencryption import Progress, reencrypt
 from apiserver.server import ApiOptions, ApiServer
@@ -134,7 +134,7 @@ class _OwnPaths:
 
     async def answer(
         self, request: web.BaseRequest, segments: list[str], _query: Mapping[str, str], user: User
-    ) -> web.StreamResponse | None:
+    ) -> Reply | None:
         """None: there is no such path. Raises ApiError."""
         path = "/" + "/".join(segments)
         if path == PATH_CA:
