@@ -21,7 +21,7 @@ from apiserver.auth.user import GROUP_NODES, NODE_USER_PREFIX, User
 from .plugin import Admission, Base, Lookup, find, forbidden
 from .pods import MIRROR_ANNOTATION, PODS, is_mirror
 
-RESTRICTED_DOMAIN = "node-restriction.kubernetes.io"
+#: node-restriction.kubernetes.io lies here: the one whose labels are made to tell trusted nodes from others.
 KUBERNETES_DOMAINS = ("kubernetes.io", "k8s.io")
 #: Labels of Kubernetes' own domains that a node may give itself.
 NODE_DOMAINS = ("kubelet.kubernetes.io", "node.kubernetes.io")
@@ -186,8 +186,6 @@ def _may_set_label(key: str) -> bool:
     domain, slash, _ = key.partition("/")
     if not slash:
         return True
-    if _within(domain, (RESTRICTED_DOMAIN,)):
-        return False
     return not _within(domain, KUBERNETES_DOMAINS) or key in NODE_LABELS or _within(domain, NODE_DOMAINS)
 
 
