@@ -7,7 +7,8 @@ parts are a ServiceAccount's. TokenReview asks the same question for somebody el
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 
 from apiserver.api.authentication import SelfSubjectReviewStatus, TokenReviewStatus, UserInfo
 from apiserver.api.errors import BadRequest, Unauthorized
@@ -19,6 +20,8 @@ from .static_tokens import StaticTokens
 from .user import ANONYMOUS, GROUP_UNAUTHENTICATED, User
 from .x509 import CertificateUsers
 
+REMEMBERED_S = 1.0
+REMEMBERED_MAX = 1_024
 HEADER_CHARACTERS_MAX = TOKEN_BYTES_MAX + 64
 ANONYMOUS_USER = User(name=ANONYMOUS, groups=(GROUP_UNAUTHENTICATED,))
 
@@ -34,12 +37,16 @@ class Authenticator:
         bootstrap: BootstrapTokens | None = None,
         static: StaticTokens | None = None,
         anonymous: bool = True,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._certificates = certificates
         self._service_accounts = service_accounts
         self._bootstrap = bootstrap
         self._static = static
         self._anonymous = anonymous
+        self._monotonic = monotonic
+        self._recent: dict[str, User] = {}  # by header: who asks again and again is not looked up again
+        self._recent_since_s = monotonic()
 
     async def authenticate(self, certificate_der: bytes | None, authorization: str | None) -> User:
         """`certificate_der`: the peer certificate that TLS verified; `authorization`: the header as it came."""
@@ -50,12 +57,25 @@ class Authenticator:
             except Unauthorized as error:
                 refusal = error  # a good token beside it still counts, as in Kubernetes
         if authorization:
-            return (await self.verify_token(bearer_token(authorization))).user
+            return await self._bearer(authorization)
         if refusal is not None:
             raise refusal
         if not self._anonymous:
             raise Unauthorized("anonymous requests are not allowed")
         return ANONYMOUS_USER
+
+    async def _bearer(self, authorization: str) -> User:
+        """Remembered for REMEMBERED_S at most: that is how long a revoked token may still be good."""
+        now_s = self._monotonic()
+        if now_s - self._recent_since_s > REMEMBERED_S:
+            self._recent.clear()
+            self._recent_since_s = now_s
+        user = self._recent.get(authorization)
+        if user is None:
+            user = (await self.verify_token(bearer_token(authorization))).user
+            if len(self._recent) < REMEMBERED_MAX:
+                self._recent[authorization] = user
+        return user
 
     async def verify_token(self, token: str, audiences: Sequence[str] = ()) -> VerifiedToken:
         """Whose token it is. Only ServiceAccount tokens know audiences; others are for the API server alone."""

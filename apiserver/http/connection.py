@@ -10,8 +10,6 @@ from typing import Any
 from aiohttp import web
 
 PAUSE_S = 0.005
-#: What a request is called in logs and answers.
-REQUEST_ID = web.RequestKey("request_id", str)
 
 _certificates: weakref.WeakKeyDictionary[Any, bytes] = weakref.WeakKeyDictionary()
 

@@ -13,7 +13,7 @@ from apiserver.api.errors import ApiError, Gone, MethodNotAllowed, NotFound
 from apiserver.api.meta import ListMeta
 from apiserver.auth.user import Attributes, User
 from apiserver.http import negotiation, tables
-from apiserver.http.connection import REQUEST_ID, SENT_AND_CLOSE, TransportWire
+from apiserver.http.connection import SENT_AND_CLOSE, TransportWire
 from apiserver.http.forms import Look, ResourceView, value_bytes
 from apiserver.http.negotiation import Accepted, Form
 from apiserver.http.paths import Target
@@ -190,7 +190,7 @@ class Dispatcher:
         timeout_s = options.timeout_s or int(WATCH_TIMEOUT_S_MIN * (1 + random.random()))
         timer = asyncio.get_running_loop().call_later(timeout_s, session.end)
         self.sessions.add(session)
-        transport.write(_watch_head(content_type, call.warnings, request.get(REQUEST_ID, "")))
+        transport.write(_watch_head(content_type, call.warnings, call.request_id))
         try:
             await session.run(start, items, mark_initial_end=bool(options.initial_events))
         except ApiError as error:

@@ -28,7 +28,7 @@ from apiserver.auth.authn import Authenticator
 from apiserver.auth.authorizer import PUBLIC_PATHS, Authorizer
 from apiserver.auth.impersonation import impersonation
 from apiserver.auth.user import Attributes, User
-from apiserver.http.connection import REQUEST_ID, peer_certificate
+from apiserver.http.connection import peer_certificate
 from apiserver.http.dispatch import Dispatcher, attributes_of, check_allowed, verb_of
 from apiserver.http.limits import Gate
 from apiserver.http.metrics import RequestMetrics
@@ -85,8 +85,7 @@ class Frontend:
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         started_s = time.perf_counter()
         request_id = f"{self._id_prefix}-{next(self._ids):x}"
-        request[REQUEST_ID] = request_id
-        seen = _Seen()
+        seen = _Seen(request_id)
         self.running += 1
         try:
             answer = await self._answer(request, seen)
@@ -102,14 +101,14 @@ class Frontend:
             self.running -= 1
         if not isinstance(answer, Reply):
             return answer  # somebody wrote by himself: a watch, a tunnel
-        self._note(answer.status, request_id, seen, time.perf_counter() - started_s)
+        self._note(answer.status, seen, time.perf_counter() - started_s)
         return send(request, answer, request_id, close=self.draining)
 
-    def _note(self, status: int, request_id: str, seen: _Seen, seconds: float) -> None:
+    def _note(self, status: int, seen: _Seen, seconds: float) -> None:
         self._metrics.observe(seen.verb, seen.resource, status, seconds)
         if seconds > SLOW_REQUEST_S or status >= 500:
             extra = {
-                "requestID": request_id,
+                "requestID": seen.request_id,
                 "verb": seen.verb,
                 "resource": seen.resource,
                 "user": seen.user,
@@ -129,7 +128,7 @@ class Frontend:
         seen.verb, seen.resource = verb, shown_resource(target)
         await self._authorizer.require(user, attributes_of(verb, target, query))
         check_allowed(verb, target)
-        call = self._call(target, user, verb, query, request)
+        call = self._call(target, user, verb, query, request, seen.request_id)
         if verb == "watch":
             async with self._gate.watching():
                 return await self._dispatcher.answer(request, target, call)
@@ -185,7 +184,15 @@ class Frontend:
         seen.resource = segments[0][:32] or "root"
         return answer
 
-    def _call(self, target: Target, user: User, verb: str, query: Mapping[str, str], request: web.BaseRequest) -> Call:
+    def _call(
+        self,
+        target: Target,
+        user: User,
+        verb: str,
+        query: Mapping[str, str],
+        request: web.BaseRequest,
+        request_id: str,
+    ) -> Call:
         headers = request.headers
         return Call(
             user=user,
@@ -198,15 +205,17 @@ class Frontend:
             query=query,
             content_type=headers.get("Content-Type", ""),
             fence=headers.get("X-Kmini-Fence", ""),
+            request_id=request_id,
         )
 
 
 class _Seen:
     """What logs and metrics say of a request."""
 
-    __slots__ = ("resource", "user", "verb")
+    __slots__ = ("request_id", "resource", "user", "verb")
 
-    def __init__(self) -> None:
+    def __init__(self, request_id: str) -> None:
+        self.request_id = request_id
         self.verb = "other"
         self.resource = "none"
         self.user = ""

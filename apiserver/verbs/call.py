@@ -38,6 +38,7 @@ class Call(msgspec.Struct, kw_only=True):
     content_type: str = ""
     fence: str = ""
     warnings: list[str] = []
+    request_id: str = ""
     own: bool = False  # the server's own write: what it is made of needs no rules, and may break them (live.py)
 
     def warn(self, text: str) -> None:
