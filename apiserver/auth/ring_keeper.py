@@ -247,24 +247,28 @@ class RingKeeper:
             )
 
     async def _reencrypt_all(self) -> StepAnswer:
-        """Passes until one finds nothing to do, and another one after every write under way has ended."""
-        sealed_anew = examined = quiet = 0
+        """Passes until one finds nothing to do."""
+        sealed_anew = 0
         for _ in range(PASSES_MAX):
             done = await self._reencrypt()
-            sealed_anew, examined = sealed_anew + done.sealed_anew, done.examined
-            quiet = quiet + 1 if done.complete else 0
-            if quiet == 2:
-                replicas = await self.gather()
-                return StepAnswer(step="reencrypt", replicas=replicas, examined=examined, sealed_anew=sealed_anew)
+            sealed_anew += done.sealed_anew
             if done.complete:
-                await self._sleep(SETTLE_S)
+                replicas = await self.gather()
+                return StepAnswer(step="reencrypt", replicas=replicas, examined=done.examined, sealed_anew=sealed_anew)
         raise Conflict("values are still written under older keys: repeat this step")
 
     async def _nothing_under_old_keys(self) -> None:
+        """Passes until one finds nothing to do after every write that was under way before it has ended."""
         if self.ring.active != self.ring.keys[-1].id:
             raise Conflict("the newest key is not in use yet: the step before is `use`")
-        if (await self._reencrypt_all()).sealed_anew:
-            log.info("values were still under older keys, and are no more")
+        if self.ring.with_only_active() is self.ring:
+            return
+        for _ in range(PASSES_MAX):
+            await self._reencrypt_all()
+            await self._sleep(SETTLE_S)
+            if (await self._reencrypt()).complete:
+                return
+        raise Conflict("values are still written under older keys: repeat this step")
 
 
 def _next(step: Step, ring: KeyRing) -> KeyRing:
