@@ -77,7 +77,7 @@ class PodSpec(Object):
     """
 
     containers: Annotated[list[Container], merge_by("name")] = always([])
-    node_name: str = ""
+    node_name: str = always("")
     restart_policy: str = ""
 
 

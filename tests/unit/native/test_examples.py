@@ -51,6 +51,7 @@ def test_the_first_pod_anybody_writes() -> None:
         "status": {"phase": "Pending"},
     }
     assert STEPS["Pod"].down(stored) == pod
+    assert plain(STEPS["Pod"].down(stored)) == msgspec.json.decode(HELLO), "so that applying it again changes nothing"
 
 
 def pod_with_a_sidecar() -> Pod:
