@@ -18,7 +18,7 @@ down: ## stop what `make up` started; PURGE=1 removes its data too
 	$(BIN)/kmini down $(if $(filter 1,$(PURGE)),--purge) $(ARGS)
 
 test: ## the whole test suite, from nothing
-	@tools/bootstrap --with etcdctl
+	@tools/bootstrap --with etcdctl --with kubectl
 	$(BIN)/python -m pytest $(ARGS)
 
 lint: venv ## ruff, mypy --strict, import-linter
