@@ -26,7 +26,9 @@ import msgspec
 
 from apiserver.api.errors import ApiError, BadRequest, Conflict, Forbidden, InternalError, ServiceUnavailable
 from apiserver.encryption import Encryption
+from apiserver.failures import api_error
 from apiserver.reencryption import Progress
+from raftstore.errors import StoreError
 
 from . import joining, keyring, pki
 from .keyring import KeyRing
@@ -76,7 +78,7 @@ class Others(Protocol):
         """Names of all members, learners and this replica included."""
 
     async def addresses(self) -> Mapping[str, str]:
-        """Name → host:port of the API ports of the other replicas, as far as they are known."""
+        """Name → host:port of the API ports of the other replicas, as far as they are known. Raises StoreError."""
 
     async def ask(self, address: str, method: str, path: str, body: bytes) -> bytes:
         """One request with this replica's certificate. Raises ApiError, OSError."""
@@ -128,7 +130,10 @@ class RingKeeper:
                 asked = msgspec.json.decode(body, type=StepRequest)
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
                 raise BadRequest(f"the body of the request: {error}") from None
-            return msgspec.json.encode(await self.step(asked.step))
+            try:
+                return msgspec.json.encode(await self.step(asked.step))
+            except StoreError as error:
+                raise api_error(error) from error
         raise Forbidden(f'"{caller.name}" may not {method} {path}')
 
     def facts(self) -> RingFacts:
@@ -151,12 +156,23 @@ class RingKeeper:
 
     async def look(self) -> bool:
         """Ask every other replica for a newer ring and take the newest. True: there was one. Raises nothing."""
-        addresses = await self._others.addresses()
+        try:
+            addresses = await self._addresses()
+        except ApiError as error:
+            log.info("no key ring from other replicas", extra={"error": error.message})
+            return False
         found = await asyncio.gather(*(self._newer_from(address) for address in addresses.values()))
         newer = [ring for ring in found if ring is not None]
         if not newer:
             return False
         return await self._take(max(newer, key=lambda ring: ring.order))
+
+    async def _addresses(self) -> Mapping[str, str]:
+        """Raises ApiError."""
+        try:
+            return await self._others.addresses()
+        except StoreError as error:
+            raise api_error(error) from error
 
     async def _newer_from(self, address: str) -> KeyRing | None:
         asking = joining.Asking(self._name, purpose=joining.PURPOSE_RING, ring=self.ring)
@@ -183,7 +199,7 @@ class RingKeeper:
 
     async def gather(self) -> list[RingFacts]:
         """The facts of every replica. Raises ServiceUnavailable naming the members that do not answer."""
-        addresses = await self._others.addresses()
+        addresses = await self._addresses()
         answered = await asyncio.gather(*(self._facts_of(address) for address in addresses.values()))
         found = {facts.name: facts for facts in (self.facts(), *answered) if facts is not None}
         missing = sorted(set(self._others.members()) - set(found))
@@ -224,7 +240,7 @@ class RingKeeper:
         for attempt in range(SPREAD_TRIES):
             if attempt:
                 await self._sleep(SPREAD_PAUSE_S)
-            addresses = await self._others.addresses()
+            addresses = await self._addresses()
             await asyncio.gather(*(self._tell(address) for address in addresses.values()))
             replicas = await self.gather()
             if len({facts.digest for facts in replicas}) == 1:

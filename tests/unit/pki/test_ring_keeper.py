@@ -16,6 +16,7 @@ from apiserver.auth.ring_keeper import PATH_KEYS, PATH_LOOK, PATH_RING, RingKeep
 from apiserver.auth.user import User
 from apiserver.encryption import Encryption, key_id_of
 from apiserver.reencryption import Progress
+from raftstore.errors import NoLeader
 
 KEY = b"/registry/secrets/default/db"
 ADMIN = User(name="kmini-admin", groups=("system:masters", "system:authenticated"))
@@ -30,6 +31,7 @@ class World:
         self.names = names
         self.down: set[str] = set()
         self.stored: dict[bytes, bytes] = {}
+        self.leaderless = False
         self.slept_s = 0.0
         self.on_sleep: Callable[[], None] = lambda: None
         self.keepers: dict[str, RingKeeper] = {}
@@ -78,6 +80,8 @@ class Others:
         return list(self.world.names)
 
     async def addresses(self) -> Mapping[str, str]:
+        if self.world.leaderless:
+            raise NoLeader("no leader is known")
         return {name: f"{name}:6443" for name in self.world.keepers if name != self.name}
 
     async def ask(self, address: str, method: str, path: str, body: bytes) -> bytes:
@@ -264,3 +268,11 @@ def test_it_goes_on_looking(world: World) -> None:
     with pytest.raises(asyncio.CancelledError):
         asyncio.run(world.keepers["n1"].run())
     assert world.keepers["n1"].ring == newer
+
+
+def test_without_a_leader_it_goes_on_looking_and_takes_no_step(world: World) -> None:
+    world.leaderless = True
+    assert not asyncio.run(world.keepers["n1"].look())
+    with pytest.raises(ServiceUnavailable):
+        step(world, "add")
+    assert world.digests() == {world.ring.digest}
