@@ -8,6 +8,7 @@ decides by itself who may ask.
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -40,6 +41,9 @@ from .replica_calls import ReplicaCalls, replica_context
 
 JSON = "application/json"
 PEM = "application/x-pem-file"
+KEYS_TIMEOUT_S = 3.0
+
+log = logging.getLogger("kmini.server")
 
 
 def server_context(certificate: Path, key: Path, client_authority: Path) -> ssl.SSLContext:
@@ -65,13 +69,14 @@ class ApiFace:
         self._layout = layout
         self._options = options
         self._encryption = Encryption.with_ring(keyring.load(folder / keyring.FILE_NAME))
+        self._keeper: RingKeeper | None = None
 
     @asynccontextmanager
     async def serve(self, store: Store) -> AsyncIterator[ApiServer]:
         """The API of an open store, as long as this is entered."""
         calls = ReplicaCalls(self.replica_context)
         server = self.server = ApiServer(store, self._options, self.port, self._encryption)
-        keeper = RingKeeper(
+        keeper = self._keeper = RingKeeper(
             name=self._options.name,
             path=self._layout.pki / keyring.FILE_NAME,
             encryption=self._encryption,
@@ -91,6 +96,15 @@ class ApiFace:
     async def _reencrypt(self, server: ApiServer) -> Progress:
         prefixes = [prefix_of(row) for row in server.table.rows if row.encrypted and not row.stored_as]
         return await reencrypt(server.store, self._encryption, prefixes)
+
+    async def take_newest_keys(self) -> None:
+        """What the other replicas rotated while this one was away; a few seconds at most."""
+        assert self._keeper is not None, "keys are asked for once the API serves"
+        try:
+            async with asyncio.timeout(KEYS_TIMEOUT_S):
+                await self._keeper.look()
+        except TimeoutError:
+            log.warning("other replicas did not say in time whether they have newer encryption keys")
 
     async def make_tokens(self) -> None:
         """DIR/token and DIR/server-token, at a first start. Raises ApiError, OSError."""

@@ -208,6 +208,7 @@ class Server:
             await stack.enter_async_context(self._backups(self.store))
         await stack.enter_async_context(self._rotation(self.store))
         await _first_leader(self.store)
+        await face.take_newest_keys()
         await api.ready()
         await face.make_tokens()
 
