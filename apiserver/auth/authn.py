@@ -15,14 +15,15 @@ from apiserver.api.errors import BadRequest, Unauthorized
 
 from .bootstrap_tokens import BootstrapTokens
 from .join_token import parse_bootstrap_token
-from .service_accounts import TOKEN_BYTES_MAX, ServiceAccountTokens, VerifiedToken
+from .service_accounts import ServiceAccountTokens, VerifiedToken
 from .static_tokens import StaticTokens
 from .user import ANONYMOUS, GROUP_UNAUTHENTICATED, User
 from .x509 import CertificateUsers
 
 REMEMBERED_S = 1.0
 REMEMBERED_MAX = 1_024
-HEADER_CHARACTERS_MAX = TOKEN_BYTES_MAX + 64
+TOKEN_CHARACTERS_MAX = 16 * 1024
+HEADER_CHARACTERS_MAX = TOKEN_CHARACTERS_MAX + 64
 ANONYMOUS_USER = User(name=ANONYMOUS, groups=(GROUP_UNAUTHENTICATED,))
 
 
@@ -79,8 +80,8 @@ class Authenticator:
 
     async def verify_token(self, token: str, audiences: Sequence[str] = ()) -> VerifiedToken:
         """Whose token it is. Only ServiceAccount tokens know audiences; others are for the API server alone."""
-        if len(token) > TOKEN_BYTES_MAX:
-            raise Unauthorized(f"the token is longer than {TOKEN_BYTES_MAX} bytes")
+        if len(token) > TOKEN_CHARACTERS_MAX:
+            raise Unauthorized(f"the token is longer than {TOKEN_CHARACTERS_MAX} characters")
         api_audiences = self._service_accounts.api_audiences if self._service_accounts else ()
         meant = [audience for audience in audiences if audience in api_audiences] or list(api_audiences)
         static = self._static.user(token) if self._static else None
