@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Protocol
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from apiserver.api.errors import ApiError, Gone, MethodNotAllowed, NotFound
 from apiserver.api.meta import ListMeta
 from apiserver.auth.user import Attributes, User
 from apiserver.http import negotiation, tables
-from apiserver.http.connection import SENT_AND_CLOSE, TransportWire
+from apiserver.http.connection import SENT_AND_CLOSE, SENT_AND_OPEN, TransportWire
 from apiserver.http.forms import Look, ResourceView, value_bytes
 from apiserver.http.negotiation import Accepted, Form
 from apiserver.http.paths import Target
 from apiserver.http.responses import Answered, Reply, head_of, response, warning_header
-from apiserver.http.watch import LAST_CHUNK, Framing, WatchSession
+from apiserver.http.watch import LAST_CHUNK, Framing, WatchSession, chunk
 from apiserver.registry.resource import Resource
 from apiserver.storage import Stored
 from apiserver.verbs.answer import Answer, ListAnswer, ObjectAnswer
@@ -28,7 +29,11 @@ from apiserver.verbs.selection import Selection
 from apiserver.verbs.verbs import Verbs
 
 WATCH_TIMEOUT_S_MIN = 1800  # a watch without a time of its own gets one between this and twice this
+STREAM_FROM_ITEMS = 1_000  # a list longer than this is written piece by piece
+STREAM_BUFFER_BYTES = 1024 * 1024
 _PLAIN = negotiation.PLAIN
+
+log = logging.getLogger(__name__)
 
 _VERBS = {"GET": "get", "HEAD": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 #: Subresources that lead to the node's agent.
@@ -47,7 +52,8 @@ def verb_of(method: str, target: Target, query: Mapping[str, str]) -> str:
     if verb is None:
         raise MethodNotAllowed(f"the server does not allow the method {method[:16]!r} on the requested resource")
     if verb == "get" and not target.name:
-        return "watch" if query.get("watch", "").lower() in ("1", "true", "t") else "list"
+        watches = query.get("watch", "").lower() in ("1", "true", "t")
+        return "watch" if watches and method == "GET" else "list"
     if verb == "delete" and not target.name:
         return "deletecollection"
     return verb
@@ -94,14 +100,33 @@ class Dispatcher:
         self._node_proxy = node_proxy
         self.sessions: set[WatchSession] = set()
 
+    async def to_node(self, request: web.BaseRequest, target: Target, user: User) -> Answered:
+        """Logs, exec and the like, which the node's agent answers."""
+        return await self._node_proxy(request, target, user)
+
     async def answer(self, request: web.BaseRequest, target: Target, call: Call) -> Answered:
-        if target.subresource in NODE_SUBRESOURCES:
-            return await self._node_proxy(request, target, call.user)
         if call.verb == "watch":
             return await self._watch(request, call)
         accepted = self._accepted(request)
+        if call.verb == "list" and request.method == "GET":
+            options = ListOptions.parse(call.query)
+            if not options.limit:
+                return await self._list(request, call, options, accepted)
         answer = await self._verbs.run(call)
         return self._shown(answer, accepted, call)
+
+    async def _list(self, request: web.BaseRequest, call: Call, options: ListOptions, accepted: Accepted) -> Answered:
+        """A list without a limit: in one piece while it is short, else chunk by chunk, never whole in memory."""
+        look = self._look(call.resource, accepted, call)
+        listing = await self._reader.open_list(call, options)
+        metadata = ListMeta(resource_version=str(listing.revision))
+        items: list[Stored] = []
+        async for piece in listing.pieces:
+            items += [stored for _, stored in piece]
+            if len(items) >= STREAM_FROM_ITEMS and look.streams and request.version == HttpVersion11:
+                head = _chunked_head(accepted.content_type, call, close=not request.keep_alive)
+                return await stream_list(request, head, look.list_pieces(items, listing.pieces, metadata))
+        return response(look.list(items, metadata), accepted.content_type, warnings=call.warnings)
 
     @staticmethod
     def _accepted(request: web.BaseRequest) -> Accepted:
@@ -190,7 +215,7 @@ class Dispatcher:
         timeout_s = options.timeout_s or int(WATCH_TIMEOUT_S_MIN * (1 + random.random()))
         timer = asyncio.get_running_loop().call_later(timeout_s, session.end)
         self.sessions.add(session)
-        transport.write(_watch_head(content_type, call.warnings, call.request_id))
+        transport.write(_chunked_head(content_type, call, close=True))
         try:
             await session.run(start, items, mark_initial_end=bool(options.initial_events))
         except ApiError as error:
@@ -222,13 +247,34 @@ class Dispatcher:
                 session.bookmark()
 
 
-def _watch_head(content_type: str, warnings: list[str], request_id: str) -> bytes:
+def _chunked_head(content_type: str, call: Call, *, close: bool) -> bytes:
     fields = [
         ("Content-Type", content_type),
         ("Cache-Control", "no-cache, private"),
         ("Transfer-Encoding", "chunked"),
-        ("Connection", "close"),
-        ("X-Request-Id", request_id),
-        *(("Warning", warning_header(text)) for text in warnings),
+        *([("Connection", "close")] if close else []),
+        ("X-Request-Id", call.request_id),
+        *(("Warning", warning_header(text)) for text in call.warnings),
     ]
     return head_of(200, fields)
+
+
+async def stream_list(request: web.BaseRequest, head: bytes, pieces: AsyncIterator[bytes]) -> web.StreamResponse:
+    """Write pieces as they come, no faster than the client reads. What fails in between cuts the connection."""
+    transport = request.transport
+    if transport is None:
+        return SENT_AND_CLOSE
+    wire = TransportWire(transport)
+    wire.write(head)
+    try:
+        async for piece in pieces:
+            wire.write(chunk(piece))
+            await wire.drain(STREAM_BUFFER_BYTES)
+            if wire.is_closing():
+                return SENT_AND_CLOSE
+    except ApiError as error:
+        log.info("list cut off", extra={"reason": error.message})
+        transport.abort()
+        return SENT_AND_CLOSE
+    wire.write(LAST_CHUNK)
+    return SENT_AND_OPEN if request.keep_alive else SENT_AND_CLOSE

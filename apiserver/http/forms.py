@@ -5,8 +5,9 @@ Only the plain JSON of the stored version is on the hot path, where nothing is d
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import msgspec
@@ -17,6 +18,8 @@ from apiserver.http import tables
 from apiserver.http.negotiation import Accepted, Form
 from apiserver.registry.resource import Resource
 from apiserver.storage import Stored, decode, head_of, item, served
+
+ROWS_PER_STEP = 200  # of a Table made in one turn of the event loop
 
 _encode = msgspec.json.Encoder().encode
 
@@ -50,7 +53,11 @@ class ResourceView:
         return b",".join([self.object(stored) for stored in items])
 
     def list(self, items: Sequence[Stored], metadata: ListMeta) -> bytes:
-        return b'%s%s,"items":[%s]}' % (self._list_head, _encode(metadata), self.items(items))
+        return b"%s%s]}" % (self.list_begin(metadata), self.items(items))
+
+    def list_begin(self, metadata: ListMeta) -> bytes:
+        """Everything before the first item."""
+        return b'%s%s,"items":[' % (self._list_head, _encode(metadata))
 
 
 class Look:
@@ -86,6 +93,43 @@ class Look:
                 return as_yaml(self.view.list(items, metadata))
         return self.view.list(items, metadata)
 
+    @property
+    def streams(self) -> bool:
+        """Whether a long list can be written piece by piece."""
+        return self.accepted.form in (Form.JSON, Form.TABLE)
+
+    async def list_pieces(
+        self, first: Sequence[Stored], more: AsyncIterator[Sequence[tuple[bytes, Stored]]], metadata: ListMeta
+    ) -> AsyncIterator[bytes]:
+        """A list in pieces, which together are what `list` gives."""
+        if self.accepted.form is Form.TABLE:
+            async for piece in self._table_pieces(first, more, metadata):
+                yield piece
+            return
+        yield self.view.list_begin(metadata) + self.view.items(first)
+        async for items in more:
+            if items:
+                yield b"," + self.view.items([stored for _, stored in items])
+        yield b"]}"
+
+    async def _table_pieces(
+        self, first: Sequence[Stored], more: AsyncIterator[Sequence[tuple[bytes, Stored]]], metadata: ListMeta
+    ) -> AsyncIterator[bytes]:
+        writer = tables.TableWriter(
+            self.view.resource,
+            now_s=time.time(),
+            version=self.accepted.version,
+            include_object=self.include_object,
+        )
+        for begin in range(0, len(first), ROWS_PER_STEP):
+            writer.add(decode(self.view.stored, stored) for stored in first[begin : begin + ROWS_PER_STEP])
+            await asyncio.sleep(0)
+        async for items in more:
+            for begin in range(0, len(items), ROWS_PER_STEP):
+                writer.add(decode(self.view.stored, stored) for _, stored in items[begin : begin + ROWS_PER_STEP])
+                await asyncio.sleep(0)
+        yield writer.finish(metadata)
+
     def _table(self, items: Sequence[Stored], metadata: ListMeta | None, *, headers: bool = True) -> bytes:
         return tables.table(
             self.view.resource,
@@ -110,6 +154,3 @@ def value_bytes(value: Any, accepted: Accepted) -> bytes:
     """Something that is not stored: a Status, a review."""
     body = _encode(value)
     return as_yaml(body) if accepted.form is Form.YAML else body
-
-
-Views = Callable[[Resource], ResourceView]

@@ -47,6 +47,19 @@ class Listed(NamedTuple):
     remaining: int | None = None
 
 
+Piece = list[tuple[bytes, Stored]]
+Matcher = Callable[[bytes, Facts], bool]
+
+
+class Listing(NamedTuple):
+    """`pieces` come in the order of keys, all as of `revision`; `complete`: nothing before `end` is left out."""
+
+    revision: int
+    pieces: AsyncIterator[Piece]
+    end: bytes
+    complete: bool
+
+
 class Continue(msgspec.Struct, frozen=True):
     """What a continue token holds: revision of all pages, key to go on at, and of which kind."""
 
@@ -96,22 +109,55 @@ class Reader:
     # --- lists --------------------------------------------------------------------------------------
 
     async def list_objects(self, call: Call, options: ListOptions) -> Listed:
-        """Raises BadRequest, Gone, Timeout, ServiceUnavailable."""
+        """A list in one piece: all of it, or the page that its limit asks for. Raises as `open_list`."""
+        listing = await self.open_list(call, options)
+        items: list[Stored] = []
+        following = b""
+        async for piece in listing.pieces:
+            room = options.limit - len(items) if options.limit else len(piece)
+            items += [stored for _, stored in piece[:room]]
+            if len(piece) > room:
+                following = piece[room][0]
+                break
+        if not following:
+            return Listed(items, listing.revision)
+        remaining = await self._count(following, listing.end, listing.revision) if listing.complete else None
+        return Listed(items, listing.revision, _continue(following, listing.revision), remaining)
+
+    async def open_list(self, call: Call, options: ListOptions) -> Listing:
+        """A list to be read piece by piece. Raises BadRequest, Gone, Timeout, ServiceUnavailable."""
         selection = Selection(call.stored, options.labels, options.fields)
         if selection.namespace and call.namespace and selection.namespace != call.namespace:
-            return Listed([], await self._revision_for(options))
-        start, end = range_of(call.stored, call.namespace or (selection.namespace if call.stored.namespaced else ""))
+            return Listing(await self._revision_for(options), _no_pieces(), b"", complete=False)
+        start, end, one = self._span(call, selection)
         token = self._token(call, options)
         if token is not None:
             start, revision, exact = token.start.encode(), token.rv, True
         else:
             revision = await self._revision_for(options)
             exact = revision != self.storage.store.revision
-        if selection.name and (call.namespace or not call.stored.namespaced):
-            return await self._one(call, selection, revision)
-        if selection.matches is None and not selection.by_place:
-            return await self._whole(call, start, end, options.limit, revision)
-        return await self._selected(call, selection, (start, end), options.limit, None if not exact else revision)
+        size = min(PAGE_KEYS, options.limit + 1) if options.limit else PAGE_KEYS
+        matches = _matcher(call.stored, selection)
+        if matches is None or one:
+            return Listing(
+                revision, self._pages(call.stored, start, end, size, revision, matches), end, matches is None
+            )
+        index = await self.index(call.stored)
+        if not exact:
+            revision = index.revision  # no older than what was asked for
+        if revision != index.revision:
+            return Listing(revision, self._pages(call.stored, start, end, size, revision, matches), end, complete=False)
+        chosen = sorted(key for key, facts in index.items() if start <= key < end and matches(key, facts))
+        return Listing(revision, self._named(chosen, size, revision), end, complete=False)
+
+    @staticmethod
+    def _span(call: Call, selection: Selection) -> tuple[bytes, bytes, bool]:
+        """The keys a selection can mean, and whether that is a single one."""
+        namespace = call.namespace or (selection.namespace if call.stored.namespaced else "")
+        if selection.name and (namespace or not call.stored.namespaced):
+            key = key_of(call.stored, namespace, selection.name)
+            return key, key + b"\0", True
+        return *range_of(call.stored, namespace), False
 
     async def _revision_for(self, options: ListOptions) -> int:
         """The revision a list shows: the newest one, unless an exact one was asked for."""
@@ -138,24 +184,6 @@ class Reader:
             raise BadRequest(f"continue key is not valid: {error}") from None
         return token
 
-    async def _whole(self, call: Call, start: bytes, end: bytes, limit: int, revision: int) -> Listed:
-        """Everything in a range: the hot path, which decodes nothing."""
-        items: list[Stored] = []
-        following: bytes | None = start
-        while following is not None:
-            size = min(PAGE_KEYS, limit - len(items)) if limit else PAGE_KEYS
-            page = self._page(following, end, size, revision)
-            items += [stored for _, stored in page[0]]
-            following = page[1]
-            if limit and len(items) >= limit:
-                break
-            if following is not None:
-                await asyncio.sleep(0)
-        if following is None:
-            return Listed(items, revision)
-        remaining = await self._count(following, end, revision) if limit else None
-        return Listed(items, revision, _continue(following, revision), remaining)
-
     async def _count(self, start: bytes, end: bytes, revision: int) -> int | None:
         """How many follow; only the newest revision is counted, where it costs little."""
         if revision != self.storage.store.revision:
@@ -174,33 +202,31 @@ class Reader:
             ) from None
         return page.items, page.following
 
-    async def _one(self, call: Call, selection: Selection, revision: int) -> Listed:
-        key = key_of(call.stored, call.namespace, selection.name)
-        found = self._page(key, key + b"\0", 1, revision)[0]
-        matches = selection.matches
-        wanted = selection.wants(call.namespace, selection.name)
-        items = [
-            stored
-            for _, stored in found
-            if wanted and (not matches or matches(facts_of_plain(call.stored, stored.plain)))
-        ]
-        return Listed(items, revision)
-
     async def objects_at(self, call: Call, selection: Selection, revision: int) -> AsyncIterator[Stored]:
-        """Every object that matches, as of a revision, page by page: what a watch begins with."""
-        following: bytes | None
-        following, end = range_of(call.stored, call.namespace)
-        if selection.name and (call.namespace or not call.stored.namespaced):
-            following = key_of(call.stored, call.namespace, selection.name)
-            end = following + b"\0"
-        matches = None
-        if selection.matches is not None or selection.by_place:
-            matches = _with_place(call.stored, selection)
+        """Every object that matches, as of a revision: what a watch begins with."""
+        start, end, _ = self._span(call, selection)
+        matches = _matcher(call.stored, selection)
+        async for piece in self._pages(call.stored, start, end, PAGE_KEYS, revision, matches):
+            for _, stored in piece:
+                yield stored
+
+    async def _pages(
+        self, resource: Resource, start: bytes, end: bytes, size: int, revision: int, matches: Matcher | None
+    ) -> AsyncIterator[Piece]:
+        """Pieces of a range at a revision. With `matches` every object is decoded: the index knows another revision."""
+        following: bytes | None = start
         while following is not None:
-            found, following = self._page(following, end, PAGE_KEYS, revision)
-            for key, stored in found:
-                if matches is None or matches(key, facts_of_plain(call.stored, stored.plain)):
-                    yield stored
+            found, following = self._page(following, end, size, revision)
+            if matches is not None:
+                found = [each for each in found if matches(each[0], facts_of_plain(resource, each[1].plain))]
+            yield found
+            if following is not None:
+                await asyncio.sleep(0)
+
+    async def _named(self, keys: list[bytes], size: int, revision: int) -> AsyncIterator[Piece]:
+        """Pieces of objects whose keys are known."""
+        for first in range(0, len(keys), size):
+            yield [each for key in keys[first : first + size] for each in self._page(key, key + b"\0", 1, revision)[0]]
             await asyncio.sleep(0)
 
     # --- with a selector ----------------------------------------------------------------------------
@@ -215,61 +241,27 @@ class Reader:
         await mirror.ready()
         return mirror
 
-    async def _selected(
-        self, call: Call, selection: Selection, span: tuple[bytes, bytes], limit: int, exact: int | None
-    ) -> Listed:
-        """Objects that match, at the revision `exact`, or at the one the index reflects, which is no older."""
-        start, end = span
-        index = await self.index(call.stored)
-        matches = _with_place(call.stored, selection)
-        revision = index.revision if exact is None else exact
-        if revision == index.revision:
-            keys = self._named(
-                sorted(key for key, facts in index.items() if start <= key < end and matches(key, facts))
-            )
-        else:
-            keys = self._looked_at(call.stored, matches, start, end, revision)
-        items: list[Stored] = []
-        async for key in keys:
-            if limit and len(items) == limit:
-                return Listed(items, revision, _continue(key, revision))
-            items += [stored for _, stored in self._page(key, key + b"\0", 1, revision)[0]]
-        return Listed(items, revision)
-
-    @staticmethod
-    async def _named(keys: list[bytes]) -> AsyncIterator[bytes]:
-        for count, key in enumerate(keys, 1):
-            yield key
-            if count % PAGE_KEYS == 0:
-                await asyncio.sleep(0)
-
-    async def _looked_at(
-        self, resource: Resource, matches: Callable[[bytes, Facts], bool], start: bytes, end: bytes, revision: int
-    ) -> AsyncIterator[bytes]:
-        """Keys whose objects match at a revision that the index does not reflect: by decoding them."""
-        following: bytes | None = start
-        while following is not None:
-            found, following = self._page(following, end, PAGE_KEYS, revision)
-            for key, stored in found:
-                if matches(key, facts_of_plain(resource, stored.plain)):
-                    yield key
-            await asyncio.sleep(0)
-
     def close(self) -> None:
         for mirror in self._indexes.values():
             mirror.close()
 
 
-def _with_place(resource: Resource, selection: Selection) -> Callable[[bytes, Facts], bool]:
+def _matcher(resource: Resource, selection: Selection) -> Matcher | None:
+    """None when every object matches."""
     matches = selection.matches
-    if not selection.by_place and matches is not None:
-        wanted = matches
-        return lambda _key, facts: wanted(facts)
+    if not selection.by_place:
+        return None if matches is None else lambda _key, facts: matches(facts)
 
     def check(key: bytes, facts: Facts) -> bool:
         return selection.wants(*place_of(resource, key)) and (matches is None or matches(facts))
 
     return check
+
+
+async def _no_pieces() -> AsyncIterator[Piece]:
+    nothing: tuple[Piece, ...] = ()
+    for piece in nothing:
+        yield piece
 
 
 def _continue(following: bytes, revision: int) -> str:
