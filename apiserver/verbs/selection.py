@@ -55,7 +55,7 @@ class Selection:
             elif field in places:
                 tests.append(_field_test(places[field], value, equal=equal))
             else:
-                raise BadRequest(f'field label not supported: "{field}"')
+                raise _unknown_field(resource, field)
         return tests
 
     def wants(self, namespace: str, name: str) -> bool:
@@ -70,6 +70,12 @@ class Selection:
     def by_place(self) -> bool:
         """Whether names are looked at."""
         return bool(self.name or self.namespace or self.excluded_names)
+
+
+def _unknown_field(resource: Resource, field: str) -> BadRequest:
+    if resource.selectable:
+        return BadRequest(f"field label not supported: {field}")
+    return BadRequest(f'"{field}" is not a known field selector: only "metadata.name", "metadata.namespace"')
 
 
 def _field_test(place: int, value: str, *, equal: bool) -> Callable[[Facts], bool]:

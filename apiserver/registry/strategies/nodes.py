@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 
-from apiserver.api.core.node import Node, NodeSpec, Taint
+from apiserver.api.core.node import Node, NodeSpec, NodeStatus, Taint
 from apiserver.api.fields import Causes
 from apiserver.api.names import is_cidr, is_label_value, is_qualified_name
 from apiserver.api.quantity import parse
@@ -18,6 +18,9 @@ TAINT_EFFECTS = ("NoExecute", "NoSchedule", "PreferNoSchedule")
 
 
 class NodeStrategy(Strategy[Node]):
+    def initial_status(self, obj: Node) -> NodeStatus:
+        return obj.status  # a node registers with what it has
+
     def prepare_create(self, obj: Node) -> None:
         obj.spec.config_source = None  # of no effect in Kubernetes either
 
@@ -33,6 +36,7 @@ class NodeStrategy(Strategy[Node]):
     def validate(self, obj: Node, causes: Causes) -> None:
         validate_taints(obj.spec.taints, causes, "spec.taints")
         _validate_networks(obj.spec.pod_cidrs, causes, "spec.podCIDRs")
+        _validate_status(obj.status, causes)
 
     def validate_update(self, obj: Node, old: Node, causes: Causes) -> None:
         if old.spec.pod_cidrs and obj.spec.pod_cidrs != old.spec.pod_cidrs:
@@ -41,17 +45,7 @@ class NodeStrategy(Strategy[Node]):
             causes.forbidden("spec.providerID", 'node updates may not change providerID except from "" to valid')
 
     def validate_status(self, obj: Node, old: Node, causes: Causes) -> None:
-        status = obj.status
-        for name, amounts in (("capacity", status.capacity), ("allocatable", status.allocatable)):
-            for resource, amount in amounts.items():
-                check(is_qualified_name, resource, causes, f"status.{name}[{resource}]")
-                if parse(amount).nano < 0:
-                    causes.invalid(f"status.{name}[{resource}]", amount, NEGATIVE)
-        seen: set[tuple[str, str]] = set()
-        for index, address in enumerate(status.addresses):
-            if (address.type, address.address) in seen:
-                causes.duplicate(f"status.addresses[{index}]", address)
-            seen.add((address.type, address.address))
+        _validate_status(obj.status, causes)
 
 
 NODE = NodeStrategy()
@@ -62,6 +56,19 @@ def _same_networks(spec: NodeSpec) -> None:
     if spec.pod_cidr and spec.pod_cidrs[:1] != [spec.pod_cidr]:
         spec.pod_cidrs = [spec.pod_cidr]
     spec.pod_cidr = spec.pod_cidrs[0] if spec.pod_cidrs else ""
+
+
+def _validate_status(status: NodeStatus, causes: Causes) -> None:
+    for name, amounts in (("capacity", status.capacity), ("allocatable", status.allocatable)):
+        for resource, amount in amounts.items():
+            check(is_qualified_name, resource, causes, f"status.{name}[{resource}]")
+            if parse(amount).nano < 0:
+                causes.invalid(f"status.{name}[{resource}]", amount, NEGATIVE)
+    seen: set[tuple[str, str]] = set()
+    for index, address in enumerate(status.addresses):
+        if (address.type, address.address) in seen:
+            causes.duplicate(f"status.addresses[{index}]", address)
+        seen.add((address.type, address.address))
 
 
 def validate_taints(taints: list[Taint], causes: Causes, path: str) -> None:

@@ -135,6 +135,7 @@ def test_amounts_are_canonical_and_allocatable_is_all_unless_said() -> None:
 )
 def test_rules_of_a_nodes_status(status: dict[str, Any], expected: list[tuple[str, str]]) -> None:
     assert broken_by_status(changed(NODE, ("status", status)), NODE) == expected
+    assert broken(changed(NODE, ("status", status))) == expected, "a node registers with its status"
 
 
 # --- namespaces -----------------------------------------------------------------------------------------
