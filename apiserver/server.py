@@ -22,6 +22,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 
 from apiserver.admission.chain import Chain, default_chain
 from apiserver.admission.plugin import Admission
+from apiserver.aggregation import AggregatedRoles
 from apiserver.api.errors import ApiError, ServiceUnavailable
 from apiserver.auth import pki
 from apiserver.auth.authn import Authenticator
@@ -227,6 +228,7 @@ class ApiServer:
         self._begin(self.live.run(), "announce this server")
         self._begin(self._keep_bookmarks(), "bookmarks")
         self._begin(self._kubernetes_service().run(), "default/kubernetes")
+        self._begin(self._aggregated_roles().run(), "aggregated roles")
         self.port.serve(frontend, self.checks)
         return self
 
@@ -302,10 +304,14 @@ class ApiServer:
         deleter = self.verbs.deleter
         address = ServiceAddresses(self.storage, self.options.service_cidr).first
 
-        def leads() -> bool:
-            return self._bootstrapped and self.store.leader == self.store.status().member_id
+        return KubernetesService(self.storage, self.table, self.writer, deleter, self.live, address, self._leads)
 
-        return KubernetesService(self.storage, self.table, self.writer, deleter, self.live, address, leads)
+    def _aggregated_roles(self) -> AggregatedRoles:
+        return AggregatedRoles(self.storage, self.table, self.writer, self.rbac, self._leads)
+
+    def _leads(self) -> bool:
+        """Whether this replica does what one of them must do."""
+        return self._bootstrapped and self.store.leader == self.store.status().member_id
 
     async def _keep_bookmarks(self) -> None:
         while True:

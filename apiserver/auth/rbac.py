@@ -82,6 +82,7 @@ _Index = dict[str, dict[str, dict[_ObjectId, _Grant]]]
 
 class Rbac:
     def __init__(self, *, decisions_max: int = DECISIONS_MAX) -> None:
+        self.generation = 0  # counts the changes of what this knows
         self._roles: dict[_ObjectId, _Rules] = {}
         self._cluster_roles: dict[str, _ClusterRole] = {}
         self._users: _Index = {}
@@ -143,6 +144,7 @@ class Rbac:
         self._decisions.clear()
         if key == CLUSTER_ROLES:
             self._aggregated.clear()
+        self.generation += 1
 
     def _add_binding(self, binding: RoleBinding | ClusterRoleBinding) -> None:
         namespace = binding.metadata.namespace
