@@ -34,7 +34,7 @@ from raftstore.raft.credentials import Credentials
 from raftstore.replica import ReplicaStatus
 from raftstore.store import Store
 
-from . import certificates, kubeconfig
+from . import certificates, collector, kubeconfig
 from . import join as joining
 from .access import authorize
 from .addresses import is_unspecified, join_host_port, own_address
@@ -166,6 +166,7 @@ class Server:
             store = self.store
             assert store is not None
             self._announce(ready=True)
+            collector.started()
             click.echo(self._ready_line(store.status()))
             await self._either(asyncio.create_task(_failure_of(store), name="watch the store"))
             log.info("stopping")

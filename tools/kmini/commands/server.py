@@ -40,6 +40,9 @@ def server(context: click.Context, /, log_format: str, **flags: Any) -> int:
 
     What runs is the store, the Kubernetes API and the etcd v3 face. There are no controllers and no node agent yet.
     """
+    from .. import collector
+
+    collector.starting()
     from .. import logs
     from ..serving import ServerOptions, run
 
