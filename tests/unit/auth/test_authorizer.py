@@ -84,8 +84,10 @@ def test_a_list_by_name_asks_for_that_name_alone() -> None:
     assert not ask(JANE, LIST._replace(field_selector="metadata.name=b"), by).allowed
     assert not ask(JANE, LIST._replace(field_selector="metadata.name!=a"), by).allowed
     assert not ask(JANE, LIST._replace(field_selector="metadata.name"), by).allowed
-    assert not ask(JANE, LIST._replace(verb="create", field_selector="metadata.name=a"), by).allowed
     assert not ask(JANE, LIST, by).allowed
+    by = granting(rule("*", "pods", names="a"))
+    for verb, allowed in {"deletecollection": True, "create": False, "update": False}.items():
+        assert ask(JANE, LIST._replace(verb=verb, field_selector="metadata.name=a"), by).allowed is allowed
 
 
 @pytest.mark.parametrize(
