@@ -29,7 +29,7 @@ from .ownership import OwnerReferences
 from .plugin import Admission, Lookup, Plugin
 from .priority import Priority
 from .service_account import ServiceAccounts
-from .storage import DefaultStorageClass, StorageProtection
+from .storage import DefaultStorageClass
 
 log = logging.getLogger(__name__)
 
@@ -108,7 +108,6 @@ def default_chain(
         Priority(),
         DefaultTolerationSeconds(),
         DefaultStorageClass(),
-        StorageProtection(),
         CertificateSigners(authorize),
         JoinTokens(),
         RbacEscalation(EscalationCheck(rbac, authorize)),

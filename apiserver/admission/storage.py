@@ -1,7 +1,6 @@
-"""Claims get the default StorageClass, and neither a claim nor a volume goes while it is in use.
+"""Claims get the default StorageClass: Kubernetes' DefaultStorageClass.
 
-Kubernetes' DefaultStorageClass and StorageObjectInUseProtection. The finalizers set here are removed by the controllers
-of volumes once nobody uses the object.
+Its companion that protects volumes in use needs a controller that ends the protection; it comes with that one.
 """
 
 from __future__ import annotations
@@ -14,8 +13,6 @@ from .plugin import Admission, Base, Lookup
 
 CLAIMS = "persistentvolumeclaims"
 STORAGE_CLASSES = "storage.k8s.io/storageclasses"
-#: By `Resource.key`.
-FINALIZERS = {CLAIMS: "kubernetes.io/pvc-protection", "persistentvolumes": "kubernetes.io/pv-protection"}
 
 
 class DefaultStorageClass(Base):
@@ -30,18 +27,6 @@ class DefaultStorageClass(Base):
         defaults = [each for each in await lookup.list(STORAGE_CLASSES) if _is_default(each)]
         if defaults:
             claim.spec.storage_class_name = _newest(defaults).metadata.name
-
-
-class StorageProtection(Base):
-    name = "StorageObjectInUseProtection"
-
-    async def admit(self, request: Admission, lookup: Lookup) -> None:
-        finalizer = FINALIZERS.get(request.resource.key)
-        if finalizer is None or not _is_new(request) or request.obj is None:
-            return
-        metadata = request.obj.metadata
-        if finalizer not in metadata.finalizers:
-            metadata.finalizers = [*metadata.finalizers, finalizer]
 
 
 def _is_new(request: Admission) -> bool:

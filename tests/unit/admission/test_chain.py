@@ -63,7 +63,6 @@ def test_the_order_of_the_servers_own() -> None:
         "Priority",
         "DefaultTolerationSeconds",
         "DefaultStorageClass",
-        "StorageObjectInUseProtection",
         "CertificateSigners",
         "JoinTokens",
         "RbacEscalation",

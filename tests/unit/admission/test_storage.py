@@ -8,7 +8,7 @@ import pytest
 from admission_world import made, pass_through, write
 from two_views import TwoViews
 
-from apiserver.admission.storage import CLAIMS, STORAGE_CLASSES, DefaultStorageClass, StorageProtection
+from apiserver.admission.storage import CLAIMS, STORAGE_CLASSES, DefaultStorageClass
 
 DEFAULT = "storageclass.kubernetes.io/is-default-class"
 
@@ -56,16 +56,3 @@ def test_a_claim_that_says_its_class_keeps_it(fields: dict[str, Any], chosen: st
 def test_an_update_gets_no_class() -> None:
     lookup = classes(("fast", "true", "2026-01-01T00:00:00Z"))
     assert pass_through(DefaultStorageClass(), write(CLAIMS, claim(), claim()), lookup).spec.storage_class_name is None
-
-
-@pytest.mark.parametrize(
-    ("key", "finalizer"),
-    [(CLAIMS, "kubernetes.io/pvc-protection"), ("persistentvolumes", "kubernetes.io/pv-protection")],
-)
-def test_claims_and_volumes_are_protected_from_the_start(key: str, finalizer: str) -> None:
-    plugin = StorageProtection()
-    once = pass_through(plugin, write(key, made(key, "data", metadata={"finalizers": ["x"]})))
-    assert once.metadata.finalizers == ["x", finalizer]
-    assert pass_through(plugin, write(key, once)).metadata.finalizers == ["x", finalizer]
-    unprotected = made(key, "data")
-    assert pass_through(plugin, write(key, unprotected, once)).metadata.finalizers == []
