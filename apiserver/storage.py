@@ -38,7 +38,7 @@ class Envelope(Protocol):
 
 
 class Stored(NamedTuple):
-    """One object as it lies in the store, decrypted. `revision` is its resourceVersion."""
+    """One object as it lies in the store, decrypted. `revision` is its resourceVersion; 0: it was never written."""
 
     plain: bytes
     revision: int
@@ -86,12 +86,14 @@ def encode(obj: TopObject) -> bytes:
 def decode(resource: Resource, stored: Stored) -> Any:
     """The typed object, with its resourceVersion."""
     obj: TopObject = decoder(resource.type).decode(stored.plain)
-    obj.metadata.resource_version = str(stored.revision)
+    obj.metadata.resource_version = str(stored.revision or "")
     return obj
 
 
 def served(head: bytes, stored: Stored) -> bytes:
     """The bytes to serve: head, resourceVersion, rest."""
+    if not stored.revision:
+        return stored.plain
     return b'%s"resourceVersion":"%d",%s' % (head, stored.revision, stored.plain[len(head) :])
 
 

@@ -18,7 +18,7 @@ from apiserver.patch.strategic import apply_strategic
 from apiserver.storage import Stored, decode
 from apiserver.verbs.answer import ObjectAnswer
 from apiserver.verbs.call import Call
-from apiserver.verbs.writing import Change, Writer
+from apiserver.verbs.writing import Build, Change, Writer
 
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
@@ -62,6 +62,11 @@ def patched(kind: str, document: dict[str, Any], patch: Any, type_: type) -> Any
 async def patch_object(writer: Writer, call: Call) -> ObjectAnswer:
     """PATCH of an object or its status."""
     call.check_options()
+    return await writer.change(call, patch_of(writer, call))
+
+
+def patch_of(writer: Writer, call: Call) -> Build:
+    """What a PATCH makes of the object that is there. Raises BadRequest, UnsupportedMediaType."""
     kind, patch = read_patch(call)
     resource = call.resource
 
@@ -83,7 +88,7 @@ async def patch_object(writer: Writer, call: Call) -> ObjectAnswer:
             obj = resource.conversion.to_stored(obj, decode(call.stored, stored))
         return Change(obj, conditional)
 
-    return await writer.change(call, build)
+    return build
 
 
 def _names_version(kind: str, patch: Any) -> bool:

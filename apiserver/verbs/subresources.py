@@ -16,12 +16,13 @@ from apiserver.api.meta import DeleteOptions, Status
 from apiserver.api.policy import Eviction
 from apiserver.api.times import now_text
 from apiserver.decode import convert_object, decode_object
+from apiserver.registry.strategies.pod_validation.updates import validate_ephemeral_update
 from apiserver.registry.strategies.scale import apply_scale, scale_of
 from apiserver.storage import Stored, decode
 from apiserver.verbs.answer import Answer, ValueAnswer
 from apiserver.verbs.call import Call
 from apiserver.verbs.deleting import Deleter
-from apiserver.verbs.patching import patched, read_patch
+from apiserver.verbs.patching import patch_of, patched, read_patch
 from apiserver.verbs.reading import Reader
 from apiserver.verbs.writing import Change, Writer, conflict
 
@@ -130,6 +131,21 @@ async def evict(deleter: Deleter, call: Call) -> Answer:
     return ValueAnswer(Status(status="Success"), 201)
 
 
+async def add_ephemeral_containers(writer: Writer, call: Call) -> Answer:
+    """PUT or PATCH of a pod's ephemeral containers: nothing else of the pod changes, and none goes away."""
+    call.check_options()
+    build = patch_of(writer, call) if call.verb == "patch" else writer.replacement(call)
+
+    def narrowed(old: Any, stored: Stored) -> Change:
+        change = build(old, stored)
+        given = change.obj
+        old.spec.ephemeral_containers = given.spec.ephemeral_containers
+        old.metadata.resource_version, old.metadata.uid = given.metadata.resource_version, given.metadata.uid
+        return Change(old, change.conditional, validate_ephemeral_update)
+
+    return await writer.change(call, narrowed)
+
+
 # --- others ---------------------------------------------------------------------------------------------
 
 
@@ -166,9 +182,22 @@ async def approve(writer: Writer, call: Call) -> Answer:
     return await writer.change(call, build)
 
 
-async def request_token(reader: Reader, issue: Callable[..., Awaitable[Any]], call: Call) -> Answer:
-    """POST to serviceaccounts/NAME/token."""
+async def request_token(writer: Writer, reader: Reader, issue: Callable[..., Awaitable[Any]], call: Call) -> Answer:
+    """POST to serviceaccounts/NAME/token. A uid in it must be the account's."""
     call.check_options()
     request: TokenRequest = _body(call, TokenRequest, "TokenRequest")
     account = decode(call.stored, await reader.get(call))
+    meta, of_account = request.metadata, account.metadata
+    writer.check_place(call, meta)
+    if meta.uid and meta.uid != of_account.uid:
+        raise Conflict(
+            f'Operation cannot be fulfilled on TokenRequest.authentication.k8s.io "{call.name}": the UID in the token '
+            f"request ({meta.uid}) does not match the UID of the service account ({of_account.uid})",
+            kind="TokenRequest",
+            group="authentication.k8s.io",
+            name=call.name,
+        )
+    meta.name, meta.uid = call.name, of_account.uid
+    meta.creation_timestamp = now_text(writer.clock)
+    await writer.admitted(writer.admission_for(call, request))
     return ValueAnswer(await issue(account, request, call.warn), 201)

@@ -67,6 +67,10 @@ class Verbs:
                 return await subresources.bind(self.writer, call)
             case "eviction", "create":
                 return await subresources.evict(self.deleter, call)
+            case "ephemeralcontainers", "get":
+                return ObjectAnswer(call.resource, await self.reader.get(call))
+            case "ephemeralcontainers", "update" | "patch":
+                return await subresources.add_ephemeral_containers(self.writer, call)
             case "finalize", "update":
                 return await subresources.finalize(self.writer, call)
             case "approval", "get":
@@ -74,5 +78,5 @@ class Verbs:
             case "approval", "update":
                 return await subresources.approve(self.writer, call)
             case "token", "create":
-                return await subresources.request_token(self.reader, self._issue_token, call)
+                return await subresources.request_token(self.writer, self.reader, self._issue_token, call)
         raise MethodNotAllowed(f"{call.resource.plural}/{call.subresource} has no {call.verb}")

@@ -39,10 +39,14 @@ Admit = Callable[[Admission], Awaitable[None]]
 
 
 class Change(NamedTuple):
-    """What an update makes of the object that is there: the new one, typed, and whether a version was named."""
+    """What an update makes of the object that is there: the new one, typed, and whether a version was named.
+
+    `rule` is checked instead of the kind's own rules for changes: (new, old, causes).
+    """
 
     obj: Any
     conditional: bool
+    rule: Callable[[Any, Any, Causes], None] | None = None
 
 
 #: Builds the new object from the old one (typed, and as it is stored).
@@ -151,6 +155,15 @@ class Writer:
     async def update(self, call: Call) -> ObjectAnswer:
         """PUT. Raises NotFound, Conflict, Invalid, ..."""
         call.check_options()
+        build = self.replacement(call)
+        if call.stored.strategy.allow_create_on_update and not call.subresource:
+            await self.storage.linearize()
+            if self.storage.peek(call.stored, call.namespace, call.name) is None:
+                return await self.create(call)
+        return await self.change(call, build)
+
+    def replacement(self, call: Call) -> Build:
+        """What a PUT makes of the object that is there. Raises BadRequest, UnsupportedMediaType."""
         new = self.body(call, call.resource)
         self.check_place(call, new.metadata)
         if new.metadata.name != call.name:
@@ -166,11 +179,7 @@ class Writer:
                 obj = call.resource.conversion.to_stored(obj, old)
             return Change(obj, conditional)
 
-        if call.stored.strategy.allow_create_on_update and not call.subresource:
-            await self.storage.linearize()
-            if self.storage.peek(call.stored, call.namespace, call.name) is None:
-                return await self.create(call)
-        return await self.change(call, build)
+        return build
 
     async def change(self, call: Call, build: Build) -> ObjectAnswer:
         """Read, build, write, until nothing came in between. Used by every verb that changes what is there."""
@@ -181,7 +190,7 @@ class Writer:
             old = decode(call.stored, stored)
             change = build(decode(call.stored, stored), stored)
             self._preconditions(call, change.obj.metadata, old.metadata)
-            done = await self._update_once(call, change.obj, old, stored, attempt)
+            done = await self._update_once(call, change, old, stored, attempt)
             if done is not None:
                 return ObjectAnswer(call.resource, done)
             if change.conditional:
@@ -202,8 +211,9 @@ class Writer:
             causes.invalid("metadata.resourceVersion", "", "must be specified for an update")
             self._raise(causes, call.stored, call.name)
 
-    async def _update_once(self, call: Call, obj: Any, old: Any, stored: Stored, attempt: int) -> Stored | None:
+    async def _update_once(self, call: Call, change: Change, old: Any, stored: Stored, attempt: int) -> Stored | None:
         resource, strategy = call.stored, call.stored.strategy
+        obj: Any = change.obj
         if call.subresource == "status":
             obj = _with_status(obj, old)
             strategy.prepare_status(obj, old)
@@ -224,7 +234,9 @@ class Writer:
             strategy.validate_status(obj, old, causes)
         elif not call.own:
             strategy.validate(obj, causes)
-            if call.subresource not in _OWN_RULES:
+            if change.rule is not None:
+                change.rule(obj, old, causes)
+            elif call.subresource not in _OWN_RULES:
                 strategy.validate_update(obj, old, causes)
         self._raise(causes, resource, call.name)
         await self._check(admission)
@@ -237,7 +249,8 @@ class Writer:
         write = self._write(call, UPDATE, obj.metadata, obj, old, attempt)
         key = key_of(resource, call.namespace, call.name)
         write.transaction.expect(key, stored.revision)
-        return await self._commit(call, write, key)
+        done = await self._commit(call, write, key)
+        return Stored(done.plain, stored.revision) if done is not None and call.dry_run else done
 
     async def _finish(self, call: Call, obj: Any, old: Any, stored: Stored, attempt: int) -> Stored | None:
         """The last finalizer is gone from an object whose deletion was asked for: so is the object."""
@@ -360,9 +373,11 @@ class Writer:
         fence = Fence.parse(call.fence) if call.fence else None
         if fence is not None:
             fence.guard(write.transaction)
-        if call.dry_run:
-            return 0
-        revision = await self.storage.commit(write.transaction)
+        if call.dry_run:  # compared as ever, and nothing done
+            result = await self.storage.transact(write.transaction.compare, ())
+            revision = 0 if result.succeeded else None
+        else:
+            revision = await self.storage.commit(write.transaction)
         if revision is None:
             await self.storage.linearize()
             if fence is not None:
@@ -374,6 +389,10 @@ class Writer:
         admission.obj = None
         return admission
 
+    def admission_for(self, call: Call, obj: Any) -> Admission:
+        """Of something that is asked for beside the object, such as a token."""
+        return self._admission(call, "CREATE", obj, None)
+
     async def admitted(self, admission: Admission) -> None:
         """Admission without an object to change: a deletion, a connection."""
         await self._admit(admission)
@@ -381,7 +400,7 @@ class Writer:
 
 
 #: Subresources that change what an update may not, and nothing else (subresources.py).
-_OWN_RULES = frozenset({"approval", "binding", "finalize"})
+_OWN_RULES = frozenset({"approval", "binding", "ephemeralcontainers", "finalize"})
 
 
 def _with_status(new: Any, old: Any) -> Any:

@@ -11,7 +11,7 @@ from apiserver.api.core.pod import Pod, PodSpec
 from apiserver.api.core.scheduling import NodeAffinity, NodeSelectorTerm, PodSchedulingGate, Toleration
 from apiserver.api.fields import Causes
 
-from .annotations import validate_annotation_changes
+from .annotations import MIRROR, validate_annotation_changes
 
 _UPDATABLE = (
     "`spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,"
@@ -89,6 +89,20 @@ def _gated(allowed: PodSpec, old: PodSpec, causes: Causes, path: str) -> None:
 
 def _images_of_old(new: Sequence[Container], old: Sequence[Container]) -> list[Container]:
     return [msgspec.structs.replace(each, image=before.image) for each, before in zip(new, old, strict=True)]
+
+
+def validate_ephemeral_update(pod: Pod, old_pod: Pod, causes: Causes) -> None:
+    """Ephemeral containers come and never change or go; the pod of a file on a node has none."""
+    if MIRROR in old_pod.metadata.annotations:
+        causes.forbidden("", "static pods do not support ephemeral containers")
+        return
+    given = {container.name: container for container in pod.spec.ephemeral_containers}
+    for container in old_pod.spec.ephemeral_containers:
+        new = given.get(container.name)
+        if new != container:
+            what = "removed" if new is None else "changed"
+            rule = f'existing ephemeral containers "{container.name}" may not be {what}'
+            causes.forbidden("spec.ephemeralContainers", rule)
 
 
 def validate_pod_update(pod: Pod, old_pod: Pod, causes: Causes) -> None:
