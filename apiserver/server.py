@@ -53,6 +53,7 @@ from apiserver.http.frontend import Frontend
 from apiserver.http.health import Observed, StoreCollector, readiness
 from apiserver.http.limits import Gate, Limits
 from apiserver.http.metrics import GaugeCollector, RequestMetrics
+from apiserver.http.node_proxy import NodeProxy
 from apiserver.http.port import ApiPort
 from apiserver.http.special import Handler, SpecialPaths
 from apiserver.live import KubernetesService, LiveServers
@@ -188,10 +189,16 @@ class ApiServer:
 
     @cached_property
     def dispatcher(self) -> Dispatcher:
-        from apiserver.http.node_proxy import NodeProxy
-
         views = {row: ResourceView(row, self.table.stored(row)) for row in self.table.rows}
-        return Dispatcher(self.verbs, views, NodeProxy(self.reader, self.lookup, self.options.pki_dir))
+        return Dispatcher(self.verbs, views, self.node_proxy)
+
+    @cached_property
+    def node_proxy(self) -> NodeProxy:
+        async def connect(request: Admission) -> None:
+            await self._admit(request)
+            await self._check(request)
+
+        return NodeProxy(self.lookup, self.options.pki_dir, connect)
 
     @cached_property
     def frontend(self) -> Frontend:
@@ -245,6 +252,7 @@ class ApiServer:
         await self.live.leave()
         self.dispatcher.end_sessions()
         await self._finish_requests()
+        await self.node_proxy.finish()
         self.port.serve(None, self.checks)
         self.feeds.close(ServiceUnavailable("the server is going down", retry_after_s=1))
         self.reader.close()

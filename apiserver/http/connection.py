@@ -7,7 +7,9 @@ import ssl
 import weakref
 from typing import Any
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
+
+from apiserver.api.errors import ApiError
 
 PAUSE_S = 0.005
 
@@ -24,6 +26,17 @@ def peer_certificate(request: web.BaseRequest) -> bytes:
     if known is None:
         known = _certificates[tls] = tls.getpeercert(binary_form=True) or b""
     return known
+
+
+def invite_body(request: web.BaseRequest) -> None:
+    """Tell a client that waits for it to send its body (RFC 9110, section 10.1.1). Raises ApiError."""
+    expected = request.headers.get("Expect")
+    if expected is None:
+        return
+    if expected.strip().lower() != "100-continue":
+        raise ApiError("the server does not know what Expect asks for", code=417, reason="ExpectationFailed")
+    if request.transport is not None and request.version >= HttpVersion11:
+        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
 
 class TransportWire:

@@ -43,7 +43,10 @@ NODE_SUBRESOURCES = frozenset({"log", "exec", "attach", "portforward", "proxy"})
 class NodeProxy(Protocol):
     """Takes a request to the agent of the node it concerns (apiserver/http/node_proxy.py)."""
 
-    async def __call__(self, request: web.BaseRequest, target: Target, user: User) -> web.StreamResponse: ...
+    async def __call__(self, request: web.BaseRequest, target: Target, user: User) -> Answered: ...
+
+    def close(self) -> None:
+        """End what is open."""
 
 
 def verb_of(method: str, target: Target, query: Mapping[str, str]) -> str:
@@ -240,6 +243,7 @@ class Dispatcher:
         """Let every watch end, with a bookmark to resume from."""
         for session in list(self.sessions):
             session.end()
+        self._node_proxy.close()
 
     def bookmark_all(self) -> None:
         for session in list(self.sessions):

@@ -28,8 +28,8 @@ from apiserver.auth.authn import Authenticator
 from apiserver.auth.authorizer import PUBLIC_PATHS, Authorizer
 from apiserver.auth.impersonation import impersonation
 from apiserver.auth.user import Attributes, User
-from apiserver.http.connection import peer_certificate
-from apiserver.http.dispatch import Dispatcher, attributes_of, check_allowed, verb_of
+from apiserver.http.connection import invite_body, peer_certificate
+from apiserver.http.dispatch import NODE_SUBRESOURCES, Dispatcher, attributes_of, check_allowed, verb_of
 from apiserver.http.limits import Gate
 from apiserver.http.metrics import RequestMetrics
 from apiserver.http.paths import Target, parse_query, parse_target, segments_of
@@ -102,7 +102,9 @@ class Frontend:
         if not isinstance(answer, Reply):
             return answer  # somebody wrote by himself: a watch, a tunnel
         self._note(answer.status, seen, time.perf_counter() - started_s)
-        return send(request, answer, request_id, close=self.draining)
+        # A client that was not told to send its body may still do so: nobody knows where its next request begins.
+        close = self.draining or (answer.status >= 400 and "Expect" in request.headers)
+        return send(request, answer, request_id, close=close)
 
     def _note(self, status: int, seen: _Seen, seconds: float) -> None:
         self._metrics.observe(seen.verb, seen.resource, status, seconds)
@@ -128,6 +130,8 @@ class Frontend:
         seen.verb, seen.resource = verb, shown_resource(target)
         await self._authorizer.require(user, attributes_of(verb, target, query))
         check_allowed(verb, target)
+        if target.subresource in NODE_SUBRESOURCES:  # these last, and have a bound of their own
+            return await self._dispatcher.to_node(request, target, user)
         call = self._call(target, user, verb, query, request, seen.request_id)
         if verb == "watch":
             async with self._gate.watching():
@@ -238,6 +242,7 @@ async def read_body(request: web.BaseRequest) -> bytes:
     length = request.content_length
     if length is not None and length > BODY_BYTES_MAX:
         raise _too_large()
+    invite_body(request)
     try:
         async with asyncio.timeout(BODY_TIMEOUT_S):
             return await request.read()

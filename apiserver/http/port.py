@@ -17,10 +17,12 @@ from apiserver.api.errors import ServiceUnavailable
 from apiserver.http.discovery import version_document
 from apiserver.http.frontend import BODY_BYTES_MAX, Frontend
 from apiserver.http.health import Checks, Observed, readiness
+from apiserver.http.http_connection import HttpServer
 from apiserver.http.responses import Reply, failure, send
 from apiserver.http.special import health_response, shown
 
 HANDSHAKE_TIMEOUT_S = 10.0
+SHUTDOWN_TIMEOUT_S = 5.0  # for what is buffered when a connection is closed, and for the other side to say so too
 KEEP_ALIVE_S = 90.0
 BACKLOG = 1024
 LINE_BYTES_MAX = 40 * 1024  # the request line: a path and a query at their bounds
@@ -38,12 +40,12 @@ class ApiPort:
         self._version = version_document(version)
         self._frontend: Frontend | None = None
         self._checks: Callable[[], Checks] = lambda: readiness(self.observed.status())
-        self._web: web.Server | None = None
+        self._web: HttpServer | None = None
         self._listener: asyncio.Server | None = None
 
     async def __aenter__(self) -> ApiPort:
         """Raises OSError when the port is taken."""
-        self._web = web.Server(
+        self._web = HttpServer(
             self._handle,
             request_factory=_request,
             access_log=None,
@@ -59,6 +61,7 @@ class ApiPort:
             ssl=self._tls,
             backlog=BACKLOG,
             ssl_handshake_timeout=HANDSHAKE_TIMEOUT_S,
+            ssl_shutdown_timeout=SHUTDOWN_TIMEOUT_S,
         )
         self.port = self._listener.sockets[0].getsockname()[1]
         return self
@@ -77,6 +80,8 @@ class ApiPort:
         self._checks = checks
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        if request.protocol.writing_paused:  # the answers of before come first: a client takes them or gets no more
+            await request.writer.drain()
         if self._frontend is not None:
             return await self._frontend(request)
         return send(request, self._answer(request), "0", close=True)

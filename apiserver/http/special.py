@@ -14,6 +14,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
+from apiserver.api.errors import MethodNotAllowed
 from apiserver.auth.user import User
 from apiserver.http import negotiation
 from apiserver.http.discovery import Discovery, version_document
@@ -64,6 +65,7 @@ class SpecialPaths:
             "debug": self._debug,
             **more,
         }
+        self._more = more
 
     async def __call__(
         self, request: web.BaseRequest, path: str, segments: list[str], query: Mapping[str, str], user: User
@@ -72,7 +74,10 @@ class SpecialPaths:
             paths = sorted(f"/{name}" for name in self._handlers)
             return response(msgspec.json.encode({"paths": paths}), JSON)
         handler = self._handlers.get(segments[0])
-        return None if handler is None else await handler(request, segments, query, user)
+        answer = None if handler is None else await handler(request, segments, query, user)
+        if answer is not None and request.method not in ("GET", "HEAD") and segments[0] not in self._more:
+            raise MethodNotAllowed(f"the server does not allow the method {request.method[:16]!r} on {path[:100]}")
+        return answer
 
     # --- documents ----------------------------------------------------------------------------------
 
