@@ -3,7 +3,8 @@
 A body that holds only known fields and no nulls decodes straight into its struct. Anything else takes the slow way:
 decode to plain values, drop nulls (in Kubernetes null means absent), drop and name unknown fields, convert. What
 happens with unknown and repeated fields is the request's `fieldValidation`: Strict refuses them, Warn tells, Ignore is
-silent. Depth, size and aliases are bounded before anything is built from them.
+silent; in protobuf unknown fields have no names and are always dropped. Depth, size and aliases are bounded before
+anything is built from them.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import msgspec
 
 from apiserver.api.errors import BadRequest, UnsupportedMediaType
 from apiserver.api.pruning import cleaner
+from apiserver.protobuf import MEDIA_TYPE as PROTOBUF_TYPE
 
 T = TypeVar("T")
 
@@ -45,7 +47,7 @@ def read_values(raw: bytes, content_type: str) -> Any:
     if kind not in _JSON_TYPES and kind != _FORM:
         raise UnsupportedMediaType(
             f"the body of the request was in an unknown format - accepted media types include: "
-            f"application/json, application/yaml (got {kind!r})"
+            f"application/json, application/yaml, {PROTOBUF_TYPE} (got {kind!r})"
         )
     try:
         values = msgspec.json.decode(raw)
@@ -66,6 +68,8 @@ def decode_object(raw: bytes, content_type: str, type_: type[T], *, strictness: 
             return Decoded(decoder(type_).decode(raw))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             pass  # the slow way says what is wrong, or mends it
+    if kind == PROTOBUF_TYPE:
+        return convert_object(_read_protobuf(raw, type_), type_, strictness="Ignore")
     values = read_values(raw, content_type)
     decoded = convert_object(values, type_, strictness=strictness)
     if strictness == "Ignore" or kind in _YAML_TYPES:
@@ -167,6 +171,14 @@ def _read_yaml(raw: bytes) -> Any:
     except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
         raise BadRequest(f"the body is not valid YAML: {' '.join(str(error).split())}") from None
     _check_shape(values)
+    return values
+
+
+def _read_protobuf(raw: bytes, type_: type) -> Any:
+    from apiserver.protobuf.body import read_body  # the tables are for those who send it
+
+    values = read_body(raw, type_, depth_max=DEPTH_MAX, fields_max=VALUES_MAX)
+    _check_shape(values)  # JSON lies within some fields
     return values
 
 
