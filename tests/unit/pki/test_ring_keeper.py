@@ -212,6 +212,25 @@ def test_an_older_ring_is_never_taken(world: World, tmp_path: Path) -> None:
     assert keeper.ring == newer
 
 
+def test_a_ring_that_was_overtaken_on_its_way_is_not_taken(world: World, tmp_path: Path) -> None:
+    """While n1 hears of a newer ring from n2, a step of a rotation gives it one that is newer still."""
+    second = world.ring.with_new_key()
+    third = second.with_newest_active()
+    world.start(tmp_path, "n2", ring=second)
+    keeper = world.keepers["n1"]
+    ask = keeper._others.ask
+
+    async def ask_and_be_overtaken(*request: Any) -> bytes:
+        answer = await ask(*request)
+        await keeper._take(third)
+        return answer
+
+    keeper._others.ask = ask_and_be_overtaken  # type: ignore[method-assign]
+    assert not asyncio.run(keeper.look())
+    assert keeper.ring == third
+    assert keyring.load(tmp_path / "n1.json") == third
+
+
 def test_a_ring_that_cannot_be_written_is_not_used(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object, **__: object) -> None:
         raise OSError("disk full")
