@@ -62,6 +62,7 @@ from apiserver.openapi.documents import OpenApi
 from apiserver.registry.table import Table, table
 from apiserver.reviews import Reviews
 from apiserver.storage import Storage
+from apiserver.tracing import span
 from apiserver.verbs.deleting import Deleter
 from apiserver.verbs.reading import Reader
 from apiserver.verbs.verbs import Verbs
@@ -152,7 +153,8 @@ class ApiServer:
         return Writer(self.storage, self._admit, self._check, self._effects())
 
     async def _admit(self, request: Admission) -> None:
-        await self.admission.admit(request)
+        with span("admission"):
+            await self.admission.admit(request)
 
     async def _check(self, request: Admission) -> None:
         await self.admission.check(request)

@@ -18,6 +18,7 @@ from apiserver.api.meta import TopObject
 from apiserver.decode import decoder
 from apiserver.failures import api_error
 from apiserver.registry.resource import Resource
+from apiserver.tracing import span
 from raftstore import Compare, Delete, KeyValue, Put, Range, Store, TxnResult, prefix_end
 from raftstore.errors import StoreError
 
@@ -194,7 +195,8 @@ class Storage:
 
     async def transact(self, compare: Iterable[Compare], success: Sequence[Operation]) -> TxnResult:
         try:
-            return await self.store.txn(compare, success, timeout_s=REQUEST_TIMEOUT_S)
+            with span("store.txn"):
+                return await self.store.txn(compare, success, timeout_s=REQUEST_TIMEOUT_S)
         except StoreError as error:
             raise api_error(error) from error
 

@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import web
 
+from apiserver import tracing
 from apiserver.api.errors import (
     ApiError,
     BadRequest,
@@ -88,7 +89,9 @@ class Frontend:
         seen = _Seen(request_id)
         self.running += 1
         try:
-            answer = await self._answer(request, seen)
+            with tracing.request_span(request.method, request.headers, request_id):
+                answer = await self._answer(request, seen)
+                tracing.note(kmini_verb=seen.verb, kmini_resource=seen.resource)
         except ApiError as error:
             answer = failure(error, request.headers.get("Accept"))
         except web.HTTPException as error:

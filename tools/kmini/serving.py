@@ -34,7 +34,7 @@ from raftstore.raft.credentials import Credentials
 from raftstore.replica import ReplicaStatus
 from raftstore.store import Store
 
-from . import certificates, collector, kubeconfig
+from . import certificates, collector, kubeconfig, traces
 from . import join as joining
 from .access import authorize
 from .addresses import is_unspecified, join_host_port, own_address
@@ -78,6 +78,7 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
     join: str | None
     token_file: Path | None
     token_auth_file: Path | None
+    trace_endpoint: str | None
 
     @classmethod
     def from_flags(
@@ -138,7 +139,11 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
 def run(options: ServerOptions) -> int:
     """Serve until a signal; returns the exit code. Raises CommandError when it cannot start or must stop."""
     layout = Layout(options.data_dir, options.state_dir)
-    with owned(layout) as file, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with (
+        owned(layout) as file,
+        traces.exported(options.trace_endpoint, service=f"kmini {options.name}", version=package_version()),
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+    ):
         return runner.run(Server(options, layout, file).run())
 
 
