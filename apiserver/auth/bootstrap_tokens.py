@@ -2,7 +2,7 @@
 
 A token `<id>.<secret>` is good while Secret `kube-system/bootstrap-token-<id>` holds it, is of the right type, says
 `usage-bootstrap-authentication: "true"` and has not expired. It names user `system:bootstrap:<id>` in group
-system:bootstrappers and those of `auth-extra-groups`. Nothing is remembered: a revoked token ends at once.
+system:bootstrappers and those of `auth-extra-groups`. Nothing is remembered here: a token lives as long as its Secret.
 """
 
 from __future__ import annotations

@@ -19,6 +19,8 @@ from apiserver.auth import pki
 from apiserver.auth.authn import (
     ANONYMOUS_USER,
     HEADER_CHARACTERS_MAX,
+    REMEMBERED_MAX,
+    REMEMBERED_S,
     TOKEN_CHARACTERS_MAX,
     Authenticator,
     bearer_token,
@@ -27,7 +29,7 @@ from apiserver.auth.authn import (
 from apiserver.auth.bootstrap_tokens import BootstrapTokens, secret_data
 from apiserver.auth.join_token import SECRET_NAMESPACE, SECRET_TYPE, BootstrapToken
 from apiserver.auth.service_account_keys import key_set
-from apiserver.auth.service_accounts import ServiceAccountTokens
+from apiserver.auth.service_accounts import RECHECK_AFTER_S, ServiceAccountTokens
 from apiserver.auth.static_tokens import StaticTokens
 from apiserver.auth.user import User
 from apiserver.auth.x509 import CertificateUsers
@@ -43,12 +45,18 @@ API = "https://kubernetes.default.svc.cluster.local"
 class World:
     def __init__(self, *, anonymous: bool = True) -> None:
         clock, objects = Clock(NOW.timestamp()), TwoViews()
+        self.objects, self.interval = objects, Clock(0.0)
         self.account = ServiceAccount(metadata=ObjectMeta(name="web", namespace="shop", uid="u"))
         objects.put("serviceaccounts", self.account)
         meta = ObjectMeta(name=BOOTSTRAP.secret_name, namespace=SECRET_NAMESPACE)
-        objects.put("secrets", Secret(metadata=meta, type=SECRET_TYPE, data=secret_data(BOOTSTRAP, groups=[])))
+        self.secret = Secret(metadata=meta, type=SECRET_TYPE, data=secret_data(BOOTSTRAP, groups=[]))
+        objects.put("secrets", self.secret)
         self.tokens = ServiceAccountTokens(
-            key_set(ec.generate_private_key(ec.SECP256R1())), objects, issuers=[API], clock=clock, monotonic=Clock(0.0)
+            key_set(ec.generate_private_key(ec.SECP256R1())),
+            objects,
+            issuers=[API],
+            clock=clock,
+            monotonic=self.interval,
         )
         joe = User(name="joe", groups=("system:authenticated",))
         self.authenticator = Authenticator(
@@ -57,6 +65,7 @@ class World:
             bootstrap=BootstrapTokens(objects, clock=clock),
             static=StaticTokens({hashlib.sha256(b"static-token").digest(): joe}),
             anonymous=anonymous,
+            monotonic=self.interval,
         )
 
     def ask(self, certificate: bytes | None, authorization: str | None) -> str:
@@ -124,6 +133,30 @@ def test_what_is_wrong_in_form_is_refused_before_anything_is_looked_up(authoriza
 def test_a_bad_certificate_alone_is_refused_in_its_own_words() -> None:
     with pytest.raises(Unauthorized, match="not for clients"):
         World().ask(BAD, None)
+
+
+def test_a_revoked_token_is_good_for_seconds_at_most() -> None:
+    world = World()
+    of_account = world.tokens.issue(world.account).token
+    for token in (BOOTSTRAP.text, of_account):
+        world.ask(None, f"Bearer {token}")
+    world.objects.lose("secrets", world.secret)
+    world.objects.lose("serviceaccounts", world.account)
+    world.interval.now_s += REMEMBERED_S + RECHECK_AFTER_S
+    for token in (BOOTSTRAP.text, of_account):
+        with pytest.raises(Unauthorized):
+            world.ask(None, f"Bearer {token}")
+
+
+def test_what_is_remembered_has_a_bound_and_refusals_are_not() -> None:
+    world = World()
+    for number in range(REMEMBERED_MAX + 10):
+        world.ask(None, "Bearer" + " " * (number + 1) + "static-token")
+    assert len(world.authenticator._recent) == REMEMBERED_MAX
+    world = World()
+    with pytest.raises(Unauthorized):
+        world.ask(None, "Bearer wrong")
+    assert not world.authenticator._recent
 
 
 def test_ways_that_are_off_are_off() -> None:
