@@ -225,7 +225,7 @@ def test_a_ring_that_was_overtaken_on_its_way_is_not_taken(world: World, tmp_pat
         await keeper._take(third)
         return answer
 
-    keeper._others.ask = ask_and_be_overtaken  # type: ignore[method-assign]
+    keeper._others.ask = ask_and_be_overtaken  # type: ignore[method-assign, assignment]
     assert not asyncio.run(keeper.look())
     assert keeper.ring == third
     assert keyring.load(tmp_path / "n1.json") == third
