@@ -70,7 +70,8 @@ def attributes_of(verb: str, target: Target, query: Mapping[str, str]) -> Attrib
         version=resource.version,
         resource=resource.plural,
         subresource=target.subresource,
-        namespace=target.namespace,
+        # a namespace's own object lies in it, so that rights in the namespace let one see it (as in Kubernetes)
+        namespace=target.namespace or (target.name if resource.plural == "namespaces" else ""),
         name=target.name,
         field_selector=query.get("fieldSelector", "") if not target.name else "",
     )

@@ -39,6 +39,8 @@ from . import tokens
 from .layout import Layout
 from .replica_calls import ReplicaCalls, replica_context
 
+#: OpenSSL's X509_V_FLAG_NO_CHECK_TIME, which Python does not name.
+NO_CHECK_TIME = 0x200000
 JSON = "application/json"
 PEM = "application/x-pem-file"
 KEYS_TIMEOUT_S = 3.0
@@ -47,12 +49,16 @@ log = logging.getLogger("kmini.server")
 
 
 def server_context(certificate: Path, key: Path, client_authority: Path) -> ssl.SSLContext:
-    """TLS for servers; a client may show a certificate, and a bad one ends the handshake."""
+    """TLS for the API's port; a client may show a certificate, and one of another authority ends the handshake.
+
+    Whether a certificate is valid now is looked at by `CertificateUsers`, which can say so in plain words.
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.load_cert_chain(certificate, key)
     context.load_verify_locations(client_authority)
     context.verify_mode = ssl.CERT_OPTIONAL
+    context.verify_flags |= NO_CHECK_TIME
     context.set_alpn_protocols(["http/1.1"])
     return context
 
