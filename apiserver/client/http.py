@@ -7,10 +7,12 @@ and sends nothing twice by itself. Dead peers are noticed by TCP keepalive, also
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from .access import Credentials
 from .requests import Request
@@ -26,6 +28,7 @@ RESPONSE_BYTES_MAX = 256 << 20
 LINE_BYTES_MAX = 16 << 20
 _KEEPALIVE = ((socket.TCP_KEEPIDLE, 10), (socket.TCP_KEEPINTVL, 5), (socket.TCP_KEEPCNT, 3))
 _USER_TIMEOUT_MS = 30_000
+_CLOSING_TURNS_MAX = 100
 
 
 class HttpTransport:
@@ -36,6 +39,7 @@ class HttpTransport:
         self._user_agent = user_agent
         self._session: aiohttp.ClientSession | None = None
         self._closed = False
+        self._sockets: WeakSet[socket.socket] = WeakSet()
 
     async def send(self, server: str, request: Request, *, timeout_s: float) -> Response:
         async with self._open(server, request, timeout_s=timeout_s, total_s=timeout_s, idle_s=None) as answer:
@@ -48,10 +52,19 @@ class HttpTransport:
             yield _HttpStream(answer)
 
     async def close(self) -> None:
+        """Nothing is open afterwards, also no connection on which a peer is to say goodbye first and does not."""
         self._closed = True
         session, self._session = self._session, None
         if session is not None:
             await session.close()
+        for _ in range(_CLOSING_TURNS_MAX):
+            left = [each for each in self._sockets if each.fileno() >= 0]
+            if not left:
+                return
+            for each in left:
+                with contextlib.suppress(OSError):
+                    each.shutdown(socket.SHUT_RDWR)  # its transport sees the end, and closes
+            await asyncio.sleep(0)
 
     @asynccontextmanager
     async def _open(
@@ -95,7 +108,7 @@ class HttpTransport:
                 limit=0,  # the client bounds what is in flight
                 keepalive_timeout=IDLE_CONNECTION_S,
                 use_dns_cache=False,
-                socket_factory=_socket,
+                socket_factory=self._make_socket,
             )
             self._session = aiohttp.ClientSession(
                 connector=connector,
@@ -108,6 +121,18 @@ class HttpTransport:
             # have acted on the first one: that decision is the client's (retry.py).
             self._session._retry_connection = False
         return self._session
+
+    def _make_socket(self, address: Any) -> socket.socket:
+        """A socket that notices a peer that is gone within about half a minute."""
+        family, kind, protocol, _, _ = address
+        made = socket.socket(family, kind, protocol)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for option, value in _KEEPALIVE:
+            made.setsockopt(socket.IPPROTO_TCP, option, value)
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _USER_TIMEOUT_MS)
+        made.setblocking(False)
+        self._sockets.add(made)
+        return made
 
 
 class _HttpStream:
@@ -163,15 +188,3 @@ def _transport_error(server: str, error: BaseException, timeout_s: float) -> Tra
     cause = getattr(error, "os_error", None) or error
     text = getattr(cause, "strerror", None) or str(cause) or type(error).__name__
     return TransportError(f"{server}: {text}", sent=sent)
-
-
-def _socket(address: Any) -> socket.socket:
-    """A socket that notices a peer that is gone within about half a minute."""
-    family, kind, protocol, _, _ = address
-    made = socket.socket(family, kind, protocol)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for option, value in _KEEPALIVE:
-        made.setsockopt(socket.IPPROTO_TCP, option, value)
-    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _USER_TIMEOUT_MS)
-    made.setblocking(False)
-    return made

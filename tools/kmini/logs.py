@@ -53,11 +53,11 @@ class TextFormatter(_OneLine):
         return f"{head}\n{trace}" if trace else head
 
 
-def set_up(log_format: str, *, debug: bool = False) -> None:
-    """Send all logs of this process to stderr. `log_format` is "json" or "text"."""
+def set_up(log_format: str, *, debug: bool = False, quiet: bool = False) -> None:
+    """Send all logs of this process to stderr. `log_format` is "json" or "text"; `quiet` only from warnings on."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(logging.DEBUG if debug else logging.INFO)
+    root.setLevel(logging.DEBUG if debug else logging.WARNING if quiet else logging.INFO)
     logging.getLogger("asyncio").setLevel(logging.WARNING)

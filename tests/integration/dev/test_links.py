@@ -11,8 +11,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from kmini.testing.links import Links
-from kmini.testing.loops import LoopThread, replica_loop
+from kmini.dev.links import Links
+from kmini.dev.loops import LoopThread, replica_loop
 from ports import free_ports
 from store_cluster import StoreCluster, until
 
@@ -35,7 +35,7 @@ class World:
         stack.callback(lambda: self.main.call(self.links.close()))
         for name, address in cluster.addresses.items():
             port = int(address.rpartition(":")[2])
-            self.main.call(self.links.listen(name, port, inner_port=inner[name]))
+            self.main.call(self.links.listen(name, "127.0.0.1", port, inner_port=inner[name]))
         self.threads = {name: LoopThread(name, partial(replica_loop, SOURCES[name])) for name in NAMES}
         for thread in self.threads.values():
             stack.callback(thread.close)

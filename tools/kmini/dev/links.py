@@ -28,8 +28,8 @@ class Links:
         self._servers: list[asyncio.Server] = []
         self._passing: set[asyncio.Task[None]] = set()
 
-    async def listen(self, name: str, port: int, *, inner_port: int) -> None:
-        """Relay `port` to the replica's own. Raises OSError."""
+    async def listen(self, name: str, host: str, port: int, *, inner_port: int) -> None:
+        """Relay `host:port` to the replica's own port at 127.0.0.1. Raises OSError."""
 
         async def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             source = self._names.get(writer.get_extra_info("peername")[0], "")
@@ -39,7 +39,7 @@ class Links:
             task.add_done_callback(self._passing.discard)
             await self._relay(source, name, inner_port, reader, writer)
 
-        self._servers.append(await asyncio.start_server(accepted, "127.0.0.1", port))
+        self._servers.append(await asyncio.start_server(accepted, host, port))
 
     async def close(self) -> None:
         for server in self._servers:
