@@ -131,8 +131,43 @@ def _pods() -> tuple[Resource, ...]:
 
 
 def _core() -> tuple[Resource, ...]:
+    return (*_core_settings(), *_core_network(), *_core_cluster())
+
+
+def _core_settings() -> tuple[Resource, ...]:
     return (
         _row("configmaps", core_config.ConfigMap, config.CONFIG_MAP, "Settings for pods.", short_names=("cm",)),
+        _row(
+            "secrets",
+            core_config.Secret,
+            config.SECRET,
+            "Settings that others must not read.",
+            encrypted=True,
+            selectable=selectable.SECRET,
+        ),
+        _row(
+            "serviceaccounts",
+            service_account.ServiceAccount,
+            config.SERVICE_ACCOUNT,
+            "Who a pod is to the API.",
+            short_names=("sa",),
+            subresources=(_TOKEN,),
+        ),
+    )
+
+
+def _core_network() -> tuple[Resource, ...]:
+    return (
+        _row(
+            "services",
+            service.Service,
+            services.SERVICE,
+            "One lasting address for pods that come and go.",
+            short_names=("svc",),
+            categories=("all",),
+            subresources=(Subresource("proxy", "ServiceProxyOptions", _PROXY), _status("Service")),
+            selectable=selectable.SERVICE,
+        ),
         _row(
             "endpoints",
             core_endpoints.Endpoints,
@@ -140,14 +175,11 @@ def _core() -> tuple[Resource, ...]:
             "The addresses behind a Service, in the older form.",
             short_names=("ep",),
         ),
-        _row(
-            "events",
-            event.Event,
-            events.EVENT,
-            "What happened to an object.",
-            short_names=("ev",),
-            selectable=selectable.EVENT,
-        ),
+    )
+
+
+def _core_cluster() -> tuple[Resource, ...]:
+    return (
         _row(
             "namespaces",
             namespace.Namespace,
@@ -170,30 +202,12 @@ def _core() -> tuple[Resource, ...]:
             selectable=selectable.NODE,
         ),
         _row(
-            "secrets",
-            core_config.Secret,
-            config.SECRET,
-            "Settings that others must not read.",
-            encrypted=True,
-            selectable=selectable.SECRET,
-        ),
-        _row(
-            "serviceaccounts",
-            service_account.ServiceAccount,
-            config.SERVICE_ACCOUNT,
-            "Who a pod is to the API.",
-            short_names=("sa",),
-            subresources=(_TOKEN,),
-        ),
-        _row(
-            "services",
-            service.Service,
-            services.SERVICE,
-            "One lasting address for pods that come and go.",
-            short_names=("svc",),
-            categories=("all",),
-            subresources=(Subresource("proxy", "ServiceProxyOptions", _PROXY), _status("Service")),
-            selectable=selectable.SERVICE,
+            "events",
+            event.Event,
+            events.EVENT,
+            "What happened to an object.",
+            short_names=("ev",),
+            selectable=selectable.EVENT,
         ),
     )
 
