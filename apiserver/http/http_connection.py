@@ -39,9 +39,8 @@ log = logging.getLogger("kmini.api")
 class HttpServer(web.Server):
     """Makes the connections and counts them."""
 
-    def __init__(self, handler: Any, *, connections_max: int = CONNECTIONS_MAX, **options: Any) -> None:
+    def __init__(self, handler: Any, **options: Any) -> None:
         super().__init__(handler, **options)
-        self.connections_max = connections_max
         self.open = 0
 
     def __call__(self) -> web.RequestHandler:
@@ -64,7 +63,7 @@ class HttpConnection(web.RequestHandler):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._server.open += 1
         super().connection_made(transport)
-        if self._server.open > self._server.connections_max:
+        if self._server.open > CONNECTIONS_MAX:
             self._turn_away(ServiceUnavailable("too many connections are open already", retry_after_s=1))
         else:
             self._await_head()
@@ -99,12 +98,16 @@ class HttpConnection(web.RequestHandler):
         if self._request_count != requests:
             if self._head_timer is not None:
                 self._forget_head()
-        elif self._waiter is not None and not self._waiter.done():
+        elif data and not self._receives_body():
             self._head_bytes += len(data)
             if self._head_bytes > HEAD_BYTES_MAX:
                 self._turn_away(_head_too_large())
             elif self._head_timer is None:
                 self._await_head()
+
+    def _receives_body(self) -> bool:
+        request = self._current_request
+        return request is not None and not request.content.is_eof()
 
     def _await_head(self) -> None:
         self._head_timer = self._loop.call_later(HEAD_TIMEOUT_S, self._head_is_late)
@@ -117,6 +120,9 @@ class HttpConnection(web.RequestHandler):
 
     def _head_is_late(self) -> None:
         self._head_timer = None
+        if self._request_in_progress:
+            self._await_head()  # it would come in vain as long as the request before it runs
+            return
         self._turn_away(Timeout(f"no request came within {HEAD_TIMEOUT_S:.0f} s", code=408, reason="Timeout"))
 
     def _turn_away(self, error: ApiError) -> None:

@@ -8,14 +8,17 @@ Requests go over real sockets; `tls` gives the client side of TLS for any user, 
 
 from __future__ import annotations
 
+import asyncio
 import json
 import ssl
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import aiohttp
+import uvloop
 from kmini.api_face import server_context
 from kmini.certificates import make_ready
 from store_cluster import StoreCluster, until
@@ -168,3 +171,42 @@ async def api_on(store: Store, pki_dir: Path, **options: Any) -> AsyncIterator[R
                 yield api
             finally:
                 await api.close()
+
+
+@contextmanager
+def api_thread(folder: Path, **options: Any) -> Iterator[RunningApi]:
+    """The same on a thread with a loop as `kmini server` has: for blocking clients, and for whole modules."""
+    started = threading.Event()
+    found: list[RunningApi] = []
+    failed: list[BaseException] = []
+    stop: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
+
+    async def serve() -> None:
+        stopping = asyncio.Event()
+        async with api_server(folder, **options) as api:
+            found.append(api)
+            stop.append((asyncio.get_running_loop(), stopping))
+            started.set()
+            await stopping.wait()
+
+    def work() -> None:
+        try:
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                runner.run(serve())
+        except BaseException as error:  # told to the test, which waits for it
+            failed.append(error)
+            started.set()
+
+    thread = threading.Thread(target=work, name="api server")
+    thread.start()
+    started.wait()
+    try:
+        if failed:
+            raise failed[0]
+        yield found[0]
+    finally:
+        for loop, event in stop:
+            loop.call_soon_threadsafe(event.set)
+        thread.join()
+    if failed:
+        raise failed[0]
