@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable, ItemsView
 from typing import Any, Generic, TypeVar
 
-from apiserver.api.errors import ApiError, Gone
+from apiserver.api.errors import ApiError
 from apiserver.feed.change import Change
 from apiserver.feed.feed import Batch, Feed
 from apiserver.registry.resource import Resource
@@ -34,6 +34,7 @@ class Mirror(Generic[T]):
         self._late: list[Change] | None = None  # changes that came while the mirror is built
         self._built: asyncio.Task[None] | None = None
         self._listeners: list[Listener] = []
+        self._lost = False
         self._closed = False
 
     @property
@@ -53,27 +54,35 @@ class Mirror(Generic[T]):
         await asyncio.shield(self._built)
 
     async def _build(self) -> None:
-        self._late = []
-        self._feed.unsubscribe(self)
-        revision = self._feed.subscribe(self)
-        kept: dict[bytes, T] = {}
-        key, end = range_of(self.resource)
-        start: bytes | None = key
-        while start is not None:
-            page = self._storage.page(start, end, limit=PAGE_KEYS, revision=revision)
-            for found, stored in page.items:
-                kept[found] = self._make(decode(self.resource, stored))
-            start = page.following
-            await asyncio.sleep(0)
-        before, self._kept = self._kept, kept
+        """Copy what is there, then take in what came meanwhile; all anew when the feed was lost in between."""
+        copied: dict[bytes, T] | None = None
+        while copied is None:
+            copied, revision = await self._copy()
+        before, self._kept = self._kept, copied
         late, self._late = self._late or [], None
-        for gone in before.keys() - kept.keys():
+        for gone in before.keys() - copied.keys():
             self._tell(gone, None)
-        for found, made in kept.items():
+        for found, made in copied.items():
             self._tell(found, made)
         for change in late:
             if change.revision > revision:
                 self._take(change)
+
+    async def _copy(self) -> tuple[dict[bytes, T] | None, int]:
+        """Everything as of the revision at which the feed was joined; None when the feed was lost meanwhile."""
+        self._late, self._lost = [], False
+        self._feed.unsubscribe(self)
+        revision = self._feed.subscribe(self)
+        copied: dict[bytes, T] = {}
+        following: bytes | None
+        following, end = range_of(self.resource)
+        while following is not None and not self._lost:
+            page = self._storage.page(following, end, limit=PAGE_KEYS, revision=revision)
+            for found, stored in page.items:
+                copied[found] = self._make(decode(self.resource, stored))
+            following = page.following
+            await asyncio.sleep(0)
+        return (None if self._lost else copied), revision
 
     # --- the feed's subscriber ----------------------------------------------------------------------
 
@@ -95,8 +104,11 @@ class Mirror(Generic[T]):
 
     def ended(self, error: ApiError) -> None:
         """The feed was lost: what is kept stays until a new copy replaces it."""
+        self._lost = True
+        if self._built is not None and not self._built.done():
+            return  # it begins anew
         self._built = None
-        if isinstance(error, Gone) and not self._closed:
+        if not self._closed:
             asyncio.get_running_loop().call_later(REBUILD_AFTER_S, self._rebuild)
 
     def _rebuild(self) -> None:

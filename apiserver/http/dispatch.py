@@ -29,6 +29,7 @@ from apiserver.verbs.selection import Selection
 from apiserver.verbs.verbs import Verbs
 
 WATCH_TIMEOUT_S_MIN = 1800  # a watch without a time of its own gets one between this and twice this
+CLOSE_GRACE_S = 30.0  # what a client has to read the end of its watch
 STREAM_FROM_ITEMS = 1_000  # a list longer than this is written piece by piece
 STREAM_BUFFER_BYTES = 1024 * 1024
 _PLAIN = negotiation.PLAIN
@@ -88,6 +89,11 @@ def check_allowed(verb: str, target: Target) -> None:
         verbs = subresource.verbs
         if target.subresource in NODE_SUBRESOURCES:
             return
+    if resource.namespaced and not target.namespace and (target.name or verb not in ("list", "watch")):
+        raise MethodNotAllowed(
+            f"the server does not allow this method on the requested resource: {resource.group_resource} lie in "
+            "namespaces, and the path names none"
+        )
     if verb not in verbs:
         raise MethodNotAllowed(
             f"the server does not allow this method on the requested resource: {resource.group_resource} has no {verb}"
@@ -229,6 +235,7 @@ class Dispatcher:
             timer.cancel()
         if not transport.is_closing():
             transport.write(LAST_CHUNK)
+            asyncio.get_running_loop().call_later(CLOSE_GRACE_S, transport.abort)  # for one that does not read
         return SENT_AND_CLOSE
 
     def _initial_items(self, call: Call, selection: Selection, revision: int) -> Any:

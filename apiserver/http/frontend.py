@@ -33,7 +33,7 @@ from apiserver.http.connection import invite_body, peer_certificate
 from apiserver.http.dispatch import NODE_SUBRESOURCES, Dispatcher, attributes_of, check_allowed, verb_of
 from apiserver.http.limits import Gate
 from apiserver.http.metrics import RequestMetrics
-from apiserver.http.paths import Target, parse_query, parse_target, segments_of
+from apiserver.http.paths import Target, in_namespace_of, parse_query, parse_target, segments_of
 from apiserver.http.responses import Answered, Reply, failure, send
 from apiserver.registry.table import Table
 from apiserver.verbs.call import Call
@@ -130,6 +130,10 @@ class Frontend:
         if target is None:
             return await self._no_resource(request, segments, query, user, seen)
         verb = verb_of(request.method, target, query)
+        body = b""
+        if verb == "create" and target.resource.conversion is not None and not target.namespace:
+            body = await read_body(request)  # the native API takes the namespace from the object
+            target = in_namespace_of(body, request.headers.get("Content-Type", ""), target)
         seen.verb, seen.resource = verb, shown_resource(target)
         await self._authorizer.require(user, attributes_of(verb, target, query))
         check_allowed(verb, target)
@@ -144,7 +148,7 @@ class Frontend:
             await lane.wait()
         try:
             if request.method not in _NO_BODY:
-                call.body = await read_body(request)
+                call.body = body or await read_body(request)
             return await self._dispatcher.answer(request, target, call)
         finally:
             lane.leave()

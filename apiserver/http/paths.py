@@ -10,6 +10,7 @@ from typing import NamedTuple
 from urllib.parse import unquote
 
 from apiserver.api.errors import BadRequest
+from apiserver.decode import read_values
 from apiserver.registry.resource import Resource
 from apiserver.registry.table import Table
 
@@ -73,6 +74,19 @@ def parse_target(table: Table, segments: list[str]) -> Target | None:
     if len(rest) > 3:
         return None
     return Target(resource, namespace, name, subresource)
+
+
+def in_namespace_of(body: bytes, content_type: str, target: Target) -> Target:
+    """The target, in the namespace that the object of the body names; `default` when it names none.
+
+    Raises BadRequest for a body that does not parse.
+    """
+    if not target.resource.namespaced:
+        return target
+    values = read_values(body, content_type)
+    metadata = values.get("metadata") if isinstance(values, dict) else None
+    namespace = metadata.get("namespace") if isinstance(metadata, dict) else None
+    return target._replace(namespace=namespace if namespace and isinstance(namespace, str) else "default")
 
 
 def parse_query(query: str) -> dict[str, str]:
