@@ -1,0 +1,63 @@
+"""One copy for all who ask for the same."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from scripted_api import ScriptedApi, client_of
+
+from apiserver.api.core.config import ConfigMap
+from apiserver.client import Change, Informers
+
+
+def bare(obj: ConfigMap) -> ConfigMap:
+    return obj
+
+
+def test_who_asks_for_the_same_shares_one_informer() -> None:
+    informers = Informers(client_of(ScriptedApi()))
+    one = informers.of(ConfigMap, labels={"app": "web"})
+    assert informers.of(ConfigMap, labels="app=web") is one
+    assert informers.of(ConfigMap, labels="app=db") is not one
+    assert informers.of(ConfigMap, namespace="default", labels="app=web") is not one
+
+
+def test_two_trims_cannot_share_a_copy() -> None:
+    informers = Informers(client_of(ScriptedApi()))
+    informers.of(ConfigMap, trim=bare)
+    assert informers.of(ConfigMap, trim=bare).trim is bare
+    with pytest.raises(ValueError, match="an informer of configmaps with another trim function runs already"):
+        informers.of(ConfigMap)
+
+
+def test_all_run_and_also_those_that_come_later_and_who_comes_late_is_told_everything() -> None:
+    async def act() -> tuple[list[Change[ConfigMap]], int]:
+        api = ScriptedApi()
+        api.write("a")
+        early: list[Change[ConfigMap]] = []
+        late: list[Change[ConfigMap]] = []
+        informers = Informers(client_of(api))
+        informers.of(ConfigMap).add_handler(early.append)
+        async with informers:
+            await informers.wait_for_sync()
+            informers.of(ConfigMap).add_handler(late.append)
+            second = informers.of(ConfigMap, namespace="default")
+            await informers.wait_for_sync()
+            assert [change.object.metadata.name for change in early] == ["a"]
+            assert second.cache.get("a", namespace="default") is not None
+        return late, api.lists
+
+    late, lists = asyncio.run(act())
+    assert [(change.type, change.object.metadata.name) for change in late] == [("added", "a")]
+    assert lists == 2
+
+
+def test_when_all_is_over_nothing_runs() -> None:
+    async def act() -> set[str]:
+        async with Informers(client_of(ScriptedApi())) as informers:
+            informers.of(ConfigMap)
+            await informers.wait_for_sync()
+        return {task.get_name() for task in asyncio.all_tasks()}
+
+    assert not any("informer" in name for name in asyncio.run(act()))
