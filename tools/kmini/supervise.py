@@ -21,7 +21,19 @@ POLL_S = 0.05
 LOG_TAIL_BYTES = 16 * 1024
 
 #: What a purge removes; anything else in the data directory is not ours.
-OWNED_NAMES = ("raft", "raft.before-recover-*", "recovered-*.kmini", "recovering", "state", "snapshots", "pki", "run")
+OWNED_NAMES = (
+    "raft",
+    "raft.before-recover-*",
+    "recovered-*.kmini",
+    "recovering",
+    "state",
+    "snapshots",
+    "pki",
+    "run",
+    "kubeconfig",
+    "token",
+    "server-token",
+)
 
 
 def start(layout: Layout, arguments: Sequence[str], *, timeout_s: float = START_TIMEOUT_S) -> Running:

