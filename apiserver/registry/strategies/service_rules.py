@@ -145,16 +145,11 @@ def _validate_node_port(port: ServicePort, type_: str, causes: Causes, path: str
 def _validate_affinity(spec: ServiceSpec, causes: Causes, path: str) -> None:
     one_of(causes, f"{path}.sessionAffinity", spec.session_affinity, ("ClientIP", "None"))
     config = spec.session_affinity_config
-    if spec.session_affinity == "None" and config is not None:
-        causes.forbidden(f"{path}.sessionAffinityConfig", "must not be set when session affinity is None")
-    if spec.session_affinity != "ClientIP":
-        return
-    at = f"{path}.sessionAffinityConfig.clientIP.timeoutSeconds"
-    if config is None or config.client_ip is None or config.client_ip.timeout_seconds is None:
-        causes.required(at, "when session affinity type is ClientIP")
-    elif not 0 < config.client_ip.timeout_seconds <= AFFINITY_SECONDS_MAX:
-        rule = f"must be greater than 0 and less than {AFFINITY_SECONDS_MAX}"
-        causes.invalid(at, config.client_ip.timeout_seconds, rule)
+    client_ip = config.client_ip if config is not None else None
+    seconds = client_ip.timeout_seconds if client_ip is not None else None
+    if seconds is not None and not 0 < seconds <= AFFINITY_SECONDS_MAX:
+        at = f"{path}.sessionAffinityConfig.clientIP.timeoutSeconds"
+        causes.invalid(at, seconds, f"must be greater than 0 and less than {AFFINITY_SECONDS_MAX}")
 
 
 # --- addresses ------------------------------------------------------------------------------------------
@@ -163,9 +158,7 @@ def _validate_affinity(spec: ServiceSpec, causes: Causes, path: str) -> None:
 def _validate_addresses(spec: ServiceSpec, causes: Causes, path: str) -> None:
     at = f"{path}.clusterIPs"
     if spec.cluster_ip:
-        if not spec.cluster_ips:
-            causes.required(at)
-        elif spec.cluster_ips[0] != spec.cluster_ip:
+        if spec.cluster_ips[:1] != [spec.cluster_ip]:
             causes.invalid(at, spec.cluster_ips, "first value must match `clusterIP`")
     elif spec.cluster_ips:
         causes.invalid(at, spec.cluster_ips, "must be empty when `clusterIP` is not specified")
@@ -251,7 +244,5 @@ def _validate_traffic(spec: ServiceSpec, causes: Causes, path: str) -> None:
         causes.invalid(f"{path}.healthCheckNodePort", port, rule)
     elif port:
         validate_port_number(port, causes, f"{path}.healthCheckNodePort")
-    if spec.internal_traffic_policy is None and spec.type != "ExternalName":
-        causes.required(f"{path}.internalTrafficPolicy")
     one_of_or_absent(causes, f"{path}.internalTrafficPolicy", spec.internal_traffic_policy, ("Cluster", "Local"))
     one_of_or_absent(causes, f"{path}.trafficDistribution", spec.traffic_distribution, ("PreferClose",))

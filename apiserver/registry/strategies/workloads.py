@@ -166,10 +166,8 @@ def _validate_roll_out(strategy: DeploymentStrategy, causes: Causes, path: str) 
         if strategy.rolling_update is not None:
             causes.forbidden(f"{path}.rollingUpdate", f"may not be specified when strategy `type` is '{RECREATE}'")
     elif strategy.type == ROLLING_UPDATE:
-        if strategy.rolling_update is None:
-            causes.required(f"{path}.rollingUpdate", "this should be defaulted and never be nil")
-        else:
-            _validate_rolling_update(strategy.rolling_update, causes, f"{path}.rollingUpdate")
+        rolling = strategy.rolling_update or RollingUpdateDeployment()
+        _validate_rolling_update(rolling, causes, f"{path}.rollingUpdate")
     else:
         causes.not_supported(path, strategy.type, (RECREATE, ROLLING_UPDATE))
 

@@ -6,7 +6,7 @@ import base64
 from typing import Any
 
 import pytest
-from rule_tables import GONE, broken, broken_by_update, changed, created, read, row_of
+from rule_tables import GONE, broken, broken_by_update, changed, created, read, row_of, updated
 
 from apiserver.api.errors import BadRequest
 from apiserver.api.fields import Causes
@@ -149,4 +149,5 @@ def test_updates(document: dict[str, Any], change: tuple[str, Any], expected: An
 def test_an_account_keeps_only_the_names_of_its_secrets() -> None:
     (secret,) = created(ACCOUNT).secrets
     assert (secret.name, secret.namespace, secret.uid) == ("one", "", "")
+    assert updated(ACCOUNT, created(ACCOUNT)).secrets == [secret]
     assert read(ACCOUNT).secrets[0].uid == "x"

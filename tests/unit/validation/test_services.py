@@ -10,6 +10,7 @@ from rule_tables import GONE, broken, broken_by_update, changed, created, plain,
 from apiserver.api.core.service import ServiceSpec
 from apiserver.api.fields import Causes
 from apiserver.registry.strategies.service_rules import validate_service_change
+from apiserver.registry.strategies.services import SERVICE as SERVICE_RULES
 
 SERVICE: dict[str, Any] = {
     "apiVersion": "v1",
@@ -102,7 +103,13 @@ BAD: list[tuple[dict[str, Any], str, Any, str, str]] = [
     (SERVICE, "spec.clusterIPs", ["10.96.0.1"], "Invalid", "spec.clusterIPs"),
     (ALLOCATED, "spec.clusterIPs", ["10.96.0.8"], "Invalid", "spec.clusterIPs"),
     (ALLOCATED, "spec.ipFamilies", ["IPv6"], "Invalid", "spec.ipFamilies[0]"),
+    (ALLOCATED, "spec.clusterIPs", ["10.96.0.7", "10.96.0.8"], "Invalid", "spec.clusterIPs"),
+    (ALLOCATED, "spec.clusterIPs", ["10.96.0.7", "fd00::7", "fd00::8"], "Invalid", "spec.clusterIPs"),
+    (ALLOCATED, "spec.ipFamilies", ["IPv6"], "Invalid", "spec.clusterIPs[0]"),
+    (HEADLESS, "spec.clusterIPs", ["None", "10.96.0.7"], "Invalid", "spec.clusterIPs"),
     (SERVICE, "spec.ipFamilies", ["IPv5"], "NotSupported", "spec.ipFamilies[0]"),
+    (SERVICE, "spec.ipFamilies", ["IPv4", "IPv4"], "Duplicate", "spec.ipFamilies[1]"),
+    (SERVICE, "spec.ipFamilies", ["IPv4", "IPv6"], "Invalid", "spec.ipFamilyPolicy"),
     (SERVICE, "spec.ipFamilies", ["IPv6"], "Invalid", "spec.ipFamilies[0]"),
     (SERVICE, "spec.ipFamilyPolicy", "RequireDualStack", "Invalid", "spec.ipFamilyPolicy"),
     (SERVICE, "spec.ipFamilyPolicy", "Maybe", "NotSupported", "spec.ipFamilyPolicy"),
@@ -139,6 +146,27 @@ def test_affinity_ends_within_a_day(seconds: int) -> None:
 def test_the_same_node_port_twice() -> None:
     ports = [{"name": name, "port": port, "nodePort": 30080} for name, port in (("a", 1), ("b", 2))]
     assert broken(changed(NODE_PORT, ("spec.ports", ports))) == [("Duplicate", "spec.ports[1].nodePort")]
+
+
+@pytest.mark.parametrize(("port", "expected"), [(30000, []), (70000, [("Invalid", "spec.healthCheckNodePort")])])
+def test_a_port_for_health_checks(port: int, expected: list[tuple[str, str]]) -> None:
+    local = changed(BALANCED, ("spec.externalTrafficPolicy", "Local"), ("spec.healthCheckNodePort", port))
+    assert broken(local) == expected
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        (["None", "10.96.0.7"], "'None' must be the first and only value"),
+        (["10.96.0.7", "fd00::7", "fd00::8"], "may only hold up to 2 values"),
+        (["10.96.0.7", "10.96.0.8"], "may specify no more than one IP for each IP family"),
+    ],
+)
+def test_what_is_said_of_addresses_that_do_not_go_together(address: list[str], message: str) -> None:
+    causes = Causes()
+    document = changed(SERVICE, ("spec.clusterIP", address[0]), ("spec.clusterIPs", address))
+    SERVICE_RULES.validate(created(document), causes)
+    assert message in "\n".join(cause.message for cause in causes.found)
 
 
 # --- updates --------------------------------------------------------------------------------------------

@@ -71,6 +71,12 @@ OF_BOTH: list[tuple[str, Any, str, str]] = [
         "Required",
         "spec.selector.matchExpressions[0].values",
     ),
+    (
+        "spec.selector.matchExpressions",
+        [{"key": "app", "operator": "Near"}],
+        "Invalid",
+        "spec.selector",
+    ),
     ("spec.template.spec.restartPolicy", "Never", "NotSupported", "spec.template.spec.restartPolicy"),
     ("spec.template.spec.activeDeadlineSeconds", 5, "Forbidden", "spec.template.spec.activeDeadlineSeconds"),
     ("spec.template.spec.containers", [], "Required", "spec.template.spec.containers"),
@@ -93,6 +99,7 @@ OF_DEPLOYMENTS: list[tuple[str, Any, str, str]] = [
     (ROLLING, {"maxUnavailable": "0%", "maxSurge": 0}, "Invalid", f"{ROLLING}.maxUnavailable"),
     (ROLLING, {"maxUnavailable": "101%"}, "Invalid", f"{ROLLING}.maxUnavailable"),
     (ROLLING, {"maxUnavailable": -1}, "Invalid", f"{ROLLING}.maxUnavailable"),
+    (ROLLING, {"maxSurge": -1}, "Invalid", f"{ROLLING}.maxSurge"),
     (ROLLING, {"maxSurge": "some"}, "Invalid", f"{ROLLING}.maxSurge"),
 ]
 
@@ -100,6 +107,11 @@ OF_DEPLOYMENTS: list[tuple[str, Any, str, str]] = [
 @pytest.mark.parametrize(("path", "value", "reason", "field"), OF_DEPLOYMENTS)
 def test_rules_of_deployments(path: str, value: Any, reason: str, field: str) -> None:
     assert (reason, field) in broken(changed(DEPLOYMENT, (path, value)))
+
+
+def test_a_deadline_below_zero_breaks_two_rules() -> None:
+    found = broken(changed(DEPLOYMENT, ("spec.progressDeadlineSeconds", -1)))
+    assert found == [("Invalid", "spec.progressDeadlineSeconds")] * 2
 
 
 @pytest.mark.parametrize("document", BOTH, ids=lambda each: each["kind"])
