@@ -76,15 +76,29 @@ class Aim(msgspec.Struct, frozen=True):
         return Verdict.MET if ratio >= self.at_least else Verdict.MISSED
 
 
+class Bound(msgspec.Struct, frozen=True):
+    """An aim on our figure itself, whatever a peer does: at most so many seconds or bytes, as `unit` says."""
+
+    at_most: float
+    unit: Unit
+
+    def __str__(self) -> str:
+        return f"<= {shown(self.at_most, self.unit)}"
+
+    def judge(self, figure: float) -> Verdict:
+        return Verdict.MET if figure <= self.at_most else Verdict.MISSED
+
+
 class Row(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of the table. `ours` and `peer` hold one figure per round, in `unit`."""
+    """One line of the table. `ours` and `peer` hold one figure per round, in `unit`; `peer` may have none."""
 
     key: str
     title: str
     unit: Unit
     ours: tuple[float, ...]
-    peer: tuple[float, ...]
-    aim: Aim | None = None
+    peer: tuple[float, ...] = ()
+    peer_name: str = "etcd"
+    aim: Aim | Bound | None = None
     note: str = ""
 
     @property
@@ -97,14 +111,22 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def ratio(self) -> float:
-        """Ours over the peer's; infinite when the peer's figure is zero and ours is not."""
+        """Ours over the peer's; infinite when the peer's figure is zero and ours is not, not a number without one."""
+        if not self.peer:
+            return math.nan
         if self.peer_median:
             return self.ours_median / self.peer_median
         return math.inf if self.ours_median else 1.0
 
     @property
     def verdict(self) -> Verdict:
-        return Verdict.REPORTED if self.aim is None else self.aim.judge(self.ratio)
+        match self.aim:
+            case None:
+                return Verdict.REPORTED
+            case Bound():
+                return self.aim.judge(self.ours_median)
+            case Aim():
+                return self.aim.judge(self.ratio)
 
 
 def shown(value: float, unit: Unit) -> str:

@@ -11,13 +11,15 @@ from typing import Any
 
 from .figures import Row, Verdict, shown
 
-_HEADER = ("", "ours", "etcd", "ratio", "aim", "")
 
 
 def table(rows: Sequence[Row]) -> str:
-    """The rows as aligned text columns: figures right, words left."""
-    cells = [_HEADER, *(_cells(row) for row in rows)]
-    widths = [max(len(line[column]) for line in cells) for column in range(len(_HEADER))]
+    """The rows as aligned text columns: figures right, words left. Several peers are named beside their figures."""
+    names = {row.peer_name for row in rows if row.peer}
+    several = len(names) > 1
+    header = ("", "ours", "beside" if several else "".join(names), "ratio", "aim", "")
+    cells = [header, *(_cells(row, name_peer=several) for row in rows)]
+    widths = [max(len(line[column]) for line in cells) for column in range(len(header))]
     lines = []
     for line in cells:
         left = line[0].ljust(widths[0])
@@ -27,11 +29,14 @@ def table(rows: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
-def _cells(row: Row) -> tuple[str, str, str, str, str, str]:
+def _cells(row: Row, *, name_peer: bool) -> tuple[str, str, str, str, str, str]:
     ratio = f"{row.ratio:.2f}x" if math.isfinite(row.ratio) else "-"
     aim = "report" if row.aim is None else str(row.aim)
     verdict = "" if row.verdict is Verdict.REPORTED else row.verdict.value
-    return row.title, shown(row.ours_median, row.unit), shown(row.peer_median, row.unit), ratio, aim, verdict
+    peer = shown(row.peer_median, row.unit) if row.peer else "-"
+    if name_peer and row.peer:
+        peer = f"{row.peer_name} {peer}"
+    return row.title, shown(row.ours_median, row.unit), peer, ratio, aim, verdict
 
 
 def notes(rows: Sequence[Row]) -> str:
@@ -39,10 +44,12 @@ def notes(rows: Sequence[Row]) -> str:
     return "\n".join(f"- {row.title}: {row.note}" for row in rows if row.note)
 
 
-def document(rows: Sequence[Row], *, machine: Mapping[str, Any], setup: Mapping[str, Any]) -> dict[str, Any]:
+def document(
+    rows: Sequence[Row], *, machine: Mapping[str, Any], setup: Mapping[str, Any], benchmark: str = "store"
+) -> dict[str, Any]:
     """The run as plain data; figures in seconds, per second or bytes as `unit` says, one per round."""
     return {
-        "benchmark": "store",
+        "benchmark": benchmark,
         "format": 1,
         "machine": dict(machine),
         "setup": dict(setup),
@@ -52,12 +59,11 @@ def document(rows: Sequence[Row], *, machine: Mapping[str, Any], setup: Mapping[
                 "title": row.title,
                 "unit": row.unit.value,
                 "ours": row.ours_median,
-                "etcd": row.peer_median,
+                **({row.peer_name: row.peer_median, f"{row.peer_name}_rounds": list(row.peer)} if row.peer else {}),
                 "ratio": row.ratio if math.isfinite(row.ratio) else None,
                 "aim": None if row.aim is None else str(row.aim),
                 "verdict": row.verdict.value,
                 "ours_rounds": list(row.ours),
-                "etcd_rounds": list(row.peer),
                 "note": row.note,
             }
             for row in rows
