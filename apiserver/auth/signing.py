@@ -184,9 +184,10 @@ def sign_request(
         .not_valid_before(now - min(CLOCK_SKEW, lifetime / 4))  # most of a short life must lie ahead
         .not_valid_after(min(now + lifetime, authority_ends))
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_key_usage(usages), critical=True)
         .add_extension(issuer, critical=False)
     )
+    if any(usage in _KEY_USAGES for usage in usages):  # one without a bit makes a certificate nobody accepts
+        builder = builder.add_extension(_key_usage(usages), critical=True)
     extended = list(dict.fromkeys(_EXTENDED_USAGES[usage] for usage in usages if usage in _EXTENDED_USAGES))
     if extended:
         builder = builder.add_extension(x509.ExtendedKeyUsage(extended), critical=False)

@@ -135,6 +135,12 @@ def test_what_a_person_may_have(authority: pki.KeyPair) -> None:
     ]
 
 
+def test_no_empty_key_usage_which_would_make_it_invalid(authority: pki.KeyPair) -> None:
+    certificate = signed(authority, spec(request(), CLIENT, ["client auth"]))
+    with pytest.raises(x509.ExtensionNotFound):
+        certificate.extensions.get_extension_for_class(x509.KeyUsage)
+
+
 def test_how_long_it_is_valid(authority: pki.KeyPair) -> None:
     def ends(expiration_s: int | None, lifetime: datetime.timedelta = pki.LEAF_LIFETIME) -> datetime.datetime:
         wanted = spec(request(), KUBELET_CLIENT, NODE_CLIENT, expiration_s)
