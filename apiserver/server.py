@@ -247,11 +247,11 @@ class ApiServer:
 
     async def __aexit__(self, *_: object) -> None:
         self._leaving = True
-        self.frontend.draining = True
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.live.leave()
+        self.frontend.draining = True  # only now: clients are told to go elsewhere before they are turned away
         self.dispatcher.end_sessions()
         await self._finish_requests()
         await self.node_proxy.finish()

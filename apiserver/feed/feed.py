@@ -10,10 +10,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
-from apiserver.api.errors import ApiError, Gone
-from apiserver.failures import api_error
+from apiserver.api.errors import ApiError, Gone, ServiceUnavailable
+from apiserver.failures import RETRY_AFTER_S, api_error
 from apiserver.feed.change import Change
 from apiserver.registry.resource import Resource
 from apiserver.storage import Storage, place_of, range_of
@@ -55,12 +55,14 @@ class Batch:
 
 
 def changes_of(storage: Storage, resource: Resource, events: Sequence[Event]) -> list[Change]:
-    """Events of the store as changes of objects, decrypted."""
+    """Events of the store as changes of objects, decrypted. Raises Gone when what was before one is compacted away."""
     return [_change(storage, resource, event) for event in events]
 
 
 def _change(storage: Storage, resource: Resource, event: Event) -> Change:
     kv, previous = event.kv, event.prev_kv
+    if previous is None and event.previous_revision:
+        raise Gone(f"too old resource version: what was before {kv.mod_revision} is compacted away: list anew")
     return Change(
         resource,
         kv.key,
@@ -81,6 +83,7 @@ class Feed:
         self._everywhere: dict[Subscriber, None] = {}
         self._by_namespace: dict[str, dict[Subscriber, None]] = {}
         self._draining = False
+        self._watcher: Any | None = None  # None: the store could not be watched; nobody is subscribed then
         self._reopening: asyncio.TimerHandle | None = None
         self._closed = False
         self._open(0)
@@ -91,16 +94,17 @@ class Feed:
 
     def _open(self, start_revision: int) -> None:
         key, end = range_of(self.resource)
-        self.revision = (
-            max(self._storage.store.revision, start_revision - 1) if not start_revision else start_revision - 1
-        )
-        self._watcher = self._storage.store.watcher(
+        watcher = self._storage.store.watcher(
             key, end, start_revision=start_revision, prev_kv=True, on_ready=self.drain
         )
+        self._watcher = watcher
+        self.revision = start_revision - 1 if start_revision else watcher.progress_revision
 
     def subscribe(self, subscriber: Subscriber, namespace: str = "") -> int:
-        """Join; the revision from which on (exclusive) changes will be delivered."""
+        """Join; the revision from which on (exclusive) changes will be delivered. Raises ServiceUnavailable."""
         self.drain()
+        if self._watcher is None:
+            raise ServiceUnavailable(f"{self.resource.plural} cannot be watched now", retry_after_s=RETRY_AFTER_S)
         if namespace:
             self._by_namespace.setdefault(namespace, {})[subscriber] = None
         else:
@@ -120,19 +124,19 @@ class Feed:
 
     def drain(self) -> None:
         """Hand out what the store has published; afterwards `revision` is what it has published."""
-        if self._draining or self._closed:
+        watcher = self._watcher
+        if self._draining or watcher is None:
             return
         self._draining = True
         try:
-            while events := self._watcher.take():
+            while events := watcher.take():
                 self._publish(changes_of(self._storage, self.resource, events))
-            self.revision = max(self.revision, self._watcher.progress_revision)
+            self.revision = max(self.revision, watcher.progress_revision)
         except WatchCanceled as error:
             self._lost(error)
         except ApiError as error:  # a value that does not open: its key is gone from the ring
             log.error("feed stopped", extra={"resource": self.resource.key, "reason": error.message})
-            self._end_all(error)
-            self._reopen_later()
+            self._begin_anew(error)
         finally:
             self._draining = False
 
@@ -154,16 +158,28 @@ class Feed:
                 subscriber.deliver(batch)
 
     def _lost(self, error: WatchCanceled) -> None:
-        """Our own watcher ended. One that was too slow goes on where it was; otherwise everybody lists anew."""
-        if not isinstance(error, WatchCompacted):
-            try:
-                self._open(error.resume_revision)
-            except StoreError as failure:
-                log.info("feed cannot go on", extra={"resource": self.resource.key, "reason": failure.message})
-            else:
-                return
-        self._end_all(Gone(f"the history of {self.resource.plural} is not to be had any more: list anew"))
-        self._reopen_later()
+        """Our own watcher ended. One that was too slow goes on where it was; otherwise everybody lists anew.
+
+        A store whose state was replaced names a revision that was handed out already: what was told may not be so.
+        """
+        gone = Gone(f"the history of {self.resource.plural} is not to be had any more: list anew")
+        if error.resume_revision <= self.revision:
+            self._begin_anew(gone)
+            return
+        try:
+            self._open(error.resume_revision)
+        except WatchCompacted:
+            self._begin_anew(gone)
+        except StoreError as failure:
+            self._begin_anew(api_error(failure))
+
+    def _begin_anew(self, error: ApiError) -> None:
+        """End everybody, and be there for those who come back."""
+        if self._watcher is not None:
+            self._watcher.cancel()
+            self._watcher = None
+        self._end_all(error)
+        self._reopen()
 
     def _end_all(self, error: ApiError) -> None:
         everyone = [*self._everywhere, *(each for group in self._by_namespace.values() for each in group)]
@@ -171,20 +187,21 @@ class Feed:
         for subscriber in everyone:
             subscriber.ended(error)
 
-    def _reopen_later(self) -> None:
-        self._reopening = asyncio.get_running_loop().call_later(REOPEN_AFTER_S, self._reopen)
-
     def _reopen(self) -> None:
+        if self._closed:
+            return
         try:
             self._open(0)
         except StoreError as error:
             log.info("feed is not open yet", extra={"resource": self.resource.key, "reason": error.message})
-            self._reopen_later()
+            self._reopening = asyncio.get_running_loop().call_later(REOPEN_AFTER_S, self._reopen)
 
     def close(self, error: ApiError) -> None:
         """End everybody with `error`."""
         self._closed = True
-        self._watcher.cancel()
+        if self._watcher is not None:
+            self._watcher.cancel()
+            self._watcher = None
         if self._reopening is not None:
             self._reopening.cancel()
         self._end_all(error)

@@ -109,6 +109,7 @@ class Dispatcher:
         self._views = views
         self._node_proxy = node_proxy
         self.sessions: set[WatchSession] = set()
+        self._ending = False
 
     async def to_node(self, request: web.BaseRequest, target: Target, user: User) -> Answered:
         """Logs, exec and the like, which the node's agent answers."""
@@ -190,7 +191,7 @@ class Dispatcher:
         )
         items = self._initial_items(call, selection, start) if initial else None
         compacted = self._reader.storage.store.compact_revision
-        if items is None and start + 1 < compacted:
+        if items is None and start < compacted:  # what was before the next change is needed too
             raise Gone(f"too old resource version: {start} ({compacted})")
         return await self._serve(request, call, session, options, start, items, accepted.content_type)
 
@@ -225,6 +226,8 @@ class Dispatcher:
         timeout_s = options.timeout_s or int(WATCH_TIMEOUT_S_MIN * (1 + random.random()))
         timer = asyncio.get_running_loop().call_later(timeout_s, session.end)
         self.sessions.add(session)
+        if self._ending:
+            session.end()
         transport.write(_chunked_head(content_type, call, close=True))
         try:
             await session.run(start, items, mark_initial_end=bool(options.initial_events))
@@ -248,7 +251,8 @@ class Dispatcher:
         return items
 
     def end_sessions(self) -> None:
-        """Let every watch end, with a bookmark to resume from."""
+        """Let every watch end, with a bookmark to resume from; those that are about to begin, too."""
+        self._ending = True
         for session in list(self.sessions):
             session.end()
         self._node_proxy.close()

@@ -129,6 +129,8 @@ class Frontend:
         user = await self._user(request, seen)
         if target is None:
             return await self._no_resource(request, segments, query, user, seen)
+        if self.draining:
+            raise ServiceUnavailable("the server is going down", retry_after_s=1)
         verb = verb_of(request.method, target, query)
         body = b""
         if verb == "create" and target.resource.conversion is not None and not target.namespace:

@@ -16,13 +16,13 @@ import msgspec
 
 from apiserver.api.errors import ApiError, Gone
 from apiserver.failures import api_error
-from apiserver.feed.change import ADDED, DELETED, Change
+from apiserver.feed.change import ADDED, Change
 from apiserver.feed.feed import Batch, Feed, changes_of
 from apiserver.http.forms import Look
 from apiserver.http.negotiation import Form
 from apiserver.storage import Storage, Stored, range_of
 from apiserver.verbs.selection import Selection
-from raftstore.errors import StoreError, WatchCanceled, WatchCompacted
+from raftstore.errors import SlowWatcher, StoreError, WatchCanceled, WatchCompacted
 
 BUFFER_BYTES_MAX = 8 * 1024 * 1024  # written and not yet read by the client: beyond that it is dropped
 BUFFER_BYTES_PAUSE = 1024 * 1024  # what initial events fill before they wait
@@ -56,6 +56,16 @@ class Framing:
         body = self.look.object(stored, headers=self._columns_due and self._first)
         return self._frame(type_, body, stored.revision)
 
+    def initial(self, stored: Stored) -> bytes:
+        """An object that was there before: no place to resume from, since they do not come in order."""
+        body = self.look.object(stored, headers=self._columns_due and self._first)
+        self._first = False
+        return self._frame(ADDED, body, 0)
+
+    def place(self, revision: int) -> bytes:
+        """What lets a client resume from here, without an event; JSON lines have nothing of the kind."""
+        return b"id: %d\n\n" % revision if self._event_stream else b""
+
     def frame_of(self, change: Change, type_: str) -> bytes:
         """The frame of a change, shared with equal watches. The first row of a Table carries its columns."""
         if self._columns_due and self._first:
@@ -63,10 +73,6 @@ class Framing:
             self._first = False
             return frame
         return change.rendered(self.key, type_, self.event)
-
-    def told(self) -> None:
-        """Columns were sent."""
-        self._first = False
 
     @property
     def shares(self) -> bool:
@@ -155,9 +161,7 @@ class WatchSession:
         self.revision = changes[-1].revision
 
     def _chunk_of_all(self, changes: Sequence[Change]) -> bytes:
-        return chunk(
-            b"".join([self._framing.frame_of(change, change.type_for_all()) for change in changes if _told(change)])
-        )
+        return chunk(b"".join([self._framing.frame_of(change, change.type_for_all()) for change in changes]))
 
     def _tell(self, changes: Sequence[Change]) -> None:
         frames = [frame for change in changes if (frame := self._frame_of(change))]
@@ -169,7 +173,7 @@ class WatchSession:
         if not self._everything and not self._selection.wants(change.namespace, change.name):
             return b""
         type_ = change.type_for_all() if self._matches is None else change.type_for(self._matches)
-        if not type_ or (type_ == DELETED and change.previous is None):
+        if not type_:
             return b""
         return self._framing.frame_of(change, type_)
 
@@ -224,8 +228,8 @@ class WatchSession:
                 await self._tell_initial(initial)
             self.revision = max(self.revision, start)
             await self._catch_up(start)
-            if initial is not None and mark_initial_end:
-                self._send(chunk(self._framing.bookmark(self.revision, initial_end=True)))
+            if initial is not None:
+                self._tell_initial_end(mark=mark_initial_end)
             await self._over
         finally:
             self._feed.unsubscribe(self, self._namespace)
@@ -233,12 +237,17 @@ class WatchSession:
     async def _tell_initial(self, initial: AsyncItems) -> None:
         async for stored in initial():
             self.events += 1
-            self._send(chunk(self._framing.event(ADDED, stored)))
-            self._framing.told()
+            self._send(chunk(self._framing.initial(stored)))
             if self._wire.get_write_buffer_size() > BUFFER_BYTES_PAUSE:
                 await self._wire.drain(BUFFER_BYTES_PAUSE)
             if self._over.done():
                 return
+
+    def _tell_initial_end(self, *, mark: bool) -> None:
+        if mark:
+            self._send(chunk(self._framing.bookmark(self.revision, initial_end=True)))
+        elif place := self._framing.place(self.revision):
+            self._send(chunk(place))
 
     async def _catch_up(self, start: int) -> None:
         """Join the feed at `start`, with a watcher of our own over what lies between."""
@@ -264,7 +273,10 @@ class WatchSession:
                     return
                 await self._either(ready)
         except WatchCanceled as error:
-            self.ended(Gone(f"too old resource version: {start} ({error.compact_revision}): list anew"))
+            if isinstance(error, WatchCompacted) or error.resume_revision <= self.revision:
+                self.fail(Gone(f"too old resource version: {start} ({error.compact_revision}): list anew"))
+            else:
+                self.end(too_slow=isinstance(error, SlowWatcher))
         finally:
             watcher.cancel()
 
@@ -294,8 +306,3 @@ class AsyncItems(Protocol):
     """Objects that are there when the watch begins."""
 
     def __call__(self) -> Any: ...
-
-
-def _told(change: Change) -> bool:
-    """A deletion whose object is compacted away already cannot be shown."""
-    return change.plain is not None or change.previous is not None

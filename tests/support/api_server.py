@@ -72,7 +72,7 @@ class RunningApi:
 
     @property
     def host(self) -> str:
-        return "127.0.0.1"
+        return self.server.options.host
 
     @property
     def port(self) -> int:
@@ -154,12 +154,13 @@ async def api_on(store: Store, pki_dir: Path, **options: Any) -> AsyncIterator[R
     """A server on a store that is there; several may share one cluster and its certificates."""
     encryption = Encryption.with_ring(keyring.load(pki_dir / keyring.FILE_NAME))
     context = server_context(pki_dir / "server.crt", pki_dir / "server.key", pki_dir / "ca.crt")
-    async with ApiPort("127.0.0.1", 0, context, Observed(store), VERSION) as port:
+    host = options.get("host", "127.0.0.1")
+    async with ApiPort(host, 0, context, Observed(store), VERSION) as port:
         given: dict[str, Any] = {
             "name": "n1",
             "version": VERSION,
             "pki_dir": pki_dir,
-            "host": "127.0.0.1",
+            "host": host,
             "port": port.port,
             **options,
         }
