@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from functools import cache
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, NoReturn, TypeVar
 
 import msgspec
 
@@ -22,10 +22,14 @@ from apiserver.protobuf import MEDIA_TYPE as PROTOBUF_TYPE
 T = TypeVar("T")
 
 DEPTH_MAX = 64
-VALUES_MAX = 200_000  # of one body, with YAML aliases expanded
+#: Of one body, with YAML aliases expanded. Rules look at every value: what they may cost has its bound here.
+VALUES_MAX = 50_000
+YAML_EVENTS_MAX = 2 * VALUES_MAX  # what the parser may tell: keys and ends beside values
 NAMED_FIELDS_MAX = 20  # unknown fields that an error or warning names
+NAME_CHARACTERS_SHOWN = 64
 _YAML_TYPES = {"application/yaml", "application/x-yaml", "text/yaml"}
 _JSON_TYPES = {"", "application/json", "text/json"}
+_MERGE = "tag:yaml.org,2002:merge"
 #: Sent by curl when nobody says what the body is.
 _FORM = "application/x-www-form-urlencoded"
 
@@ -53,7 +57,7 @@ def read_values(raw: bytes, content_type: str) -> Any:
         values = msgspec.json.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequest(f"the body is not valid JSON: {_reason(error)}") from None
-    _check_shape(values)
+    check_shape(values)
     return values
 
 
@@ -63,7 +67,7 @@ def decode_object(raw: bytes, content_type: str, type_: type[T], *, strictness: 
     Raises BadRequest naming the field, UnsupportedMediaType.
     """
     kind = media_type(content_type)
-    if kind in _JSON_TYPES and strictness != "Strict":
+    if kind in _JSON_TYPES and strictness != "Strict" and not _is_crowded(raw):
         try:
             return Decoded(decoder(type_).decode(raw))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -71,17 +75,18 @@ def decode_object(raw: bytes, content_type: str, type_: type[T], *, strictness: 
     if kind == PROTOBUF_TYPE:
         return convert_object(_read_protobuf(raw, type_), type_, strictness="Ignore")
     values = read_values(raw, content_type)
-    decoded = convert_object(values, type_, strictness=strictness)
+    handled = f"{_unhandled(values, type_)}: "
+    decoded = convert_object(values, type_, strictness=strictness, context=handled)
     if strictness == "Ignore" or kind in _YAML_TYPES:
         return decoded
     repeated = repeated_fields(raw)
     if repeated and strictness == "Strict":
-        raise _strict_error(repeated)
+        raise _strict_error(repeated, handled)
     return Decoded(decoded.obj, (*decoded.warnings, *repeated)[:NAMED_FIELDS_MAX])
 
 
-def convert_object(values: Any, type_: type[T], *, strictness: str = "Warn") -> Decoded:
-    """Plain values as a struct, by the same rules."""
+def convert_object(values: Any, type_: type[T], *, strictness: str = "Warn", context: str = "") -> Decoded:
+    """Plain values as a struct, by the same rules. `context` stands before the words about unknown fields."""
     if not isinstance(values, dict):
         raise BadRequest(f"the body must be an object, not {_json_kind(values)}")
     unknown: list[str] = []
@@ -89,21 +94,25 @@ def convert_object(values: Any, type_: type[T], *, strictness: str = "Warn") -> 
     cleaned = cleaner(hashable)(values, "", unknown)
     found = tuple(f'unknown field "{name}"' for name in unknown[:NAMED_FIELDS_MAX])
     if found and strictness == "Strict":
-        raise _strict_error(found)
+        raise _strict_error(found, context)
     try:
         obj = msgspec.convert(cleaned, type_)
     except (msgspec.ValidationError, RecursionError) as error:
-        kind = values.get("kind") if isinstance(values.get("kind"), str) else ""
-        version = values.get("apiVersion") if isinstance(values.get("apiVersion"), str) else ""
-        name = kind or type_.__name__
-        raise BadRequest(
-            f'{name} in version "{version or "v1"}" cannot be handled as a {name}: {_reason(error)}'
-        ) from None
+        raise BadRequest(f"{_unhandled(values, type_)}: {_reason(error)}") from None
     return Decoded(obj, () if strictness == "Ignore" else found)
 
 
-def _strict_error(found: tuple[str, ...]) -> BadRequest:
-    return BadRequest(f"strict decoding error: {', '.join(found)}")
+def _strict_error(found: tuple[str, ...], context: str) -> BadRequest:
+    return BadRequest(f"{context}strict decoding error: {', '.join(found)}")
+
+
+def _unhandled(values: Any, type_: type) -> str:
+    """Kubernetes' words for a body that is not what it says it is."""
+    said = values if isinstance(values, dict) else {}
+    kind, version = (text if isinstance(text := said.get(key), str) else "" for key in ("kind", "apiVersion"))
+    name = kind[:NAME_CHARACTERS_SHOWN] or type_.__name__
+    version = version[:NAME_CHARACTERS_SHOWN]
+    return f'{name} in version "{version.rpartition("/")[2] or "v1"}" cannot be handled as a {name}'
 
 
 _decoders: dict[type, msgspec.json.Decoder[Any]] = {}
@@ -135,8 +144,16 @@ def _json_kind(value: Any) -> str:
 # --- shape ------------------------------------------------------------------------------------------
 
 
-def _check_shape(values: Any) -> None:
-    """Bounds on depth and on the number of values, also where YAML aliases make a graph of the tree."""
+def _is_crowded(raw: bytes) -> bool:
+    """Whether a body may hold too many values; those are counted before structs, which are larger, are made of them."""
+    return len(raw) > VALUES_MAX and sum(map(raw.count, (b",", b"{", b"["))) > VALUES_MAX
+
+
+def check_shape(values: Any) -> None:
+    """Bounds on depth and on the number of values, also where YAML aliases make a graph of the tree.
+
+    Raises BadRequest.
+    """
     count = 0
     stack = [(values, 1)]
     while stack:
@@ -157,28 +174,37 @@ def _read_yaml(raw: bytes) -> Any:
 
     try:
         text = raw.decode("utf-8")
-        depth = 0
-        for event in yaml.parse(text, Loader=yaml.CSafeLoader):
-            if isinstance(event, yaml.CollectionStartEvent):
-                depth += 1
-                if depth > DEPTH_MAX:
-                    raise BadRequest(f"the body is nested deeper than {DEPTH_MAX} levels")
-            elif isinstance(event, yaml.CollectionEndEvent):
-                depth -= 1
+        _check_events(text)
         values = yaml.load(text, Loader=_yaml_loader())  # noqa: S506 - a subclass of the safe loader
     except BadRequest:
         raise
     except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
         raise BadRequest(f"the body is not valid YAML: {' '.join(str(error).split())}") from None
-    _check_shape(values)
+    check_shape(values)
     return values
+
+
+def _check_events(text: str) -> None:
+    """Depth and number of what a YAML text holds, before anything is built from it. Raises BadRequest."""
+    import yaml
+
+    depth = 0
+    for count, event in enumerate(yaml.parse(text, Loader=yaml.CSafeLoader)):
+        if count > YAML_EVENTS_MAX:
+            raise BadRequest(f"the body holds more than {VALUES_MAX} values")
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > DEPTH_MAX:
+                raise BadRequest(f"the body is nested deeper than {DEPTH_MAX} levels")
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
 
 
 def _read_protobuf(raw: bytes, type_: type) -> Any:
     from apiserver.protobuf.body import read_body  # the tables are for those who send it
 
     values = read_body(raw, type_, depth_max=DEPTH_MAX, fields_max=VALUES_MAX)
-    _check_shape(values)  # JSON lies within some fields
+    check_shape(values)  # JSON lies within some fields
     return values
 
 
@@ -188,7 +214,25 @@ def _yaml_loader() -> Any:
     import yaml
 
     class JsonValues(yaml.CSafeLoader):
-        pass
+        merged = 0
+
+        def flatten_mapping(self, node: Any) -> None:
+            """`<<` merges: one's own keys win, then earlier mappings. Merges of merges grow fast: they are counted."""
+            own, merged = [], []
+            for key, value in node.value:
+                if key.tag != _MERGE:
+                    own.append((key, value))
+                    continue
+                for part in reversed(value.value if isinstance(value, yaml.SequenceNode) else [value]):
+                    if not isinstance(part, yaml.MappingNode):
+                        raise BadRequest("the body is not valid YAML: << takes a mapping or a list of mappings")
+                    self.flatten_mapping(part)
+                    self.merged += len(part.value)
+                    if self.merged > VALUES_MAX:
+                        raise BadRequest(f"the body holds more than {VALUES_MAX} values")
+                    merged += part.value
+            if merged:
+                node.value = merged + own
 
     JsonValues.yaml_implicit_resolvers = {
         first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
@@ -196,18 +240,25 @@ def _yaml_loader() -> Any:
     }
 
     def mapping(loader: Any, node: Any) -> dict[str, Any]:
+        if not isinstance(node, yaml.MappingNode):
+            _refuse_tag(loader, node)
         loader.flatten_mapping(node)
         pairs = loader.construct_pairs(node, deep=True)
         return {key if isinstance(key, str) else json.dumps(key): value for key, value in pairs}
 
+    def boolean(loader: Any, node: Any) -> bool:
+        value: bool | None = loader.bool_values.get(loader.construct_scalar(node).lower())
+        return _refuse_tag(loader, node) if value is None else value
+
     JsonValues.add_constructor("tag:yaml.org,2002:map", mapping)
+    JsonValues.add_constructor("tag:yaml.org,2002:bool", boolean)
     for tag in ("binary", "set", "omap", "pairs", "timestamp"):
         JsonValues.add_constructor(f"tag:yaml.org,2002:{tag}", _refuse_tag)
     return JsonValues
 
 
-def _refuse_tag(_loader: Any, node: Any) -> Any:
-    raise BadRequest(f"the body is not valid YAML: values of type {node.tag} have no meaning in JSON")
+def _refuse_tag(_loader: Any, node: Any) -> NoReturn:
+    raise BadRequest(f"the body is not valid YAML: what is tagged {node.tag} has no meaning in JSON as such")
 
 
 def repeated_fields(raw: bytes) -> tuple[str, ...]:

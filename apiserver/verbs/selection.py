@@ -24,7 +24,7 @@ class Selection:
             by_label = parse_labels(labels) if labels else None
             by_field = parse_fields(fields) if fields else None
         except ValueError as error:
-            raise BadRequest(f"unable to parse requirement: {error}") from None
+            raise BadRequest(str(error)) from None
         self.name = ""
         self.namespace = ""
         self.excluded_names: set[tuple[str, str]] = set()
