@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from apiserver.api.core.endpoints import EndpointAddress, EndpointPort, Endpoints, EndpointSubset
@@ -18,8 +19,9 @@ from apiserver.api.discovery import EndpointPort as SlicePort
 from apiserver.api.errors import AlreadyExists, ApiError, NotFound
 from apiserver.api.meta import ObjectMeta
 from apiserver.auth.user import GROUP_AUTHENTICATED, GROUP_MASTERS, User
+from apiserver.registry.resource import Resource
 from apiserver.registry.table import Table
-from apiserver.storage import OWN, Storage, Stored
+from apiserver.storage import OWN, PAGE_KEYS, Storage, Stored, place_of, range_of
 from apiserver.verbs.call import Call
 from apiserver.verbs.deleting import Deleter
 from apiserver.verbs.writing import Change, Writer
@@ -30,6 +32,7 @@ SERVERS = OWN + b"servers/"
 LEASE_S = 15
 RENEW_S = 5.0
 LOOK_S = 2.0
+LOOK_SOON_S = 0.1
 NAMESPACE, NAME = "default", "kubernetes"
 SYSTEM = User(name="system:apiserver", groups=(GROUP_MASTERS, GROUP_AUTHENTICATED))
 
@@ -106,7 +109,7 @@ class KubernetesService:
         self._told: Mapping[str, str] | None = None
 
     async def run(self) -> None:
-        """Look every LOOK_S; write only what changed."""
+        """Look every LOOK_S, and at once while there is something to write; write only what changed."""
         while True:
             if self._leads():
                 try:
@@ -116,41 +119,51 @@ class KubernetesService:
                     self._told = None
             else:
                 self._told = None
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(LOOK_S if self._told is not None else LOOK_SOON_S)
 
     async def reconcile(self) -> None:
         live = self._live.addresses()
         if live == self._told or not live:
             return
+        by_port: dict[int, list[str]] = {}
+        for address in sorted(live.values()):
+            host, _, number = address.rpartition(":")
+            by_port.setdefault(int(number), []).append(host.strip("[]"))
         await self._ensure(self._service(), lambda old: _fill_service(old, self._service_address))
-        hosts = sorted(address.rpartition(":")[::2] for address in live.values())
-        addresses = [host.strip("[]") for host, _ in hosts]
-        port = int(hosts[0][1])
-        await self._ensure(self._endpoints(), lambda old: _fill_endpoints(old, addresses, port))
-        await self._ensure(self._slice(addresses), lambda old: _fill_slice(old, addresses, port))
+        await self._ensure(self._endpoints(), lambda old: _fill_endpoints(old, by_port))
+        first = next(iter(by_port))
+        for port, addresses in by_port.items():
+            name = NAME if port == first else f"{NAME}-{port}"
+            await self._ensure(self._slice(name, addresses), partial(_fill_slice, addresses=addresses, port=port))
+        await self._drop_slices({NAME, *(f"{NAME}-{port}" for port in by_port if port != first)})
         self._told = dict(live)
+
+    async def _drop_slices(self, wanted: set[str]) -> None:
+        """A slice has one list of ports: those of ports that nobody uses any more go."""
+        slices = self._table.of_key("discovery.k8s.io/endpointslices")
+        start, end = range_of(slices, NAMESPACE)
+        for key, _ in self._storage.page(start, end, limit=PAGE_KEYS).items:
+            name = place_of(slices, key)[1]
+            if name.startswith(f"{NAME}-") and name.removeprefix(f"{NAME}-").isdigit() and name not in wanted:
+                await self._deleter.delete(_call(slices, "delete", name))
 
     async def _ensure(self, fresh: Any, fill: Callable[[Any], None]) -> None:
         """Create or change one object; an update that changes nothing writes nothing."""
         resource = self._table.of_kind(fresh.api_version, fresh.kind)
-
-        def call(verb: str) -> Call:
-            return Call(
-                user=SYSTEM, resource=resource, stored=resource, verb=verb, namespace=NAMESPACE, name=NAME, own=True
-            )
+        name = fresh.metadata.name
 
         def build(old: Any, _stored: Stored) -> Change:
             fill(old)
             return Change(old, False)
 
         try:
-            await self._writer.change(call("update"), build)
+            await self._writer.change(_call(resource, "update", name), build)
         except NotFound:
             fill(fresh)
             try:
-                await self._writer.create(call("create"), fresh)
+                await self._writer.create(_call(resource, "create", name), fresh)
             except AlreadyExists:
-                await self._writer.change(call("update"), build)
+                await self._writer.change(_call(resource, "update", name), build)
 
     @staticmethod
     def _service() -> Service:
@@ -170,13 +183,17 @@ class KubernetesService:
         )
 
     @staticmethod
-    def _slice(addresses: list[str]) -> EndpointSlice:
+    def _slice(name: str, addresses: list[str]) -> EndpointSlice:
         return EndpointSlice(
             api_version="discovery.k8s.io/v1",
             kind="EndpointSlice",
-            metadata=ObjectMeta(name=NAME, namespace=NAMESPACE, labels={"kubernetes.io/service-name": NAME}),
+            metadata=ObjectMeta(name=name, namespace=NAMESPACE, labels={"kubernetes.io/service-name": NAME}),
             address_type="IPv6" if ":" in addresses[0] else "IPv4",
         )
+
+
+def _call(resource: Resource, verb: str, name: str) -> Call:
+    return Call(user=SYSTEM, resource=resource, stored=resource, verb=verb, namespace=NAMESPACE, name=name, own=True)
 
 
 def _fill_service(service: Service, address: str) -> None:
@@ -192,12 +209,13 @@ def _target(service: Service) -> int | str:
     return ports[0].target_port if ports and ports[0].target_port else 443
 
 
-def _fill_endpoints(endpoints: Endpoints, addresses: list[str], port: int) -> None:
+def _fill_endpoints(endpoints: Endpoints, by_port: Mapping[int, list[str]]) -> None:
     endpoints.subsets = [
         EndpointSubset(
             addresses=[EndpointAddress(ip=address) for address in addresses],
             ports=[EndpointPort(name="https", port=port, protocol="TCP")],
         )
+        for port, addresses in by_port.items()
     ]
 
 

@@ -326,7 +326,12 @@ class ApiServer:
     async def _keep_bookmarks(self) -> None:
         while True:
             await asyncio.sleep(BOOKMARK_EVERY_S)
-            self.dispatcher.bookmark_all()
+            try:
+                await self.storage.linearize()
+            except ApiError as error:  # a replica that is cut off must not tell watches that they are up to date
+                log.info("no bookmarks", extra={"reason": error.message})
+            else:
+                self.dispatcher.bookmark_all()
 
     # --- what others see ----------------------------------------------------------------------------
 
