@@ -1,6 +1,6 @@
 # Thin: each target calls one documented command. What they promise is in docs/contract.md.
 .DEFAULT_GOAL := help
-.PHONY: help venv up down test lint sim bench bench-store lock
+.PHONY: help venv up down test lint sim bench bench-store bench-api lock
 
 SEEDS ?= 0:300
 BIN := .venv/bin
@@ -30,11 +30,15 @@ lint: venv ## ruff, mypy --strict, import-linter
 sim: venv ## the deterministic simulator over SEEDS=a:b (b excluded)
 	$(BIN)/python -m raftstore.sim run $(SEEDS) $(ARGS)
 
-bench: bench-store ## all benchmarks
+bench: bench-store bench-api ## all benchmarks
 
 bench-store: ## the store beside Debian's etcd, in one run
 	@tools/bootstrap --with etcd --with h2load
 	$(BIN)/python -m kmini.bench store $(ARGS)
+
+bench-api: ## the API beside a bare hello of the same stack and Debian's etcd, in one run
+	@tools/bootstrap --with etcd --with h2load --with wrk
+	$(BIN)/python -m kmini.bench api $(ARGS)
 
 lock: ## write requirements.lock anew from pyproject.toml (pip-tools)
 	@tools/lock

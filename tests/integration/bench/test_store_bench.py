@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from folder_processes import processes_of
 from kmini.bench import process
 from kmini.bench.etcd import EtcdCluster
 from kmini.bench.measure import Plan, Run
@@ -24,20 +25,6 @@ pytestmark = pytest.mark.skipif(
 
 BRIEF = Plan(rounds=1, load_s=0.3, events=3, kills=1, fill=500, restarts=1, settle_s=0.2, idle_s=0.5, limit_s=120.0)
 PATIENCE_S = 30.0
-
-
-def processes_of(folder: Path) -> list[int]:
-    """Processes whose command line names the folder."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                command = (entry / "cmdline").read_bytes()
-            except OSError:
-                continue  # it ended meanwhile
-            if str(folder).encode() in command:
-                found.append(int(entry.name))
-    return found
 
 
 @pytest.mark.timeout(180)

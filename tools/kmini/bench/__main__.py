@@ -1,4 +1,4 @@
-"""`python -m kmini.bench store [--quick] [-o json]`: what `make bench-store` calls."""
+"""`python -m kmini.bench store|api [--quick] [-o json]`: what `make bench-store` and `make bench-api` call."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import json
 import signal
 import sys
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ from typing import Any
 import click
 import uvloop
 
-from . import etcd, machine, report
+from . import api_pods, api_rows, etcd, machine, report, wrk
+from .api_measure import ApiPlan, ApiRun
 from .measure import Plan, Run
 from .process import disk_folder
 from .rows import rows
@@ -24,21 +26,48 @@ def main() -> None:
     """Benchmarks beside a peer, in one run on one machine."""
 
 
+Ran = tuple[dict[str, Any], str]
+
+
+def _command(function: Callable[..., None]) -> Callable[..., None]:
+    """The options that every benchmark has."""
+    for option in (
+        click.option("--quick", is_flag=True, help="Under 3 minutes: shorter loads, fewer repetitions."),
+        click.option("-o", "output", type=click.Choice(["text", "json"]), default="text", show_default=True),
+        click.option(
+            "--dir", "folder", type=click.Path(exists=True, file_okay=False, path_type=Path), help="A folder on a disk."
+        ),
+        click.option(
+            "--results",
+            type=click.Path(file_okay=False, path_type=Path),
+            default=Path("bench-results"),
+            show_default=True,
+        ),
+    ):
+        function = option(function)
+    return function
+
+
 @main.command()
-@click.option("--quick", is_flag=True, help="Under 3 minutes: shorter loads, fewer keys and kills.")
-@click.option("-o", "output", type=click.Choice(["text", "json"]), default="text", show_default=True)
-@click.option(
-    "--dir", "folder", type=click.Path(exists=True, file_okay=False, path_type=Path), help="A folder on a disk."
-)
-@click.option(
-    "--results", type=click.Path(file_okay=False, path_type=Path), default=Path("bench-results"), show_default=True
-)
+@_command
 def store(*, quick: bool, output: str, folder: Path | None, results: Path) -> None:
     """The store beside Debian's etcd: three durable members each."""
+    _measure(lambda: _store(Plan.quick() if quick else Plan(), folder), output, results)
+
+
+@main.command()
+@_command
+def api(*, quick: bool, output: str, folder: Path | None, results: Path) -> None:
+    """The API beside a bare hello of the same server stack, and Debian's etcd: three durable replicas each."""
+    _measure(lambda: _api(ApiPlan.quick() if quick else ApiPlan(), folder), output, results)
+
+
+def _measure(work: Callable[[], Coroutine[Any, Any, Ran]], output: str, results: Path) -> None:
+    """Run, print and keep what came out. Ends the program with 1 when nothing did."""
     try:
         etcd.require_tools()
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            data, text = runner.run(_store(Plan.quick() if quick else Plan(), folder))
+            data, text = runner.run(work())
     except (KeyboardInterrupt, asyncio.CancelledError):
         click.echo("interrupted: clusters ended, folders removed", err=True)
         sys.exit(1)
@@ -50,11 +79,16 @@ def store(*, quick: bool, output: str, folder: Path | None, results: Path) -> No
     click.echo(f"written to {path}", err=True)
 
 
-async def _store(plan: Plan, folder: Path | None) -> tuple[dict[str, Any], str]:
-    """Run, and give the result as data and as text. A SIGTERM ends it in order, as Ctrl-C does."""
+def _end_in_order() -> None:
+    """A SIGTERM ends the run as Ctrl-C does."""
     task = asyncio.current_task()
     assert task is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+
+
+async def _store(plan: Plan, folder: Path | None) -> Ran:
+    """Run, and give the result as data and as text."""
+    _end_in_order()
     with disk_folder(folder) as data_folder:
         facts = machine.facts(data_folder)
         record = await Run(plan, data_folder, lambda text: click.echo(text, err=True)).all()
@@ -71,7 +105,26 @@ async def _store(plan: Plan, folder: Path | None) -> tuple[dict[str, Any], str]:
     return report.document(made, machine=facts, setup={**setup, "plan": _plain(plan)}), text
 
 
-def _plain(plan: Plan) -> dict[str, float]:
+async def _api(plan: ApiPlan, folder: Path | None) -> Ran:
+    """As `_store`."""
+    wrk.require()
+    _end_in_order()
+    with disk_folder(folder) as data_folder:
+        facts = machine.facts(data_folder)
+        record = await ApiRun(plan, data_folder, lambda text: click.echo(text, err=True)).all()
+    made = api_rows.rows(record, plan)
+    setup = {
+        "replicas": 3,
+        "etcd": etcd.version(),
+        "pod_bytes": len(api_pods.pod(api_pods.pod_name(0))),
+        "clients": "wrk over TLS with a ServiceAccount's token, and RBAC",
+        "plan": _plain(plan),
+    }
+    text = "\n\n".join((f"{machine.described(facts)}; etcd {etcd.version()}", report.table(made), report.notes(made)))
+    return report.document(made, machine=facts, setup=setup, benchmark="api"), text
+
+
+def _plain(plan: Plan | ApiPlan) -> dict[str, float]:
     return {name: getattr(plan, name) for name in plan.__struct_fields__}
 
 

@@ -12,7 +12,6 @@ from typing import Any
 from .figures import Row, Verdict, shown
 
 
-
 def table(rows: Sequence[Row]) -> str:
     """The rows as aligned text columns: figures right, words left. Several peers are named beside their figures."""
     names = {row.peer_name for row in rows if row.peer}
