@@ -27,8 +27,6 @@ AGENT_PORT = 10250
 SERVICE_NAME_LABEL = "kubernetes.io/service-name"
 _ADDRESS_TYPES = ("InternalIP", "InternalDNS", "ExternalIP", "ExternalDNS", "Hostname")
 
-IsAllowed = Callable[[str], bool]
-
 
 class Named(NamedTuple):
     """`scheme:name:port`, taken apart; what was left out is ""."""
@@ -64,12 +62,11 @@ def is_proxyable(address: str) -> bool:
 
 
 class Places:
-    """Finds them. `allowed` judges the addresses of pods and Services."""
+    """Finds them."""
 
-    def __init__(self, lookup: Lookup, agent_tls: Callable[[], ssl.SSLContext], allowed: IsAllowed) -> None:
+    def __init__(self, lookup: Lookup, agent_tls: Callable[[], ssl.SSLContext]) -> None:
         self._lookup = lookup
         self._agent_tls = agent_tls
-        self._allowed = allowed
 
     async def pod(self, namespace: str, name: str) -> Pod:
         """Raises NotFound."""
@@ -120,9 +117,10 @@ class Places:
         address, port = random.choice(found)
         return self._plain(named.scheme, address, port, "service", named.name)
 
-    def _plain(self, scheme: str, address: str, port: int, what: str, name: str) -> Place:
+    @staticmethod
+    def _plain(scheme: str, address: str, port: int, what: str, name: str) -> Place:
         """Raises BadRequest for an address nobody is taken to."""
-        if not self._allowed(address):
+        if not is_proxyable(address):
             raise BadRequest(f'{what} "{name}" is at {address}: address not allowed')
         return Place(address, port, unverified_tls() if scheme == "https" else None)
 

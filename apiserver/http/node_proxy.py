@@ -31,7 +31,7 @@ from apiserver.auth.user import User
 from apiserver.http import node_options
 from apiserver.http.connection import SENT_AND_CLOSE
 from apiserver.http.node_options import ConnectOptions
-from apiserver.http.node_places import IsAllowed, Places, container_of, host_of, is_proxyable
+from apiserver.http.node_places import Places, container_of, host_of
 from apiserver.http.paths import Target
 from apiserver.http.relay import ANSWER_TIMEOUT_S, Relay, answered_fields, body_of, forwarded, pass_back
 from apiserver.http.responses import Answered, Reply
@@ -68,7 +68,7 @@ class AgentTls:
 
 
 class NodeProxy:
-    """`connect` is admission of what opens a connection into a pod; `allowed` see node_places.py."""
+    """`connect` is admission of what opens a connection to a pod, Service or node."""
 
     def __init__(
         self,
@@ -76,11 +76,10 @@ class NodeProxy:
         pki_dir: Path,
         connect: Connect,
         *,
-        allowed: IsAllowed = is_proxyable,
         streams_max: int = STREAMS_MAX,
     ) -> None:
         self._connect = connect
-        self._places = Places(lookup, AgentTls(pki_dir), allowed)
+        self._places = Places(lookup, AgentTls(pki_dir))
         self._relay = Relay()
         self._tunnels: set[Tunnel] = set()
         self._streams_max = streams_max
@@ -177,7 +176,7 @@ class NodeProxy:
         self, request: web.BaseRequest, place: Place, path: str, protocol: str, *, raw: bool = False
     ) -> Answered:
         """`raw`: a refusal is the application's own and passed back as it is."""
-        tunnel = Tunnel()
+        tunnel = Tunnel(idle_s=IDLE_S)
         self._tunnels.add(tunnel)
         try:
             head = request_head(request.method, path, place, forwarded(request.headers.items()), protocol)

@@ -108,7 +108,7 @@ class _Side(asyncio.Protocol):
 class Tunnel:
     """One upgrade. `run` until it is over; `end` from anywhere ends it."""
 
-    def __init__(self, *, idle_s: float = IDLE_S) -> None:
+    def __init__(self, *, idle_s: float) -> None:
         self._loop = asyncio.get_running_loop()
         self._idle_s = idle_s
         self._far = _Side(self)
@@ -142,8 +142,9 @@ class Tunnel:
 
     async def _answer(self, place: Place) -> Refusal | None:
         while _END_OF_HEAD not in self._received:
-            if len(self._received) > HEAD_BYTES_MAX or not await self._more():
-                raise ServiceUnavailable(f"{place.authority} ended the connection without an answer of HTTP")
+            if len(self._received) > HEAD_BYTES_MAX or self._ended:
+                raise ServiceUnavailable(f"{place.authority} did not answer with HTTP")
+            await self._more()
         head, _, body = bytes(self._received).partition(_END_OF_HEAD)
         status, fields = _parse_head(head)
         if status == 101:
@@ -154,8 +155,9 @@ class Tunnel:
         wanted = int(length) if length.isascii() and length.isdigit() else REFUSAL_BYTES_MAX
         chunked = "chunked" in fields.get("transfer-encoding", "").lower()
         while len(body) < min(wanted, REFUSAL_BYTES_MAX) and not (chunked and body.endswith(b"0\r\n\r\n")):
-            if not await self._more():
+            if self._ended:
                 break
+            await self._more()
             body = bytes(self._received[len(head) + len(_END_OF_HEAD) :])
         body = _unchunked(body) if chunked else body[:wanted]
         return Refusal(status, fields.get("content-type", ""), body[:REFUSAL_BYTES_MAX])
@@ -167,13 +169,10 @@ class Tunnel:
             self._far.transport.pause_reading()
         self._wake()
 
-    async def _more(self) -> bool:
-        """Wait for more bytes; False when the far side has ended."""
-        if self._ended:
-            return False
+    async def _more(self) -> None:
+        """Wait until the far side sends more, or ends."""
         self._progress = self._loop.create_future()
         await self._progress
-        return not self._ended
 
     def _wake(self) -> None:
         if self._progress is not None and not self._progress.done():
