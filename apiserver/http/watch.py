@@ -142,7 +142,7 @@ class WatchSession:
         self.revision = 0  # everything up to it was told
         self.events = 0
         self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._joined = False
+        self.joined = False  # the feed hands its changes over
 
     # --- telling ------------------------------------------------------------------------------------
 
@@ -189,7 +189,7 @@ class WatchSession:
 
     def bookmark(self) -> None:
         """Tell how far the watch is, so that it can be resumed from there."""
-        if self._joined and not self._over.done():
+        if self.joined and not self._over.done():
             self._feed.drain()
             self.revision = max(self.revision, self._feed.revision)
             self._send(chunk(self._framing.bookmark(self.revision)))
@@ -289,7 +289,7 @@ class WatchSession:
             waiting.cancel()
 
     def _join(self) -> None:
-        self._joined = True
+        self.joined = True
         self._feed.subscribe(self, self._namespace)
 
     def _open_watcher(self, start_revision: int, on_ready: Callable[[], None]) -> Any:

@@ -38,9 +38,7 @@ class ApiCluster:
         self._stacks: dict[str, AsyncExitStack] = {}
 
     async def start(self) -> None:
-        names = pki.serving_names(
-            addresses=HOSTS.values(), service_cidr="10.96.0.0/16", cluster_domain="cluster.local"
-        )
+        names = pki.serving_names(addresses=HOSTS.values(), service_cidr="10.96.0.0/16", cluster_domain="cluster.local")
         pki_dir = self._folder / "api-pki"
         make_ready(pki_dir, name="n1", ca_dir=None, alone=True, names=names)
         await self.stores.start()
