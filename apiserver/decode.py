@@ -25,6 +25,7 @@ DEPTH_MAX = 64
 #: Of one body, with YAML aliases expanded. Rules look at every value: what they may cost has its bound here.
 VALUES_MAX = 50_000
 YAML_EVENTS_MAX = 2 * VALUES_MAX  # what the parser may tell: keys and ends beside values
+PROTOBUF_FIELDS_MAX = 3 * VALUES_MAX  # an entry of a map is three of them
 NAMED_FIELDS_MAX = 20  # unknown fields that an error or warning names
 NAME_CHARACTERS_SHOWN = 64
 _YAML_TYPES = {"application/yaml", "application/x-yaml", "text/yaml"}
@@ -158,15 +159,14 @@ def check_shape(values: Any) -> None:
     stack = [(values, 1)]
     while stack:
         value, depth = stack.pop()
-        count += 1
-        if count > VALUES_MAX:
-            raise BadRequest(f"the body holds more than {VALUES_MAX} values")
         if isinstance(value, dict | list):
+            count += len(value)
+            if count > VALUES_MAX:
+                raise BadRequest(f"the body holds more than {VALUES_MAX} values")
             if depth > DEPTH_MAX:
                 raise BadRequest(f"the body is nested deeper than {DEPTH_MAX} levels")
             children = value.values() if isinstance(value, dict) else value
             stack.extend((child, depth + 1) for child in children if isinstance(child, dict | list))
-            count += len(value)
 
 
 def _read_yaml(raw: bytes) -> Any:
@@ -203,8 +203,8 @@ def _check_events(text: str) -> None:
 def _read_protobuf(raw: bytes, type_: type) -> Any:
     from apiserver.protobuf.body import read_body  # the tables are for those who send it
 
-    values = read_body(raw, type_, depth_max=DEPTH_MAX, fields_max=VALUES_MAX)
-    check_shape(values)  # JSON lies within some fields
+    values = read_body(raw, type_, depth_max=DEPTH_MAX, fields_max=PROTOBUF_FIELDS_MAX)
+    check_shape(values)
     return values
 
 

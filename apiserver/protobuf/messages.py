@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Callable
+from copy import copy
 from functools import cache
 from typing import Any
 
@@ -17,7 +18,7 @@ import msgspec
 
 from . import scalars
 from .numbers import Numbered, group_of, row
-from .wire import Piece, Wire, WireError
+from .wire import BYTES, Piece, Wire, WireError
 
 #: One occurrence of a field, and the value that an earlier one left (None: there was none). Raises WireError.
 Read = Callable[[Wire, Piece, Any], Any]
@@ -35,6 +36,7 @@ _BY_TYPE: dict[Any, Read] = {
     bool: scalars.boolean,
     Any: scalars.json_value,
 }
+_EMPTY = Wire(b"", depth_max=1, fields_max=0)
 
 
 class Message:
@@ -124,12 +126,13 @@ def _take_repeated(name: str, hint: Any) -> Take:
 
 
 def _take_entry(name: str, hint: Any) -> Take:
-    """Maps come as entries {key=1, value=2}."""
+    """Maps come as entries {key=1, value=2}; a part that is left out is the zero of its type."""
     is_list = typing.get_origin(_plain(hint)) is list
     read = scalars.text_list if is_list else _read(hint)
+    zero = read(_EMPTY, Piece(2, BYTES, 0, 0), None)
 
     def take(wire: Wire, piece: Piece, values: dict[str, Any]) -> None:
-        key, value = "", None
+        key, value = "", copy(zero)
         for field in wire.message(piece):
             if field.number == 1:
                 key = wire.text(field)

@@ -17,7 +17,7 @@ BYTES = 2
 FIXED32 = 5
 
 _FIXED_SIZES = {FIXED64: 8, FIXED32: 4}
-_VARINT_BYTES_MAX = 10
+_VARINT_BITS_MAX = 70  # ten bytes of seven bits
 _NAMES = {VARINT: "a number", FIXED64: "eight bytes", BYTES: "a text or message", FIXED32: "four bytes"}
 
 
@@ -56,21 +56,25 @@ class Wire:
         if self._depth_left == 0:
             raise WireError(f"it is nested deeper than {self._depth_max} levels")
         self._depth_left -= 1
+        data = self.data
         while at < end:
             if self._fields_left == 0:
                 raise WireError(f"it holds more than {self._fields_max} values")
             self._fields_left -= 1
-            key, at = self.varint(at, end)
+            if data[at] < 0x80:  # most keys are one byte
+                key, at = data[at], at + 1
+            else:
+                key, at = self.varint(at, end)
             number, wire_type = key >> 3, key & 7
             if not 0 < number < 1 << 29:
                 raise WireError(f"no field can have the number {number}")
             if wire_type == VARINT:
                 value, at = self.varint(at, end)
                 yield Piece(number, VARINT, value, at)
-                continue
-            at, stop = self._content(wire_type, at, end)
-            yield Piece(number, wire_type, at, stop)
-            at = stop
+            else:
+                at, stop = self._content(wire_type, at, end)
+                yield Piece(number, wire_type, at, stop)
+                at = stop
         self._depth_left += 1
 
     def _content(self, wire_type: int, at: int, end: int) -> tuple[int, int]:
@@ -87,18 +91,17 @@ class Wire:
 
     def varint(self, at: int, end: int) -> tuple[int, int]:
         """An unsigned number of up to 64 bits, and where it ends. Raises WireError."""
-        value = 0
-        for index in range(_VARINT_BYTES_MAX):
-            if at >= end:
-                raise WireError("it is cut short")
+        value = shift = 0
+        while at < end:
             byte = self.data[at]
             at += 1
-            value |= (byte & 0x7F) << 7 * index
+            value |= (byte & 0x7F) << shift
+            shift += 7
+            if value >> 64 or shift > _VARINT_BITS_MAX:
+                raise WireError("a number has more than 64 bits")
             if byte < 0x80:
-                if value >> 64:
-                    break
                 return value, at
-        raise WireError("a number has more than 64 bits")
+        raise WireError("it is cut short")
 
     def integers(self, piece: Piece) -> list[int]:
         """Signed numbers of a repeated field: one, or many packed into one piece."""
