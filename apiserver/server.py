@@ -307,8 +307,8 @@ class ApiServer:
             self._graph_mirrors = [pods, volumes]
         await asyncio.gather(*(mirror.ready() for mirror in self._graph_mirrors))
         await self.storage.linearize()
-        for mirror in self._graph_mirrors:
-            _ = mirror.revision
+        if not all(mirror.revision for mirror in self._graph_mirrors):
+            raise ServiceUnavailable("which pods are bound where is read anew", retry_after_s=1)
 
     def _kubernetes_service(self) -> KubernetesService:
         deleter = self.verbs.deleter

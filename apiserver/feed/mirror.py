@@ -76,12 +76,16 @@ class Mirror(Generic[T]):
         copied: dict[bytes, T] = {}
         following: bytes | None
         following, end = range_of(self.resource)
-        while following is not None and not self._lost:
-            page = self._storage.page(following, end, limit=PAGE_KEYS, revision=revision)
-            for found, stored in page.items:
-                copied[found] = self._make(decode(self.resource, stored))
-            following = page.following
-            await asyncio.sleep(0)
+        try:
+            while following is not None and not self._lost:
+                page = self._storage.page(following, end, limit=PAGE_KEYS, revision=revision)
+                for found, stored in page.items:
+                    copied[found] = self._make(decode(self.resource, stored))
+                following = page.following
+                await asyncio.sleep(0)
+        except ApiError:
+            self._feed.unsubscribe(self)  # or what comes would be kept for nobody
+            raise
         return (None if self._lost else copied), revision
 
     # --- the feed's subscriber ----------------------------------------------------------------------
@@ -133,9 +137,9 @@ class Mirror(Generic[T]):
 
     @property
     def revision(self) -> int:
-        """What the mirror reflects, after everything published was taken in."""
+        """What the mirror reflects, after everything published was taken in; 0 while it is built anew."""
         self._feed.drain()
-        return self._feed.revision
+        return 0 if self._lost or self._late is not None else self._feed.revision
 
     def items(self) -> ItemsView[bytes, T]:
         return self._kept.items()

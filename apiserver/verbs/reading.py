@@ -128,14 +128,16 @@ class Reader:
         """A list to be read piece by piece. Raises BadRequest, Gone, Timeout, ServiceUnavailable."""
         selection = Selection(call.stored, options.labels, options.fields)
         if selection.namespace and call.namespace and selection.namespace != call.namespace:
-            return Listing(await self._revision_for(options), _no_pieces(), b"", complete=False)
+            return Listing((await self._revision_for(options))[0], _no_pieces(), b"", complete=False)
         start, end, one = self._span(call, selection)
         token = self._token(call, options)
         if token is not None:
-            start, revision, exact = token.start.encode(), token.rv, True
+            await self.applied(token.rv)  # another replica may have given it
+            start, revision, exact = max(start, token.start.encode()), token.rv, True
+            if start >= end:
+                return Listing(revision, _no_pieces(), b"", complete=False)
         else:
-            revision = await self._revision_for(options)
-            exact = revision != self.storage.store.revision
+            revision, exact = await self._revision_for(options)
         size = min(PAGE_KEYS, options.limit + 1) if options.limit else PAGE_KEYS
         matches = _matcher(call.stored, selection)
         if matches is None or one:
@@ -144,7 +146,7 @@ class Reader:
             )
         index = await self.index(call.stored)
         if not exact:
-            revision = index.revision  # no older than what was asked for
+            revision = max(revision, index.revision)
         if revision != index.revision:
             return Listing(revision, self._pages(call.stored, start, end, size, revision, matches), end, complete=False)
         chosen = sorted(key for key, facts in index.items() if start <= key < end and matches(key, facts))
@@ -159,15 +161,15 @@ class Reader:
             return key, key + b"\0", True
         return *range_of(call.stored, namespace), False
 
-    async def _revision_for(self, options: ListOptions) -> int:
-        """The revision a list shows: the newest one, unless an exact one was asked for."""
+    async def _revision_for(self, options: ListOptions) -> tuple[int, bool]:
+        """The revision a list shows, and whether no other will do: the newest, unless an exact one was asked for."""
         if options.version is None:
             await self.storage.linearize()
         elif options.version > 0:
             await self.applied(options.version)
             if options.match == EXACT or (options.limit and not options.match):
-                return options.version
-        return self.storage.store.revision
+                return options.version, True
+        return self.storage.store.revision, False
 
     def _token(self, call: Call, options: ListOptions) -> Continue | None:
         if not options.continue_:
