@@ -158,9 +158,7 @@ async def pass_back(
         async for data in answer.content.iter_any():
             await response.write(data)
     except (aiohttp.ClientError, TimeoutError):
-        if request.transport is not None:
-            request.transport.abort()  # what came is not all there is, and the client must see that
-        return SENT_AND_CLOSE
+        return SENT_AND_CLOSE  # without an end: what came is not all there is, and the client sees it
     await response.write_eof()
     return response
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import http.client
 import ssl
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 from api_server import RunningApi, api_thread
 from raw_http import RawAnswer, RawConnection, raw_connection
 
@@ -43,6 +45,7 @@ def check_status(answer: RawAnswer, code: int, reason: str = "") -> str:
 
 
 NAMESPACES = "/api/v1/namespaces"
+PIPELINED = 30
 ASKED_MAX = 1_000_000  # more than any buffer holds
 
 
@@ -151,7 +154,7 @@ def test_broken_requests_get_a_status_and_the_end(wire: RawConnection, data: byt
         ("/../etc/passwd", 404),
         ("/api/v1/../v1/namespaces", 400),
         ("/api/v1/namespaces/%2e%2e/pods", 400),
-        ("/api/v1/namespaces/a%2Fb", 404),
+        ("/api/v1/namespaces/a%2Fb", 400),
         ("/%ff", 400),
         ("/" + "a" * 5000, 400),
         ("/version?" + "a" * 33000, 400),
@@ -269,6 +272,27 @@ def test_a_client_that_takes_nothing_is_cut_off(api: RunningApi, monkeypatch: py
 
         with pytest.raises((ConnectionError, ssl.SSLError)):  # a TimeoutError: nobody reads, and nobody ends it
             ask()
+
+
+def test_answers_are_made_as_they_are_taken(api: RunningApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asks for more than he takes does not fill the server's memory."""
+    frontend, asked, all_asked = api.server.frontend, [], threading.Event()
+
+    async def watched(request: web.BaseRequest) -> web.StreamResponse:
+        asked.append(request.path)
+        if len(asked) == PIPELINED:
+            all_asked.set()
+        return await frontend(request)
+
+    monkeypatch.setattr(api.server.port, "_frontend", watched)
+    with raw_connection((api.host, api.port), api.tls()) as wire:
+        wire.send(request("GET", "/openapi/v2"))  # made once, and then there
+        wire.answer()
+        asked.clear()
+        wire.send(request("GET", "/openapi/v2") * PIPELINED)
+        assert not all_asked.wait(0.5), "every answer was made, though none was taken"
+        sizes = {len(wire.answer().body) for _ in range(PIPELINED)}
+    assert min(sizes) * PIPELINED > 16 * 1024 * 1024, "that is what sockets hold, and this test shows nothing"
 
 
 def test_connections_have_a_number(api: RunningApi, monkeypatch: pytest.MonkeyPatch) -> None:
