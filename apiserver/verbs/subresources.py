@@ -12,10 +12,12 @@ from apiserver.api.authentication import TokenRequest
 from apiserver.api.autoscaling import Scale
 from apiserver.api.core.pod import Binding, PodCondition
 from apiserver.api.errors import BadRequest, Conflict
+from apiserver.api.fields import Causes
 from apiserver.api.meta import DeleteOptions, Status
 from apiserver.api.policy import Eviction
 from apiserver.api.times import now_text
 from apiserver.decode import convert_object, decode_object
+from apiserver.registry.strategies.certificates import validate_approval
 from apiserver.registry.strategies.pod_validation.updates import validate_ephemeral_update
 from apiserver.registry.strategies.scale import apply_scale, scale_of
 from apiserver.storage import Stored, decode
@@ -168,14 +170,16 @@ async def approve(writer: Writer, call: Call) -> Answer:
     given = writer.body(call, call.resource)
 
     def build(old: Any, _stored: Stored) -> Change:
-        decided = {each.type for each in given.status.conditions} & {"Approved", "Denied"}
-        if len(decided) > 1:
-            raise Conflict("status.conditions: Approved and Denied conditions are mutually exclusive")
+        before = copy.deepcopy(old)
         now = now_text(writer.clock)
         for condition in given.status.conditions:
             condition.last_update_time = condition.last_update_time or now
             condition.last_transition_time = condition.last_transition_time or now
         old.status.conditions = copy.deepcopy(given.status.conditions)
+        causes = Causes()
+        validate_approval(old, before, causes)
+        if causes:
+            raise causes.error(kind=call.stored.kind, group=call.stored.group, name=call.name)
         old.metadata.resource_version = given.metadata.resource_version
         return Change(old, bool(given.metadata.resource_version))
 

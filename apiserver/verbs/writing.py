@@ -18,6 +18,7 @@ from apiserver.admission.plugin import Admission
 from apiserver.api.errors import AlreadyExists, BadRequest, Conflict, ServiceUnavailable
 from apiserver.api.fields import Causes
 from apiserver.api.meta import ObjectMeta, TopObject
+from apiserver.api.moments import canonical_moments
 from apiserver.api.times import now_text
 from apiserver.api.validation import validate_metadata, validate_metadata_update
 from apiserver.decode import decode_object
@@ -102,6 +103,7 @@ class Writer:
         self.check_place(call, meta)
         generated = self._new_identity(resource, meta)
         self._reset_status(obj, None, strategy.initial_status(obj))
+        canonical_moments(obj)
         strategy.prepare_create(obj)
         strategy.default(obj)
         admission = self._admission(call, "CREATE", obj, None)
@@ -222,6 +224,7 @@ class Writer:
             if call.subresource not in _OWN_RULES:
                 self._reset_status(obj, getattr(old, "status", None), None)
                 strategy.prepare_update(obj, old)
+        canonical_moments(obj)
         strategy.default(obj)
         admission = self._admission(call, "UPDATE", obj, old)
         await self._admit(admission)
