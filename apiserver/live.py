@@ -21,7 +21,7 @@ from apiserver.api.meta import ObjectMeta
 from apiserver.auth.user import GROUP_AUTHENTICATED, GROUP_MASTERS, User
 from apiserver.registry.resource import Resource
 from apiserver.registry.table import Table
-from apiserver.storage import OWN, PAGE_KEYS, Storage, Stored, place_of, range_of
+from apiserver.storage import OWN, PAGE_KEYS, Storage, Stored, key_of, place_of, range_of
 from apiserver.verbs.call import Call
 from apiserver.verbs.deleting import Deleter
 from apiserver.verbs.writing import Change, Writer
@@ -34,6 +34,7 @@ RENEW_S = 5.0
 LOOK_S = 2.0
 LOOK_SOON_S = 0.1
 NAMESPACE, NAME = "default", "kubernetes"
+_OBJECTS = ("services", "endpoints", "discovery.k8s.io/endpointslices")
 SYSTEM = User(name="system:apiserver", groups=(GROUP_MASTERS, GROUP_AUTHENTICATED))
 
 log = logging.getLogger(__name__)
@@ -106,7 +107,7 @@ class KubernetesService:
         self._live = live
         self._service_address = service_address
         self._leads = leads
-        self._told: Mapping[str, str] | None = None
+        self._told: tuple[Mapping[str, str], list[int]] | None = None
 
     async def run(self) -> None:
         """Look every LOOK_S, and at once while there is something to write; write only what changed."""
@@ -122,8 +123,9 @@ class KubernetesService:
             await asyncio.sleep(LOOK_S if self._told is not None else LOOK_SOON_S)
 
     async def reconcile(self) -> None:
+        """Once: bring the objects up to who is alive, whoever changed or deleted them."""
         live = self._live.addresses()
-        if live == self._told or not live:
+        if not live or (live, self._revisions()) == self._told:
             return
         by_port: dict[int, list[str]] = {}
         for address in sorted(live.values()):
@@ -136,7 +138,12 @@ class KubernetesService:
             name = NAME if port == first else f"{NAME}-{port}"
             await self._ensure(self._slice(name, addresses), partial(_fill_slice, addresses=addresses, port=port))
         await self._drop_slices({NAME, *(f"{NAME}-{port}" for port in by_port if port != first)})
-        self._told = dict(live)
+        self._told = (dict(live), self._revisions())
+
+    def _revisions(self) -> list[int]:
+        """Those of the three objects, 0 for one that is not there."""
+        found = [self._storage.peek_key(key_of(self._table.of_key(key), NAMESPACE, NAME)) for key in _OBJECTS]
+        return [each.mod_revision if each is not None else 0 for each in found]
 
     async def _drop_slices(self, wanted: set[str]) -> None:
         """A slice has one list of ports: those of ports that nobody uses any more go."""

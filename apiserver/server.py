@@ -168,7 +168,7 @@ class ApiServer:
             "pods": PodBound(self.storage, row("nodes")),
             "services": ServiceAddresses(self.storage, self.options.service_cidr),
             "namespaces": NewNamespace(row("serviceaccounts"), row("configmaps"), ca_pem),
-            "coordination.k8s.io/leases": LeaseFence(),
+            "coordination.k8s.io/leases": LeaseFence(self.storage),
             "certificates.k8s.io/certificatesigningrequests": SignApproved(
                 pki.load_authority(self.options.pki_dir, pki.CLUSTER_CA), server_names=[self.options.host]
             ),
@@ -311,9 +311,8 @@ class ApiServer:
             raise ServiceUnavailable("which pods are bound where is read anew", retry_after_s=1)
 
     def _kubernetes_service(self) -> KubernetesService:
-        deleter = self.verbs.deleter
         address = ServiceAddresses(self.storage, self.options.service_cidr).first
-
+        deleter = self.verbs.deleter
         return KubernetesService(self.storage, self.table, self.writer, deleter, self.live, address, self._leads)
 
     def _aggregated_roles(self) -> AggregatedRoles:

@@ -1,10 +1,12 @@
 """No object without its namespace: none is made in one that is missing or being emptied, and four are there for ever.
 
-Kubernetes' NamespaceLifecycle. A namespace may be newer than what this replica has applied, so its absence is believed
-only after the cluster was asked.
+Kubernetes' NamespaceLifecycle. A namespace may be newer than what this replica has applied, so its absence or its
+end is believed only after the cluster was asked.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 from apiserver.api.errors import NotFound
 from apiserver.api.meta import StatusCause
@@ -29,7 +31,9 @@ class NamespaceLifecycle(Base):
         namespace = await find(lookup, NAMESPACES, "", request.namespace)
         if namespace is None:
             raise NotFound(f'namespaces "{request.namespace}" not found', kind=NAMESPACES, name=request.namespace)
-        if namespace.metadata.deletion_timestamp is not None or namespace.status.phase == "Terminating":
+        if _goes_away(namespace):
+            namespace = await lookup.get(NAMESPACES, "", request.namespace, linearizable=True) or namespace
+        if _goes_away(namespace):
             raise forbidden(
                 request,
                 f"unable to create new content in namespace {request.namespace} because it is being terminated",
@@ -41,6 +45,10 @@ class NamespaceLifecycle(Base):
                     )
                 ],
             )
+
+
+def _goes_away(namespace: Any) -> bool:
+    return namespace.metadata.deletion_timestamp is not None or namespace.status.phase == "Terminating"
 
 
 def _is_review(request: Admission) -> bool:

@@ -6,6 +6,7 @@ a Service gives up, by deletion or by changing its type, is freed in the same tr
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import secrets
 from collections.abc import Iterable
@@ -42,8 +43,8 @@ class ServiceAddresses:
         if write.verb == DELETE or write.obj is None:
             self._free(write, had)
             return
-        self._address(write, had)
-        self._ports(write, had)
+        await self._address(write, had)
+        await self._ports(write, had)
         self._free(write, had - keys_of(write.obj))
 
     @staticmethod
@@ -57,7 +58,14 @@ class ServiceAddresses:
 
     # --- clusterIP ----------------------------------------------------------------------------------
 
-    def _address(self, write: Write, had: set[bytes]) -> None:
+    async def _taken(self, key: bytes) -> bool:
+        """Whether somebody has it. Nobody is refused for what was freed already and is not known here yet."""
+        if self._storage.peek_key(key) is None:
+            return False
+        await self._storage.linearize()
+        return self._storage.peek_key(key) is not None
+
+    async def _address(self, write: Write, had: set[bytes]) -> None:
         service: Any = write.obj
         spec = service.spec
         if spec.type == "ExternalName":
@@ -68,7 +76,7 @@ class ServiceAddresses:
             spec.cluster_ip, spec.cluster_ips = HEADLESS, [HEADLESS]
             return
         if wanted:
-            self._check_wanted(write, wanted, had)
+            await self._check_wanted(write, wanted, had)
         else:
             wanted = self._free_address()
         spec.cluster_ip, spec.cluster_ips = wanted, [wanted]
@@ -76,7 +84,7 @@ class ServiceAddresses:
         if key not in had:
             self._take(write, key)
 
-    def _check_wanted(self, write: Write, wanted: str, had: set[bytes]) -> None:
+    async def _check_wanted(self, write: Write, wanted: str, had: set[bytes]) -> None:
         key = address_key(wanted)
         if key in had:
             return
@@ -88,12 +96,16 @@ class ServiceAddresses:
         if not inside or wanted in (str(self._network[0]), str(self._network[-1])):
             detail = f"provided IP is not in the valid range. The range of valid IPs is {self._network}"
             causes.invalid("spec.clusterIPs", [wanted], f"failed to allocate IP {wanted}: {detail}")
-        elif self._storage.peek_key(key) is not None:
+        elif self._is_reserved(write, wanted) or await self._taken(key):
             causes.invalid(
                 "spec.clusterIPs", [wanted], f"failed to allocate IP {wanted}: provided IP is already allocated"
             )
         if causes:
             raise causes.error(kind="Service", group="", name=write.name)
+
+    def _is_reserved(self, write: Write, wanted: str) -> bool:
+        """The first address is the API's own, from before its Service is there."""
+        return wanted == self.first and (write.namespace, write.name) != ("default", "kubernetes")
 
     def _free_address(self) -> str:
         def candidate(place: int) -> str:
@@ -119,7 +131,7 @@ class ServiceAddresses:
 
     # --- nodePort -----------------------------------------------------------------------------------
 
-    def _ports(self, write: Write, had: set[bytes]) -> None:
+    async def _ports(self, write: Write, had: set[bytes]) -> None:
         service: Any = write.obj
         spec = service.spec
         wants_ports = spec.type in _WITH_PORTS and not (
@@ -131,14 +143,14 @@ class ServiceAddresses:
                 continue
             if port.node_port:
                 key = port_key(port.node_port, port.protocol)
-                self._check_port(write, number, port.node_port, key, had)
+                await self._check_port(write, number, port.node_port, key, had)
             else:
                 key, port.node_port = self._free_port(port.protocol, taken)
             if key not in had and key not in taken:
                 self._take(write, key)
             taken.add(key)
 
-    def _check_port(self, write: Write, number: int, wanted: int, key: bytes, had: set[bytes]) -> None:
+    async def _check_port(self, write: Write, number: int, wanted: int, key: bytes, had: set[bytes]) -> None:
         if key in had:
             return
         causes = Causes()
@@ -148,7 +160,7 @@ class ServiceAddresses:
             causes.invalid(
                 path, wanted, f"provided port is not in the valid range. The range of valid ports is {valid}"
             )
-        elif self._storage.peek_key(key) is not None:
+        elif await self._taken(key):
             causes.invalid(path, wanted, "provided port is already allocated")
         if causes:
             raise causes.error(kind="Service", group="", name=write.name)
@@ -167,6 +179,9 @@ class ServiceAddresses:
 
 
 def address_key(address: str) -> bytes:
+    """One key per address, however it is written."""
+    with contextlib.suppress(ValueError):  # what is none is refused by whoever takes it
+        address = str(ipaddress.ip_address(address))
     return ADDRESSES + address.encode()
 
 

@@ -19,7 +19,7 @@ from apiserver.api.times import now_text
 from apiserver.effects.effect import CREATE, Write
 from apiserver.registry.resource import Resource
 from apiserver.storage import Storage, decode, encode, key_of
-from raftstore import Compare
+from raftstore import Compare, KeyValue
 
 ROOT_CA = "kube-root-ca.crt"
 DEFAULT_ACCOUNT = "default"
@@ -33,20 +33,27 @@ class InNamespace:
         self._namespaces = namespaces
 
     async def plan(self, write: Write) -> None:
-        """Raises NotFound, Forbidden. A namespace that is not known here yet is asked for once more."""
+        """Raises NotFound, Forbidden. One that seems not to be there, or to go away, is asked for once more."""
         if write.verb != CREATE or not write.namespace:
             return
         key = key_of(self._namespaces, "", write.namespace)
-        found = self._storage.peek_key(key)
-        if found is None:
+        found, goes_away = self._look(key)
+        if found is None or goes_away:
             await self._storage.linearize()
-            found = self._storage.peek_key(key)
+            found, goes_away = self._look(key)
         if found is None:
             raise NotFound(f'namespaces "{write.namespace}" not found', kind="namespaces", name=write.namespace)
-        namespace = decode(self._namespaces, self._storage.opened(key, found))
-        if namespace.metadata.deletion_timestamp is not None:
+        if goes_away:
             raise _terminating(write)
         write.transaction.compare.append(Compare.mod_revision(key) == found.mod_revision)
+
+    def _look(self, key: bytes) -> tuple[KeyValue | None, bool]:
+        """The namespace as this replica knows it, and whether it goes away."""
+        found = self._storage.peek_key(key)
+        if found is None:
+            return None, False
+        namespace = decode(self._namespaces, self._storage.opened(key, found))
+        return found, namespace.metadata.deletion_timestamp is not None
 
 
 def _terminating(write: Write) -> Forbidden:

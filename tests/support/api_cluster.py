@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 import uvloop
 from api_server import RunningApi, api_on
 from kmini.certificates import make_ready
+from ports import free_port
 from store_cluster import StoreCluster
 
 from apiserver.auth import pki
@@ -33,6 +34,7 @@ class ApiCluster:
     def __init__(self, folder: Path, **options: Any) -> None:
         self._folder = folder
         self._options = options
+        self._port = free_port()  # one on all, as machines of one cluster have it
         self.stores = StoreCluster(folder, len(HOSTS))
         self.apis: dict[str, RunningApi] = {}
         self._stacks: dict[str, AsyncExitStack] = {}
@@ -47,7 +49,7 @@ class ApiCluster:
 
     async def _serve(self, name: str, pki_dir: Path) -> None:
         stack = self._stacks[name] = AsyncExitStack()
-        api = api_on(self.stores.stores[name], pki_dir, name=name, host=HOSTS[name], **self._options)
+        api = api_on(self.stores.stores[name], pki_dir, name=name, host=HOSTS[name], port=self._port, **self._options)
         self.apis[name] = await stack.enter_async_context(api)
 
     @property

@@ -155,7 +155,7 @@ async def api_on(store: Store, pki_dir: Path, **options: Any) -> AsyncIterator[R
     encryption = Encryption.with_ring(keyring.load(pki_dir / keyring.FILE_NAME))
     context = server_context(pki_dir / "server.crt", pki_dir / "server.key", pki_dir / "ca.crt")
     host = options.get("host", "127.0.0.1")
-    async with ApiPort(host, 0, context, Observed(store), VERSION) as port:
+    async with ApiPort(host, options.get("port", 0), context, Observed(store), VERSION) as port:
         given: dict[str, Any] = {
             "name": "n1",
             "version": VERSION,
