@@ -38,6 +38,16 @@ class Conversion(Protocol):
         """The form to show."""
 
 
+class SameForm:
+    """A version that differs from the stored one in its name alone."""
+
+    def to_stored(self, obj: Any, old: Any | None) -> Any:
+        return obj
+
+    def from_stored(self, stored: Any) -> Any:
+        return stored
+
+
 class Subresource(NamedTuple):
     """`kind`, `group` and `version` are what discovery names for its body."""
 

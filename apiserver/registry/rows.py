@@ -27,7 +27,7 @@ from apiserver.api.meta import TopObject
 
 from . import selectable
 from .columns import COLUMNS
-from .resource import ALL_VERBS, Resource, Subresource
+from .resource import ALL_VERBS, Resource, SameForm, Subresource
 from .strategies import certificates as certificate_rules
 from .strategies import classes, config, endpoints, events, namespaces, nodes, reviews, services, workloads
 from .strategies import rbac as rbac_rules
@@ -248,6 +248,19 @@ def _questions() -> tuple[Resource, ...]:
             reviews.SELF_SUBJECT_REVIEW,
             who,
             "Asks who I am to the server.",
+        ),
+        Resource(  # what kubectl 1.27 asks for
+            plural="selfsubjectreviews",
+            kind="SelfSubjectReview",
+            type=authentication.SelfSubjectReview,
+            group=who,
+            version="v1beta1",
+            namespaced=False,
+            verbs=("create",),
+            strategy=reviews.SELF_SUBJECT_REVIEW,
+            description="Asks who I am to the server.",
+            stored_as=f"{who}/selfsubjectreviews",
+            conversion=SameForm(),
         ),
         _review("tokenreviews", authentication.TokenReview, reviews.TOKEN_REVIEW, who, "Asks whose a token is."),
         _review(

@@ -12,7 +12,6 @@ from apiserver.api.core.node import Node, NodeSpec
 from apiserver.api.core.pod import Pod, PodIP, PodSpec, PodStatus
 from apiserver.api.core.references import ObjectReference
 from apiserver.api.core.service import Service
-from apiserver.api.kinds import KINDS
 from apiserver.registry.resource import ALL_VERBS, Resource
 from apiserver.registry.strategies.events import EventConversion
 from apiserver.registry.table import Table, table
@@ -192,12 +191,6 @@ def test_values_to_select_by() -> None:
     assert value_of("events", "involvedObject.kind", event) == "Pod"
     assert value_of("events", "regarding.apiVersion", event) == "v1"
     assert value_of("events", "source", event) == "scheduler"
-
-
-def test_clients_know_the_same_kinds() -> None:
-    ours = {(row.api_version, row.kind, row.plural, row.namespaced) for row in ROWS}
-    theirs = {(kind.api_version, kind.kind, kind.plural, kind.namespaced) for kind in KINDS.values()}
-    assert ours == theirs
 
 
 # --- what a table refuses -------------------------------------------------------------------------------
