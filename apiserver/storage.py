@@ -98,9 +98,18 @@ def served(head: bytes, stored: Stored) -> bytes:
     return b'%s"resourceVersion":"%d",%s' % (head, stored.revision, stored.plain[len(head) :])
 
 
-def item(head: bytes, stored: Stored) -> bytes:
-    """The bytes to serve within a list, where kind and apiVersion are the list's."""
-    return b'{"metadata":{"resourceVersion":"%d",%s' % (stored.revision, stored.plain[len(head) :])
+def joined_items(head: bytes, items: Sequence[Stored], begin: bytes = b"") -> bytes:
+    """`begin`, then the bytes to serve within a list, where kind and apiVersion are the list's, with commas between.
+
+    Values are copied once, into what is sent.
+    """
+    behind = len(head)
+    parts: list[bytes | memoryview] = [begin]
+    before = b'{"metadata":{"resourceVersion":"%d",'
+    for plain, revision in items:
+        parts += (before % revision, memoryview(plain)[behind:])
+        before = b',{"metadata":{"resourceVersion":"%d",'
+    return b"".join(parts)
 
 
 def prefix_of(resource: Resource, namespace: str = "") -> bytes:
@@ -160,7 +169,10 @@ class Storage:
             found = self.store.page(start, end, limit=limit, revision=revision)
         except StoreError as error:
             raise api_error(error, revision=revision) from error
-        items = [(kv.key, self.opened(kv.key, kv)) for kv in found.kvs]
+        items = [
+            (kv.key, Stored(kv.value, kv.mod_revision) if kv.value[:1] == b"{" else self.opened(kv.key, kv))
+            for kv in found.kvs
+        ]
         following = found.kvs[-1].key + b"\0" if found.more else None
         return Page(items, following, revision or found.revision)
 

@@ -19,7 +19,7 @@ from apiserver.http.forms import Look, ResourceView, value_bytes
 from apiserver.http.negotiation import Accepted, Form
 from apiserver.http.paths import Target
 from apiserver.http.responses import Answered, Reply, head_of, response, warning_header
-from apiserver.http.watch import LAST_CHUNK, Framing, WatchSession, chunk
+from apiserver.http.watch import LAST_CHUNK, Framing, WatchSession
 from apiserver.registry.resource import Resource
 from apiserver.storage import Stored
 from apiserver.verbs.answer import Answer, ListAnswer, ObjectAnswer
@@ -280,17 +280,23 @@ async def stream_list(request: web.BaseRequest, head: bytes, pieces: AsyncIterat
     transport = request.transport
     if transport is None:
         return SENT_AND_CLOSE
-    wire = TransportWire(transport)
-    wire.write(head)
+    transport.write(head)
+    transport.set_write_buffer_limits(STREAM_BUFFER_BYTES, STREAM_BUFFER_BYTES // 2)
     try:
         async for piece in pieces:
-            wire.write(chunk(piece))
-            await wire.drain(STREAM_BUFFER_BYTES)
-            if wire.is_closing():
+            transport.writelines((b"%x\r\n" % len(piece), piece, b"\r\n"))
+            await asyncio.sleep(0)
+            if request.protocol.writing_paused:
+                await request.writer.drain()
+            if transport.is_closing():
                 return SENT_AND_CLOSE
+    except ConnectionError:
+        return SENT_AND_CLOSE
     except ApiError as error:
         log.info("list cut off", extra={"reason": error.message})
         transport.abort()
         return SENT_AND_CLOSE
-    wire.write(LAST_CHUNK)
+    finally:
+        transport.set_write_buffer_limits()
+    transport.write(LAST_CHUNK)
     return SENT_AND_OPEN if request.keep_alive else SENT_AND_CLOSE

@@ -17,7 +17,7 @@ from apiserver.api.meta import ListMeta
 from apiserver.http import tables
 from apiserver.http.negotiation import Accepted, Form
 from apiserver.registry.resource import Resource
-from apiserver.storage import Stored, decode, head_of, item, served
+from apiserver.storage import PAGE_KEYS, Stored, decode, head_of, joined_items, served
 
 ROWS_PER_STEP = 200  # of a Table made in one turn of the event loop
 
@@ -46,14 +46,14 @@ class ResourceView:
         obj = decode(self.stored, stored)
         return obj if self.resource.conversion is None else self.resource.conversion.from_stored(obj)
 
-    def items(self, items: Sequence[Stored]) -> bytes:
+    def items(self, items: Sequence[Stored], begin: bytes = b"") -> bytes:
+        """`begin`, then the items with commas between."""
         if self.resource.conversion is None:
-            head = self.head
-            return b",".join([item(head, stored) for stored in items])
-        return b",".join([self.object(stored) for stored in items])
+            return joined_items(self.head, items, begin)
+        return begin + b",".join([self.object(stored) for stored in items])
 
     def list(self, items: Sequence[Stored], metadata: ListMeta) -> bytes:
-        return b"%s%s]}" % (self.list_begin(metadata), self.items(items))
+        return self.items(items, self.list_begin(metadata)) + b"]}"
 
     def list_begin(self, metadata: ListMeta) -> bytes:
         """Everything before the first item."""
@@ -106,10 +106,13 @@ class Look:
             async for piece in self._table_pieces(first, more, metadata):
                 yield piece
             return
-        yield self.view.list_begin(metadata) + self.view.items(first)
+        begin = self.view.list_begin(metadata)
+        for at in range(0, len(first), PAGE_KEYS):
+            yield self.view.items(first[at : at + PAGE_KEYS], begin)
+            begin = b","
         async for items in more:
             if items:
-                yield b"," + self.view.items([stored for _, stored in items])
+                yield self.view.items([stored for _, stored in items], begin)
         yield b"]}"
 
     async def _table_pieces(

@@ -15,6 +15,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import lmdb
 import msgspec
@@ -225,10 +226,12 @@ class StateMachine:
     # --- reading ---
 
     @contextmanager
-    def _reading(self) -> Iterator[View]:
+    def _reading(self, *, buffers: bool = False) -> Iterator[View]:
+        """`buffers`: what the transaction gives out are views of the file's pages, good within it alone."""
         state = self._state
         try:
-            with self._environment.begin() as txn:
+            begin: Any = self._environment.begin
+            with begin(buffers=buffers) as txn:
                 yield View(txn, self._tables, state.revision, state.compact_revision)
         except (lmdb.Error, msgspec.DecodeError) as error:
             raise StateDamaged(f"the state in {self.folder} cannot be read: {error}: rebuild it") from error
@@ -255,7 +258,8 @@ class StateMachine:
 
     def page(self, key: bytes, range_end: bytes, limit: int, revision: int) -> RangeResult:
         """See read_page. Raises Compacted, FutureRevision."""
-        with self._reading() as view:
+        newest = revision <= 0 or revision == self.revision
+        with self._reading(buffers=newest) as view:
             return read_page(view, key, range_end, limit, revision)
 
     def value_at(self, key: bytes, mod_revision: int) -> KeyValue | None:
