@@ -26,11 +26,13 @@ DEPTH_MAX = 64
 VALUES_MAX = 50_000
 YAML_EVENTS_MAX = 2 * VALUES_MAX  # what the parser may tell: keys and ends beside values
 PROTOBUF_FIELDS_MAX = 3 * VALUES_MAX  # an entry of a map is three of them
+NUMBER_CHARACTERS_MAX = 400  # of YAML, which knows slow ways to write one; a float's own range ends before
 NAMED_FIELDS_MAX = 20  # unknown fields that an error or warning names
 NAME_CHARACTERS_SHOWN = 64
 _YAML_TYPES = {"application/yaml", "application/x-yaml", "text/yaml"}
 _JSON_TYPES = {"", "application/json", "text/json"}
 _MERGE = "tag:yaml.org,2002:merge"
+_NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 #: Sent by curl when nobody says what the body is.
 _FORM = "application/x-www-form-urlencoded"
 
@@ -246,12 +248,21 @@ def _yaml_loader() -> Any:
         pairs = loader.construct_pairs(node, deep=True)
         return {key if isinstance(key, str) else json.dumps(key): value for key, value in pairs}
 
+    def number(loader: Any, node: Any) -> int | float:
+        if len(loader.construct_scalar(node)) > NUMBER_CHARACTERS_MAX:
+            raise BadRequest(f"the body is not valid YAML: a number has more than {NUMBER_CHARACTERS_MAX} digits")
+        value: int | float = numbers[node.tag](loader, node)
+        return value
+
     def boolean(loader: Any, node: Any) -> bool:
         value: bool | None = loader.bool_values.get(loader.construct_scalar(node).lower())
         return _refuse_tag(loader, node) if value is None else value
 
     JsonValues.add_constructor("tag:yaml.org,2002:map", mapping)
     JsonValues.add_constructor("tag:yaml.org,2002:bool", boolean)
+    numbers: dict[str, Any] = {tag: JsonValues.yaml_constructors[tag] for tag in _NUMBERS}
+    for tag in numbers:
+        JsonValues.add_constructor(tag, number)
     for tag in ("binary", "set", "omap", "pairs", "timestamp"):
         JsonValues.add_constructor(f"tag:yaml.org,2002:{tag}", _refuse_tag)
     return JsonValues

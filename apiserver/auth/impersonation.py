@@ -67,6 +67,8 @@ def _asked(headers: list[tuple[str, str]]) -> _Asked | None:
     for header, value in headers:
         if not value:
             raise BadRequest(f"header {header} is empty")
+        if any("\ud800" <= character <= "\udfff" for character in value):
+            raise BadRequest(f"header {header} is not valid UTF-8")
         if header == "impersonate-user":
             asked.names.append(value)
         elif header == "impersonate-uid":

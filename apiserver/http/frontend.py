@@ -24,6 +24,7 @@ from apiserver.api.errors import (
     RequestTooLarge,
     ServiceUnavailable,
     Timeout,
+    UnsupportedMediaType,
 )
 from apiserver.auth.authn import Authenticator
 from apiserver.auth.authorizer import PUBLIC_PATHS, Authorizer
@@ -247,7 +248,10 @@ def _impersonates(request: web.BaseRequest) -> bool:
 
 
 async def read_body(request: web.BaseRequest) -> bytes:
-    """Raises RequestTooLarge, Timeout, BadRequest."""
+    """Raises RequestTooLarge, Timeout, UnsupportedMediaType, BadRequest."""
+    encoding = request.headers.get("Content-Encoding", "identity")
+    if encoding.strip().lower() not in ("", "identity"):
+        raise UnsupportedMediaType("the body is compressed: the server takes it as it is only")
     length = request.content_length
     if length is not None and length > BODY_BYTES_MAX:
         raise _too_large()

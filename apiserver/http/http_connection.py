@@ -13,7 +13,7 @@ import logging
 import re
 from typing import Any
 
-from aiohttp import web
+from aiohttp import StreamReader, web
 from aiohttp.http_exceptions import BadHttpMethod, LineTooLong
 
 from apiserver.api.errors import (
@@ -55,6 +55,7 @@ class HttpConnection(web.RequestHandler):
         self._server = server
         self._head_timer: asyncio.TimerHandle | None = None
         self._head_bytes = 0
+        self._body: StreamReader | None = None  # of the newest request, from before anybody takes it up
         self._stall_timer: asyncio.TimerHandle | None = None
         self._stalled_bytes = 0
 
@@ -96,6 +97,7 @@ class HttpConnection(web.RequestHandler):
         requests = self._request_count
         super().data_received(data)
         if self._request_count != requests:
+            self._body = self._messages[-1][1]
             if self._head_timer is not None:
                 self._forget_head()
         elif data and not self._receives_body():
@@ -106,8 +108,7 @@ class HttpConnection(web.RequestHandler):
                 self._await_head()
 
     def _receives_body(self) -> bool:
-        request = self._current_request
-        return request is not None and not request.content.is_eof()
+        return self._body is not None and not self._body.is_eof()
 
     def _await_head(self) -> None:
         self._head_timer = self._loop.call_later(HEAD_TIMEOUT_S, self._head_is_late)

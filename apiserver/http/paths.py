@@ -10,12 +10,14 @@ from typing import NamedTuple
 from urllib.parse import unquote
 
 from apiserver.api.errors import BadRequest
+from apiserver.api.names import is_path_segment_name
 from apiserver.decode import read_values
 from apiserver.registry.resource import Resource
 from apiserver.registry.table import Table
 
 PATH_CHARACTERS_MAX = 4096
 SEGMENTS_MAX = 64
+NAME_CHARACTERS_SHOWN = 256
 QUERY_CHARACTERS_MAX = 32 * 1024
 PARAMETERS_MAX = 256
 #: Subresources that take the rest of the path for themselves.
@@ -68,6 +70,8 @@ def parse_target(table: Table, segments: list[str]) -> Target | None:
     if resource is None or bool(namespace) > resource.namespaced:
         return None
     name = rest[1] if len(rest) > 1 else ""
+    _check_segment("Namespace", namespace)
+    _check_segment("Name", name)
     subresource = rest[2] if len(rest) > 2 else ""
     if subresource == PROXY:
         return Target(resource, namespace, name, PROXY, "/" + "/".join(rest[3:]))
@@ -87,6 +91,13 @@ def in_namespace_of(body: bytes, content_type: str, target: Target) -> Target:
     metadata = values.get("metadata") if isinstance(values, dict) else None
     namespace = metadata.get("namespace") if isinstance(metadata, dict) else None
     return target._replace(namespace=namespace if namespace and isinstance(namespace, str) else "default")
+
+
+def _check_segment(what: str, text: str) -> None:
+    """No name of an object has a slash; one that came encoded must not end up in a key. Raises BadRequest."""
+    rules = is_path_segment_name(text)
+    if rules:
+        raise BadRequest(f'{what} parameter invalid: "{text[:NAME_CHARACTERS_SHOWN]}": {"; ".join(rules)}')
 
 
 def parse_query(query: str) -> dict[str, str]:

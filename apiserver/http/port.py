@@ -52,6 +52,7 @@ class ApiPort:
             keepalive_timeout=KEEP_ALIVE_S,
             max_line_size=LINE_BYTES_MAX,
             max_field_size=FIELD_BYTES_MAX,
+            auto_decompress=False,
             handler_cancellation=True,
         )
         self._listener = await asyncio.get_running_loop().create_server(

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from apiserver.api.errors import BadRequest, UnsupportedMediaType
-from apiserver.decode import convert_object, media_type, read_values
+from apiserver.decode import check_shape, convert_object, media_type, read_values
 from apiserver.patch.json_patch import apply_json_patch
 from apiserver.patch.merge_patch import apply_merge_patch
 from apiserver.patch.strategic import apply_strategic
@@ -50,6 +50,12 @@ def read_patch(call: Call) -> tuple[str, Any]:
 
 def patched(kind: str, document: dict[str, Any], patch: Any, type_: type) -> Any:
     """The document after the patch; the document itself stays. Raises BadRequest, Invalid."""
+    result = _applied(kind, document, patch, type_)
+    check_shape(result)  # a short patch can make a document large
+    return result
+
+
+def _applied(kind: str, document: dict[str, Any], patch: Any, type_: type) -> Any:
     if kind == JSON_PATCH:
         return apply_json_patch(document, patch)
     if not isinstance(patch, dict):
