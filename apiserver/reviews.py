@@ -20,7 +20,8 @@ class Reviews:
 
     async def __call__(self, call: Call, review: Any) -> Any:
         """Raises Invalid, BadRequest."""
-        authorizer, spec = self._authorizer, getattr(review, "spec", None)
+        authorizer = self._authorizer
+        spec: Any = getattr(review, "spec", None)
         match review.kind:
             case "TokenReview":
                 review.status = await self._authenticator.review(spec.token, spec.audiences)
