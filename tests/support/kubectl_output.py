@@ -1,0 +1,34 @@
+"""kubectl's output without what differs from run to run: ages, uids, revisions, addresses, generated names."""
+
+from __future__ import annotations
+
+import re
+
+_AGE = r"(?:\d+s|\dm\d*s?|\d+y\d*d?)"
+_RULES = [
+    (r"[ \t]+$", ""),
+    (r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", "UID"),
+    (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z| \+0000)?", "TIME"),
+    (r"(Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d \w{3} \d{4} \d\d:\d\d:\d\d \+0000", "TIME"),
+    (r"(resourceVersion\"?: ?\"?|Resource Version: +)\d+", r"\1N"),
+    (r"\bkube-api-access-[a-z0-9]{5}\b", "kube-api-access-*****"),
+    (r"\b10\.96\.(?!0\.1\b)\d+\.\d+\b", "10.96.*.*"),
+    (r"\b([0-9]+:)3[0-2]\d{3}/", r"\1NODEPORT/"),
+    (r"(NodePort: .*?)3[0-2]\d{3}/", r"\1NODEPORT/"),
+    (r"127\.0\.0\.1:\d{4,5}\b", "SERVER"),
+    (r"(/\S*)?/(LIVE|MERGED)-\d+/", r"\2/"),
+    (r"(/\S*)?/kubectl(\.1\.\d+)?-edit-\d+\.yaml", "EDITED"),
+    (r"^([IWE])\d{4} \d\d:\d\d:\d\d\.\d+ +\d+ [\w.]+:\d+\]", r"\1 klog]"),
+    (r"(?<=\S) {2,}", "  "),  # columns are as wide as the widest age
+    (rf"(^|  ){_AGE}(?=$|  | \()", r"\1AGE"),
+    (rf"\(x(\d+) over {_AGE}\)", r"(x\1 over AGE)"),
+    (r"X509SHA256=[0-9a-f]{64}", "X509SHA256=HASH"),
+    (r"\+kmini\.[\w.]+", "+kmini.VERSION"),
+]
+_COMPILED = [(re.compile(pattern, re.MULTILINE), replacement) for pattern, replacement in _RULES]
+
+
+def normalised(text: str) -> str:
+    for pattern, replacement in _COMPILED:
+        text = pattern.sub(replacement, text)
+    return text
