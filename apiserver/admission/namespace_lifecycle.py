@@ -29,10 +29,10 @@ class NamespaceLifecycle(Base):
         if request.operation != "CREATE" or not request.namespace or _is_review(request):
             return
         namespace = await find(lookup, NAMESPACES, "", request.namespace)
+        if namespace is not None and _goes_away(namespace):
+            namespace = await lookup.get(NAMESPACES, "", request.namespace, linearizable=True)
         if namespace is None:
             raise NotFound(f'namespaces "{request.namespace}" not found', kind=NAMESPACES, name=request.namespace)
-        if _goes_away(namespace):
-            namespace = await lookup.get(NAMESPACES, "", request.namespace, linearizable=True) or namespace
         if _goes_away(namespace):
             raise forbidden(
                 request,
