@@ -76,6 +76,7 @@ class Causes:
         parts = [f"{cause.field}: {cause.message}" for cause in self.found]
         text = parts[0] if len(parts) == 1 else f"[{', '.join(parts)}]"
         shown_kind = f"{kind}.{group}" if group else kind
+        name = name if len(name) <= _VALUE_CHARACTERS_MAX else name[:_VALUE_CHARACTERS_MAX] + "..."
         return Invalid(
             f'{shown_kind} "{name}" is invalid: {text}', kind=kind, group=group, name=name, causes=self.found
         )

@@ -94,13 +94,13 @@ class HttpConnection(web.RequestHandler):
     # --- heads that do not come -------------------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
-        requests = self._request_count
+        requests, in_body = self._request_count, self._receives_body()
         super().data_received(data)
         if self._request_count != requests:
             self._body = self._messages[-1][1]
             if self._head_timer is not None:
                 self._forget_head()
-        elif data and not self._receives_body():
+        elif data and not in_body:
             self._head_bytes += len(data)
             if self._head_bytes > HEAD_BYTES_MAX:
                 self._turn_away(_head_too_large())
