@@ -202,8 +202,9 @@ def test_nothing_is_created_in_a_namespace_that_goes_away(loop: LoopOf, cluster:
                 return api.json("POST", MAPS.format(name), {"metadata": {"generateName": "m-"}})
 
             writing = [until_refused(partial(create, api)) for api in cluster.all for _ in range(2)]
-            going = cluster.all[number % 3].json("DELETE", f"/api/v1/namespaces/{name}")
-            *answers, gone = await asyncio.gather(*writing, going)
+            going = asyncio.create_task(cluster.all[number % 3].json("DELETE", f"/api/v1/namespaces/{name}"))
+            answers = await asyncio.gather(*writing)
+            gone = await going
             assert gone.body["status"]["phase"] == "Terminating"
             for *created, refused in answers:
                 assert all(version_of(answer.body) < version_of(gone.body) for answer in created)
@@ -300,7 +301,9 @@ def test_writes_under_way_fail_when_the_holder_changes(loop: LoopOf, cluster: Ap
             held = await held_by(cluster.all[0], "moving", f"a{number}")
             headers = fence("moving", held["spec"]["leaseTransitions"])
             writing = [until_refused(partial(write, api, headers)) for api in cluster.all for _ in range(2)]
-            *answers, moved = await asyncio.gather(*writing, held_by(cluster.all[number % 3], "moving", f"b{number}"))
+            moving = asyncio.create_task(held_by(cluster.all[number % 3], "moving", f"b{number}"))
+            answers = await asyncio.gather(*writing)
+            moved = await moving
             for *done, refused in answers:
                 assert all(version_of(answer.body) < version_of(moved) for answer in done)
                 check_fenced(refused)
