@@ -20,6 +20,7 @@ from apiserver.http.negotiation import Accepted, Form
 from apiserver.http.paths import Target
 from apiserver.http.responses import Answered, Reply, head_of, response, warning_header
 from apiserver.http.watch import LAST_CHUNK, Framing, WatchSession
+from apiserver.registry.native import VERSION as NATIVE
 from apiserver.registry.resource import Resource
 from apiserver.storage import Stored
 from apiserver.verbs.answer import Answer, ListAnswer, ObjectAnswer
@@ -98,6 +99,12 @@ def check_allowed(verb: str, target: Target) -> None:
         raise MethodNotAllowed(
             f"the server does not allow this method on the requested resource: {resource.group_resource} has no {verb}"
         )
+    everywhere = resource.namespaced and not target.namespace
+    if everywhere and (verb == "deletecollection" or (verb == "create" and resource.version != NATIVE)):
+        raise MethodNotAllowed(
+            "the server does not allow this method on the requested resource: "
+            f"{resource.group_resource} need a namespace"
+        )
 
 
 class Dispatcher:
@@ -119,6 +126,9 @@ class Dispatcher:
         if call.verb == "watch":
             return await self._watch(request, call)
         accepted = self._accepted(request)
+        if call.verb == "get" and accepted is _PLAIN and not call.subresource:  # what is asked most, without detours
+            body = self._views[call.resource].object(await self._reader.get(call))
+            return response(body, accepted.content_type, warnings=call.warnings)
         if call.verb == "list" and request.method == "GET":
             options = ListOptions.parse(call.query)
             if not options.limit:

@@ -75,7 +75,7 @@ def parse_target(table: Table, segments: list[str]) -> Target | None:
     subresource = rest[2] if len(rest) > 2 else ""
     if subresource == PROXY:
         return Target(resource, namespace, name, PROXY, "/" + "/".join(rest[3:]))
-    if len(rest) > 3:
+    if len(rest) > 3 or (name and resource.namespaced and not namespace):
         return None
     return Target(resource, namespace, name, subresource)
 

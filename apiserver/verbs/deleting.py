@@ -38,7 +38,7 @@ class Deleter:
         self._storage = writer.storage
 
     async def delete(self, call: Call, options: DeleteOptions | None = None) -> Answer:
-        """The object as it is marked, or a Status when it is gone. Raises NotFound, Conflict, BadRequest."""
+        """The object as it is marked or, for some kinds, as it was; else a Status when it is gone. Raises NotFound, Conflict, BadRequest."""
         options = options or options_of(call)
         for attempt in range(ATTEMPTS_MAX):
             stored = await self._storage.read(call.stored, call.namespace, call.name)
@@ -74,7 +74,11 @@ class Deleter:
         if at_once:
             write.transaction.delete(key)
             revision = await self._writer.commit_write(call, write)
-            return None if revision is None else ValueAnswer(_gone(call.resource, old))
+            if revision is None:
+                return None
+            if call.stored.strategy.returns_deleted:
+                return ObjectAnswer(call.resource, Stored(encode(obj), revision or stored.revision))
+            return ValueAnswer(_gone(call.resource, old))
         plain = encode(obj)
         if plain == stored.plain:
             return ObjectAnswer(call.resource, stored)

@@ -20,13 +20,14 @@ from apiserver.decode import convert_object, decode_object
 from apiserver.registry.strategies.certificates import validate_approval
 from apiserver.registry.strategies.pod_validation.updates import validate_ephemeral_update
 from apiserver.registry.strategies.scale import apply_scale, scale_of
+from apiserver.registry.table import table
 from apiserver.storage import Stored, decode
 from apiserver.verbs.answer import Answer, ValueAnswer
 from apiserver.verbs.call import Call
 from apiserver.verbs.deleting import Deleter
 from apiserver.verbs.patching import patch_of, patched, read_patch
 from apiserver.verbs.reading import Reader
-from apiserver.verbs.writing import Change, Writer, conflict
+from apiserver.verbs.writing import Build, Change, Writer, conflict
 
 
 def _body(call: Call, type_: type, kind: str) -> Any:
@@ -38,7 +39,19 @@ def _body(call: Call, type_: type, kind: str) -> Any:
     name = decoded.obj.metadata.name
     if name and name != call.name:
         raise BadRequest(f"the name of the object ({name}) does not match the name on the URL ({call.name})")
+    Writer.check_place(call, decoded.obj.metadata)
     return decoded.obj
+
+
+def _new_of(writer: Writer, call: Call) -> Build:
+    """What a PUT or PATCH makes of the whole object, of which a subresource takes a part."""
+    return patch_of(writer, call) if call.verb == "patch" else writer.replacement(call)
+
+
+def _claims(old: Any, change: Change) -> None:
+    """The old object is what is written; it must be the one that the client meant."""
+    given = change.obj.metadata
+    old.metadata.resource_version, old.metadata.uid = given.resource_version, given.uid
 
 
 # --- scale ----------------------------------------------------------------------------------------------
@@ -79,6 +92,17 @@ async def update_scale(writer: Writer, call: Call) -> Answer:
 
 
 # --- pods -----------------------------------------------------------------------------------------------
+
+
+async def bind_by_body(writer: Writer, call: Call) -> Answer:
+    """POST of a Binding to `bindings`, the older way: its metadata names the pod."""
+    name = writer.body(call, call.resource).metadata.name
+    if not name:
+        raise BadRequest("name is required: it is that of the pod")
+    pods = table().of_key("pods")
+    return await bind(
+        writer, msgspec.structs.replace(call, resource=pods, stored=pods, name=name, subresource="binding")
+    )
 
 
 async def bind(writer: Writer, call: Call) -> Answer:
@@ -136,13 +160,12 @@ async def evict(deleter: Deleter, call: Call) -> Answer:
 async def add_ephemeral_containers(writer: Writer, call: Call) -> Answer:
     """PUT or PATCH of a pod's ephemeral containers: nothing else of the pod changes, and none goes away."""
     call.check_options()
-    build = patch_of(writer, call) if call.verb == "patch" else writer.replacement(call)
+    new_of = _new_of(writer, call)
 
     def narrowed(old: Any, stored: Stored) -> Change:
-        change = build(old, stored)
-        given = change.obj
-        old.spec.ephemeral_containers = given.spec.ephemeral_containers
-        old.metadata.resource_version, old.metadata.uid = given.metadata.resource_version, given.metadata.uid
+        change = new_of(old, stored)
+        old.spec.ephemeral_containers = change.obj.spec.ephemeral_containers
+        _claims(old, change)
         return Change(old, change.conditional, validate_ephemeral_update)
 
     return await writer.change(call, narrowed)
@@ -154,34 +177,36 @@ async def add_ephemeral_containers(writer: Writer, call: Call) -> Answer:
 async def finalize(writer: Writer, call: Call) -> Answer:
     """PUT to namespaces/NAME/finalize: only the namespace's own finalizers."""
     call.check_options()
-    given = writer.body(call, call.resource)
+    new_of = _new_of(writer, call)
 
-    def build(old: Any, _stored: Stored) -> Change:
-        old.spec.finalizers = list(given.spec.finalizers)
-        old.metadata.resource_version = given.metadata.resource_version
-        return Change(old, bool(given.metadata.resource_version))
+    def build(old: Any, stored: Stored) -> Change:
+        change = new_of(old, stored)
+        old.spec.finalizers = change.obj.spec.finalizers
+        _claims(old, change)
+        return Change(old, change.conditional)
 
     return await writer.change(call, build)
 
 
 async def approve(writer: Writer, call: Call) -> Answer:
-    """PUT of the approval subresource: only conditions. An approved request is signed in the same write."""
+    """PUT or PATCH of the approval: only conditions. An approved request is signed in the same write."""
     call.check_options()
-    given = writer.body(call, call.resource)
+    new_of = _new_of(writer, call)
 
-    def build(old: Any, _stored: Stored) -> Change:
+    def build(old: Any, stored: Stored) -> Change:
         before = copy.deepcopy(old)
+        change = new_of(old, stored)
         now = now_text(writer.clock)
-        for condition in given.status.conditions:
+        for condition in change.obj.status.conditions:
             condition.last_update_time = condition.last_update_time or now
             condition.last_transition_time = condition.last_transition_time or now
-        old.status.conditions = copy.deepcopy(given.status.conditions)
+        old.status.conditions = change.obj.status.conditions
         causes = Causes()
         validate_approval(old, before, causes)
         if causes:
             raise causes.error(kind=call.stored.kind, group=call.stored.group, name=call.name)
-        old.metadata.resource_version = given.metadata.resource_version
-        return Change(old, bool(given.metadata.resource_version))
+        _claims(old, change)
+        return Change(old, change.conditional)
 
     return await writer.change(call, build)
 
@@ -192,7 +217,6 @@ async def request_token(writer: Writer, reader: Reader, issue: Callable[..., Awa
     request: TokenRequest = _body(call, TokenRequest, "TokenRequest")
     account = decode(call.stored, await reader.get(call))
     meta, of_account = request.metadata, account.metadata
-    writer.check_place(call, meta)
     if meta.uid and meta.uid != of_account.uid:
         raise Conflict(
             f'Operation cannot be fulfilled on TokenRequest.authentication.k8s.io "{call.name}": the UID in the token '

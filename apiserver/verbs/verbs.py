@@ -43,6 +43,8 @@ class Verbs:
             case "list":
                 listed = await self.reader.list_objects(call, ListOptions.parse(call.query))
                 return ListAnswer(call.resource, *listed)
+            case "create" if call.stored.key == "bindings":
+                return await subresources.bind_by_body(self.writer, call)
             case "create" if "get" not in call.stored.verbs:
                 return ValueAnswer(await self._review(call, self.writer.body(call, call.resource)), 201)
             case "create":
@@ -75,7 +77,7 @@ class Verbs:
                 return await subresources.finalize(self.writer, call)
             case "approval", "get":
                 return ObjectAnswer(call.resource, await self.reader.get(call))
-            case "approval", "update":
+            case "approval", "update" | "patch":
                 return await subresources.approve(self.writer, call)
             case "token", "create":
                 return await subresources.request_token(self.writer, self.reader, self._issue_token, call)
