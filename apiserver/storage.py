@@ -98,10 +98,10 @@ def served(head: bytes, stored: Stored) -> bytes:
     return b'%s"resourceVersion":"%d",%s' % (head, stored.revision, stored.plain[len(head) :])
 
 
-def joined_items(head: bytes, items: Sequence[Stored], begin: bytes = b"") -> bytes:
-    """`begin`, then the bytes to serve within a list, where kind and apiVersion are the list's, with commas between.
+def joined_items(head: bytes, items: Sequence[Stored], begin: bytes = b"", end: bytes = b"") -> bytes:
+    """The bytes to serve within a list, where kind and apiVersion are the list's, with commas between.
 
-    Values are copied once, into what is sent.
+    They are copied once, into what is sent; so are `begin` and `end` around them.
     """
     behind = len(head)
     parts: list[bytes | memoryview] = [begin]
@@ -109,6 +109,7 @@ def joined_items(head: bytes, items: Sequence[Stored], begin: bytes = b"") -> by
     for plain, revision in items:
         parts += (before % revision, memoryview(plain)[behind:])
         before = b',{"metadata":{"resourceVersion":"%d",'
+    parts.append(end)
     return b"".join(parts)
 
 
@@ -118,7 +119,8 @@ def prefix_of(resource: Resource, namespace: str = "") -> bytes:
 
 
 def key_of(resource: Resource, namespace: str, name: str) -> bytes:
-    return prefix_of(resource, namespace if resource.namespaced else "") + name.encode()
+    place = f"{namespace}/{name}" if resource.namespaced and namespace else name
+    return f"/registry/{resource.key}/{place}".encode()
 
 
 def place_of(resource: Resource, key: bytes) -> tuple[str, str]:
@@ -160,8 +162,13 @@ class Storage:
 
     async def read(self, resource: Resource, namespace: str, name: str) -> Stored | None:
         """The object, linearizable."""
-        await self.linearize()
-        return self.peek(resource, namespace, name)
+        key = key_of(resource, namespace, name)
+        try:
+            await self.store.linearize(timeout_s=REQUEST_TIMEOUT_S)
+            found = self.store.peek(key)
+        except StoreError as error:
+            raise api_error(error) from error
+        return None if found is None else self.opened(key, found)
 
     def page(self, start: bytes, end: bytes, *, limit: int, revision: int = 0) -> Page:
         """Up to `limit` objects of a range of keys, at one revision (0: the newest here). Raises Gone."""

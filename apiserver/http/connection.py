@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-import weakref
 from typing import Any
 
 from aiohttp import HttpVersion11, web
@@ -13,18 +12,17 @@ from apiserver.api.errors import ApiError
 
 PAUSE_S = 0.005
 
-_certificates: weakref.WeakKeyDictionary[Any, bytes] = weakref.WeakKeyDictionary()
-
 
 def peer_certificate(request: web.BaseRequest) -> bytes:
     """The verified client certificate as DER, b"" when none was shown; asked for once per connection."""
-    transport = request.transport
-    tls: ssl.SSLObject | None = transport.get_extra_info("ssl_object") if transport is not None else None
-    if tls is None:
-        return b""
-    known = _certificates.get(tls)
+    protocol: Any = request.protocol
+    known: bytes | None = protocol.peer_certificate
     if known is None:
-        known = _certificates[tls] = tls.getpeercert(binary_form=True) or b""
+        transport = request.transport
+        tls: ssl.SSLObject | None = transport.get_extra_info("ssl_object") if transport is not None else None
+        if tls is None:
+            return b""
+        known = protocol.peer_certificate = tls.getpeercert(binary_form=True) or b""
     return known
 
 

@@ -46,14 +46,14 @@ class ResourceView:
         obj = decode(self.stored, stored)
         return obj if self.resource.conversion is None else self.resource.conversion.from_stored(obj)
 
-    def items(self, items: Sequence[Stored], begin: bytes = b"") -> bytes:
-        """`begin`, then the items with commas between."""
+    def items(self, items: Sequence[Stored], begin: bytes = b"", end: bytes = b"") -> bytes:
+        """`begin`, the items with commas between, `end`."""
         if self.resource.conversion is None:
-            return joined_items(self.head, items, begin)
-        return begin + b",".join([self.object(stored) for stored in items])
+            return joined_items(self.head, items, begin, end)
+        return begin + b",".join([self.object(stored) for stored in items]) + end
 
     def list(self, items: Sequence[Stored], metadata: ListMeta) -> bytes:
-        return self.items(items, self.list_begin(metadata)) + b"]}"
+        return self.items(items, self.list_begin(metadata), b"]}")
 
     def list_begin(self, metadata: ListMeta) -> bytes:
         """Everything before the first item."""

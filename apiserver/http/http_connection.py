@@ -53,6 +53,7 @@ class HttpConnection(web.RequestHandler):
     def __init__(self, server: HttpServer, **options: Any) -> None:
         super().__init__(server, **options)
         self._server = server
+        self.peer_certificate: bytes | None = None  # DER; None: nobody asked yet (connection.py)
         self._head_timer: asyncio.TimerHandle | None = None
         self._head_bytes = 0
         self._body: StreamReader | None = None  # of the newest request, from before anybody takes it up

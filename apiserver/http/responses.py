@@ -18,6 +18,7 @@ from apiserver.http.forms import value_bytes
 from apiserver.http.negotiation import negotiate_or_json
 
 WARNINGS_MAX = 20
+COPIED_BYTES_MAX = 64 * 1024  # a longer body goes out beside its head instead of being copied behind it
 WARNING_CHARACTERS_MAX = 512
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
 _BODILESS = frozenset({204, 304})
@@ -89,5 +90,9 @@ def send(request: web.BaseRequest, reply: Reply, request_id: str, *, close: bool
         head += "Connection: keep-alive\r\n"
     for name, value in reply.headers:
         head += f"{name}: {value}\r\n"
-    transport.write(b"%s\r\n%s" % (head.encode("latin-1", "replace"), body))
+    wire_head = head.encode("latin-1", "replace")
+    if len(body) < COPIED_BYTES_MAX:
+        transport.write(b"%s\r\n%s" % (wire_head, body))
+    else:
+        transport.writelines((wire_head + b"\r\n", body))
     return SENT_AND_CLOSE if close else SENT_AND_OPEN
