@@ -27,6 +27,8 @@ class Strategy(Generic[T]):
     allow_create_on_update: bool = False
     #: `metadata.generation` counts changes of anything but metadata and status.
     has_generation: bool = False
+    #: A deletion at once answers with the object as it was, not with a Status: typed clients read it as such.
+    returns_deleted: bool = False
 
     def default(self, obj: T) -> None:
         """Fill in what was left out; also bring quantities into canonical form. Idempotent."""

@@ -20,6 +20,8 @@ SYSTEM_PRIORITIES = {"system-cluster-critical": 2_000_000_000, "system-node-crit
 
 
 class StorageClassStrategy(Strategy[StorageClass]):
+    returns_deleted = True
+
     def default(self, obj: StorageClass) -> None:
         obj.reclaim_policy = obj.reclaim_policy or "Delete"
         obj.volume_binding_mode = obj.volume_binding_mode or "Immediate"

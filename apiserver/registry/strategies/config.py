@@ -101,6 +101,8 @@ class SecretStrategy(Strategy[Secret]):
 
 
 class ServiceAccountStrategy(Strategy[ServiceAccount]):
+    returns_deleted = True
+
     def prepare_create(self, obj: ServiceAccount) -> None:
         _only_names(obj)
 

@@ -121,6 +121,8 @@ def _with_newer_labels(new: VolumeNodeAffinity | None, old: VolumeNodeAffinity) 
 class PersistentVolumeStrategy(Strategy[PersistentVolume]):
     """What the storage is cannot change; what it is used for can."""
 
+    returns_deleted = True
+
     def default(self, obj: PersistentVolume) -> None:
         spec = obj.spec
         spec.persistent_volume_reclaim_policy = spec.persistent_volume_reclaim_policy or "Retain"
@@ -231,6 +233,8 @@ def _resource_states(states: Mapping[str, str], causes: Causes, path: str) -> No
 
 class PersistentVolumeClaimStrategy(Strategy[PersistentVolumeClaim]):
     """A claim stays what it is, but for the volume it is bound to and, once it is, its size."""
+
+    returns_deleted = True
 
     def default(self, obj: PersistentVolumeClaim) -> None:
         default_claim_spec(obj.spec, "spec")

@@ -56,6 +56,8 @@ def _gate_condition() -> PodCondition:
 class PodStrategy(Strategy[Pod]):
     """A pod's spec hardly changes once it is there; its status is written by the node it runs on."""
 
+    returns_deleted = True
+
     def default(self, obj: Pod) -> None:
         default_pod(obj)
         obj.status.qos_class = obj.status.qos_class or qos_class(obj.spec)

@@ -24,6 +24,7 @@ class PodTemplateStrategy(Strategy[PodTemplate]):
     """A template for nobody in particular."""
 
     has_generation = True
+    returns_deleted = True
 
     def default(self, obj: PodTemplate) -> None:
         default_pod_template(obj.template, "template")

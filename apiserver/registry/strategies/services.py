@@ -47,6 +47,7 @@ def is_reachable_from_outside(spec: ServiceSpec) -> bool:
 class ServiceStrategy(Strategy[Service]):
     name_rule: NameRule = staticmethod(is_dns1035_label)
     allow_create_on_update = True
+    returns_deleted = True
 
     def prepare_update(self, obj: Service, old: Service) -> None:
         """Allocated values that were left out are kept; those that the new type has no use for go."""
