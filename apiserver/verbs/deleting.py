@@ -38,7 +38,10 @@ class Deleter:
         self._storage = writer.storage
 
     async def delete(self, call: Call, options: DeleteOptions | None = None) -> Answer:
-        """The object as it is marked or, for some kinds, as it was; else a Status when it is gone. Raises NotFound, Conflict, BadRequest."""
+        """The object while it waits; once it is gone a Status, or for some kinds the object as it was.
+
+        Raises NotFound, Conflict, BadRequest.
+        """
         options = options or options_of(call)
         for attempt in range(ATTEMPTS_MAX):
             stored = await self._storage.read(call.stored, call.namespace, call.name)
