@@ -65,7 +65,8 @@ def test_without_a_version_everything_that_is_there_is_added_first(loop: LoopOf,
         path = await maps_of(api, "begin")
         for name in "ab":
             await api.create(path, config_map(name))
-        for query in ({}, {"resourceVersion": 0}):
+        queries: list[dict[str, Any]] = [{}, {"resourceVersion": 0}]
+        for query in queries:
             async with watch_stream(api, path, **query) as watch:
                 assert await watch.next_names(2) == [("ADDED", "a"), ("ADDED", "b")]
                 changed = (await api.json("PUT", f"{path}/a", config_map("a", colour="red"))).body
@@ -99,7 +100,11 @@ def test_initial_events_and_their_end(loop: LoopOf, api: RunningApi) -> None:
     async def test() -> None:
         path = await maps_of(api, "initial")
         await api.create(path, config_map("a"))
-        query = {"sendInitialEvents": "true", "allowWatchBookmarks": "true", "resourceVersionMatch": "NotOlderThan"}
+        query: dict[str, Any] = {
+            "sendInitialEvents": "true",
+            "allowWatchBookmarks": "true",
+            "resourceVersionMatch": "NotOlderThan",
+        }
         async with watch_stream(api, path, **query) as watch:
             assert await watch.next_names(1) == [("ADDED", "a")]
             mark = await watch.next()
