@@ -54,6 +54,7 @@ from apiserver.http.health import Observed, StoreCollector, readiness
 from apiserver.http.limits import Gate, Limits
 from apiserver.http.metrics import GaugeCollector, RequestMetrics
 from apiserver.http.node_proxy import NodeProxy
+from apiserver.http.openid import OpenId
 from apiserver.http.port import ApiPort
 from apiserver.http.special import Handler, SpecialPaths
 from apiserver.live import KubernetesService, LiveServers
@@ -205,15 +206,17 @@ class ApiServer:
     @cached_property
     def frontend(self) -> Frontend:
         version = f"{KUBERNETES_VERSION}+kmini.{self.options.version}"
+        address = f"{self.options.host}:{self.options.port}"
+        openid = OpenId(self.tokens, address)
         special = SpecialPaths(
-            discovery=Discovery(self.table.rows, server_address=f"{self.options.host}:{self.options.port}"),
+            discovery=Discovery(self.table.rows, server_address=address),
             openapi=OpenApi(self.table.rows, version=version),
             version=self.options.version,
             registry=self.registry,
             observed=self.port.observed,
             checks=self.checks,
             boot=lambda: self._boot,
-            more=self.special,
+            more={"openid": openid, ".well-known": openid, **self.special},
         )
         return Frontend(
             table=self.table,
