@@ -7,26 +7,10 @@ from pathlib import Path
 import pytest
 from chaos_load import PREFIX, Load
 from kmini.client import EtcdClient
-from kmini.errors import CommandError
-from kmini_process import Server, cluster_of, eventually, running
+from kmini_process import cluster_of, eventually, running
+from server_faults import leader_of
 
 from raftstore.model import prefix_end
-
-
-def leader_of(servers: list[Server]) -> Server:
-    def found() -> Server | None:
-        for server in servers:
-            with EtcdClient(server.etcd_address, server.pki, timeout_s=2.0) as etcd:
-                try:
-                    status = etcd.status()
-                except CommandError:
-                    continue
-                if status.leader and status.leader == status.header.member_id:
-                    return server
-        return None
-
-    leader: Server = eventually(found, what="a leader")
-    return leader
 
 
 @pytest.mark.timeout(300)

@@ -1,0 +1,69 @@
+"""What happens to real server processes while a load runs: the leader or a follower killed, the leader stopped."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Sequence
+
+from kmini.client import EtcdClient
+from kmini.errors import CommandError
+from kmini_process import Server, eventually
+
+PROGRESS_TIMEOUT_S = 45.0
+STOPPED_S = 2.0  # longer than an election
+
+
+def leader_of(servers: Sequence[Server]) -> Server:
+    """The one that says of itself that it leads."""
+
+    def found() -> Server | None:
+        for server in servers:
+            with EtcdClient(server.etcd_address, server.pki, timeout_s=2.0) as etcd:
+                try:
+                    status = etcd.status()
+                except CommandError:
+                    continue
+                if status.leader and status.leader == status.header.member_id:
+                    return server
+        return None
+
+    leader: Server = eventually(found, what="a leader")
+    return leader
+
+
+def progress(done: Callable[[], int], more: int, what: str) -> None:
+    """Return once `done` has grown by so much."""
+    before = done()
+    eventually(lambda: done() > before + more, PROGRESS_TIMEOUT_S, what)
+
+
+def kill_leader(servers: Sequence[Server], done: Callable[[], int]) -> None:
+    _kill(leader_of(servers), done)
+
+
+def kill_follower(servers: Sequence[Server], done: Callable[[], int]) -> None:
+    leader = leader_of(servers)
+    _kill(next(server for server in servers if server is not leader), done)
+
+
+def _kill(server: Server, done: Callable[[], int]) -> None:
+    server.kill()
+    progress(done, 30, "progress without it")
+    server.start()
+    server.wait_ready()
+
+
+def stop_leader(servers: Sequence[Server], done: Callable[[], int]) -> None:
+    """It stands still while another is elected, and wakes up believing that it leads."""
+    leader = leader_of(servers)
+    leader.send(signal.SIGSTOP)
+    try:
+        until = time.monotonic() + STOPPED_S
+        progress(done, 30, "progress without it")
+        eventually(lambda: time.monotonic() > until, STOPPED_S * 2, "the end of the pause")
+    finally:
+        leader.send(signal.SIGCONT)
+
+
+FAULTS = (kill_leader, stop_leader, kill_follower)
