@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from apiserver.api.errors import ApiError, Gone, ServiceUnavailable
+from apiserver.api.errors import ApiError, Gone, InternalError, ServiceUnavailable
 from apiserver.failures import RETRY_AFTER_S, api_error
 from apiserver.feed.change import Change
 from apiserver.registry.resource import Resource
@@ -145,7 +145,7 @@ class Feed:
         if self._everywhere:
             batch = Batch(changes)
             for subscriber in list(self._everywhere):
-                subscriber.deliver(batch)
+                self._hand(subscriber, batch)
         if not self._by_namespace:
             return
         by_namespace: dict[str, list[Change]] = {}
@@ -155,7 +155,16 @@ class Feed:
         for namespace, own in by_namespace.items():
             batch = Batch(own)
             for subscriber in list(self._by_namespace.get(namespace, ())):
-                subscriber.deliver(batch)
+                self._hand(subscriber, batch, namespace)
+
+    def _hand(self, subscriber: Subscriber, batch: Batch, namespace: str = "") -> None:
+        """One that fails is ended: the others get every change all the same."""
+        try:
+            subscriber.deliver(batch)
+        except Exception:
+            log.exception("a change could not be taken", extra={"resource": self.resource.key})
+            self.unsubscribe(subscriber, namespace)
+            subscriber.ended(InternalError(f"a change of {self.resource.plural} could not be shown"))
 
     def _lost(self, error: WatchCanceled) -> None:
         """Our own watcher ended. One that was too slow goes on where it was; otherwise everybody lists anew.

@@ -90,6 +90,8 @@ def check_allowed(verb: str, target: Target) -> None:
         verbs = subresource.verbs
         if target.subresource in NODE_SUBRESOURCES:
             return
+    elif (verb == "create") == bool(target.name) and verb in ("create", "update", "patch"):
+        raise MethodNotAllowed("the server does not allow this method on the requested resource")
     if resource.namespaced and not target.namespace and (target.name or verb not in ("list", "watch")):
         raise MethodNotAllowed(
             f"the server does not allow this method on the requested resource: {resource.group_resource} lie in "

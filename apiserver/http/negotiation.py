@@ -51,7 +51,7 @@ PLAIN = Accepted(Form.JSON, "", JSON)
 
 #: What each kind of request can be answered with, beside JSON.
 OBJECTS = frozenset({Form.YAML, Form.TABLE, Form.PARTIAL, Form.PARTIAL_LIST})
-WATCHES = frozenset({Form.TABLE, Form.PARTIAL, Form.PARTIAL_LIST, Form.EVENT_STREAM})
+WATCHES = frozenset({Form.TABLE, Form.PARTIAL, Form.EVENT_STREAM})  # an event holds one object, never a list
 DISCOVERY = frozenset({Form.DISCOVERY})
 OPENAPI_V2 = frozenset({Form.PROTOBUF_OPENAPI})
 ONLY_JSON: frozenset[Form] = frozenset()

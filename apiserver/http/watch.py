@@ -85,7 +85,7 @@ class Framing:
         if initial_end:
             metadata["annotations"] = {INITIAL_EVENTS_END: "true"}
         body: dict[str, Any] = {"kind": resource.kind, "apiVersion": resource.api_version, "metadata": metadata}
-        if self.look.accepted.form in (Form.PARTIAL, Form.PARTIAL_LIST):
+        if self.look.accepted.form is Form.PARTIAL:
             body |= {"kind": "PartialObjectMetadata", "apiVersion": f"meta.k8s.io/{self.look.accepted.version}"}
         if self.look.accepted.form is Form.TABLE:
             row = {"cells": [], "object": body}

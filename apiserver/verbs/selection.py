@@ -11,7 +11,8 @@ from apiserver.registry.resource import Resource
 
 
 class Selection:
-    """`name` and `namespace` are what the field selector pins them to ("" when it does not).
+    """`name` and `namespace` are what the field selector pins them to ("" when it does not); a second, other wish for
+    one of them is never met. Rights to a single object go by the first (auth/authorizer.py): no other may be shown.
 
     `matches` looks at an object's facts; None when every object (of that name) matches.
     """
@@ -49,7 +50,7 @@ class Selection:
             equal = requirement.operator != "!="
             if field in ("metadata.name", "metadata.namespace"):
                 if equal:
-                    setattr(self, field.partition(".")[2], value)
+                    tests += self._pin(field.partition(".")[2], value)
                 else:
                     self.excluded_names.add((field, value))
             elif field in places:
@@ -57,6 +58,11 @@ class Selection:
             else:
                 raise _unknown_field(resource, field)
         return tests
+
+    def _pin(self, attribute: str, value: str) -> list[Callable[[Facts], bool]]:
+        if not getattr(self, attribute):
+            setattr(self, attribute, value)
+        return [] if value and value == getattr(self, attribute) else [lambda facts: False]
 
     def wants(self, namespace: str, name: str) -> bool:
         """Whether an object of this name can match at all."""
