@@ -10,6 +10,9 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
 
+from apiserver.api.errors import ApiError
+from apiserver.feed.feed import Batch, Feeds
+from apiserver.registry.resource import Resource
 from apiserver.registry.table import Table
 from apiserver.storage import PAGE_KEYS, Storage, decode, key_of, range_of
 
@@ -17,12 +20,28 @@ KEPT_MAX = 512
 LISTED_MAX = 10_000
 
 
+class _Listed:
+    """All objects of a kind, until one of them changes. A subscriber of the kind's feed."""
+
+    def __init__(self) -> None:
+        self.objects: Sequence[Any] | None = None
+        self.joined = False
+
+    def deliver(self, batch: Batch) -> None:
+        self.objects = None
+
+    def ended(self, error: ApiError) -> None:
+        self.objects, self.joined = None, False
+
+
 class StorageLookup:
     """See apiserver/admission/plugin.py, Lookup."""
 
-    def __init__(self, storage: Storage, table: Table) -> None:
+    def __init__(self, storage: Storage, table: Table, feeds: Feeds) -> None:
         self._storage = storage
         self._table = table
+        self._feeds = feeds
+        self._lists: dict[str, _Listed] = {}  # by key of a kind
         self._kept: OrderedDict[bytes, tuple[int, Any]] = OrderedDict()
 
     async def get(self, key: str, namespace: str, name: str, *, linearizable: bool = False) -> Any | None:
@@ -47,6 +66,19 @@ class StorageLookup:
 
     async def list(self, key: str, namespace: str = "") -> Sequence[Any]:
         resource = self._table.of_key(key)
+        if namespace:
+            return self._read(resource, namespace)
+        feed = self._feeds.of(resource)
+        feed.drain()
+        listed = self._lists.setdefault(key, _Listed())
+        if not listed.joined:
+            feed.subscribe(listed)
+            listed.joined, listed.objects = True, None
+        if listed.objects is None:
+            listed.objects = self._read(resource, "")
+        return listed.objects
+
+    def _read(self, resource: Resource, namespace: str) -> Sequence[Any]:
         following: bytes | None
         following, end = range_of(resource, namespace)
         found: list[Any] = []

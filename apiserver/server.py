@@ -102,7 +102,7 @@ class ApiServer:
         self.table: Table = table()
         self.storage = Storage(store, encryption)
         self.feeds = Feeds(self.storage)
-        self.lookup = StorageLookup(self.storage, self.table)
+        self.lookup = StorageLookup(self.storage, self.table, self.feeds)
         self.rbac = Rbac()
         self.graph = NodeGraph()
         self.gate = Gate(options.limits)

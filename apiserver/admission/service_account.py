@@ -6,7 +6,7 @@ this pod, and renews it; nothing secret is stored in the pod.
 
 from __future__ import annotations
 
-import secrets
+import hashlib
 from collections.abc import Callable
 from typing import Any
 
@@ -38,16 +38,22 @@ SUFFIX_CHARACTERS = 5
 _ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 
 
-def random_suffix() -> str:
-    return "".join(secrets.choice(_ALPHABET) for _ in range(SUFFIX_CHARACTERS))
+def suffix_of(account: Any) -> str:
+    """The same for all pods of an account: pods of one template stay alike, and what is known of one holds for all."""
+    number = int.from_bytes(hashlib.blake2b(account.metadata.uid.encode(), digest_size=8).digest(), "big")
+    characters = []
+    for _ in range(SUFFIX_CHARACTERS):
+        number, place = divmod(number, len(_ALPHABET))
+        characters.append(_ALPHABET[place])
+    return "".join(characters)
 
 
 class ServiceAccounts(Base):
-    """`suffix` ends the name of a token volume."""
+    """`suffix`, of the account, ends the name of a token volume."""
 
     name = "ServiceAccount"
 
-    def __init__(self, suffix: Callable[[], str] = random_suffix) -> None:
+    def __init__(self, suffix: Callable[[Any], str] = suffix_of) -> None:
         self._suffix = suffix
 
     async def admit(self, request: Admission, lookup: Lookup) -> None:
@@ -58,7 +64,7 @@ class ServiceAccounts(Base):
         spec.service_account = spec.service_account_name
         account = await self._account(request, lookup)
         if _wants_token(spec, account):
-            self._mount_token(spec)
+            self._mount_token(spec, account)
         if not spec.image_pull_secrets:
             spec.image_pull_secrets = [LocalObjectReference(name=each.name) for each in account.image_pull_secrets]
 
@@ -84,10 +90,10 @@ class ServiceAccounts(Base):
             )
         return account
 
-    def _mount_token(self, spec: Any) -> None:
+    def _mount_token(self, spec: Any, account: Any) -> None:
         """Into every container that has nothing at the place yet."""
         there = next((each.name for each in spec.volumes if each.name.startswith(VOLUME_PREFIX)), "")
-        name = there or VOLUME_PREFIX + self._suffix()
+        name = there or VOLUME_PREFIX + self._suffix(account)
         mounted = False
         for container in (*spec.init_containers, *spec.containers):
             if all(mount.mount_path != MOUNT_PATH for mount in container.volume_mounts):

@@ -10,11 +10,14 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable
+from functools import wraps
 
 #: `rule(text)`, or `rule(text, prefix=True)` for a generateName, which may end in what a name may not end in.
 NameRule = Callable[..., list[str]]
 
 LABEL_CHARACTERS_MAX = 63
+REMEMBERED_MAX = 4_096
+REMEMBERED_CHARACTERS_MAX = 128
 SUBDOMAIN_CHARACTERS_MAX = 253
 QUALIFIED_NAME_CHARACTERS_MAX = 63
 PORT_NAME_CHARACTERS_MAX = 15
@@ -160,6 +163,25 @@ def is_wildcard_dns_subdomain(text: str) -> list[str]:
     return _bounded(text, _wildcard_re, SUBDOMAIN_CHARACTERS_MAX, _WILDCARD_RULE)
 
 
+def _remembering(rule: Callable[[str], list[str]]) -> Callable[[str], list[str]]:
+    """Texts that kept the rule, remembered within bounds: labels and the like say the same thing again and again."""
+    good: set[str] = set()
+
+    @wraps(rule)
+    def check(text: str) -> list[str]:
+        if text in good:
+            return []
+        found = rule(text)
+        if not found and len(text) <= REMEMBERED_CHARACTERS_MAX:
+            if len(good) >= REMEMBERED_MAX:
+                good.clear()
+            good.add(text)
+        return found
+
+    return check
+
+
+@_remembering
 def is_qualified_name(text: str) -> list[str]:
     """`name` or `prefix/name`: keys of labels, annotations, resources, taints."""
     head, *rest = text.split("/", 2)
@@ -179,6 +201,7 @@ def is_qualified_name(text: str) -> list[str]:
     return found if _qualified_re.fullmatch(name) else [*found, f"name part {_QUALIFIED_RULE}"]
 
 
+@_remembering
 def is_label_value(text: str) -> list[str]:
     """Empty, or at most 63 characters that begin and end with a letter or digit."""
     found = [too_long(LABEL_CHARACTERS_MAX)] if len(text) > LABEL_CHARACTERS_MAX else []

@@ -14,7 +14,7 @@ from apiserver.registry.strategy import Strategy
 from .pod_defaults import GRACE_PERIOD_S, default_pod
 from .pod_quality import qos_class
 from .pod_validation.annotations import validate_pod_annotations
-from .pod_validation.spec import validate_pod_spec
+from .pod_validation.remembered import GoodSpecs
 from .pod_validation.status import validate_pod_status
 from .pod_validation.updates import validate_pod_update
 from .pod_warnings import pod_warnings
@@ -56,6 +56,9 @@ def _gate_condition() -> PodCondition:
 class PodStrategy(Strategy[Pod]):
     """A pod's spec hardly changes once it is there; its status is written by the node it runs on."""
 
+    def __init__(self) -> None:
+        self._good_specs = GoodSpecs()
+
     returns_deleted = True
 
     def default(self, obj: Pod) -> None:
@@ -86,7 +89,7 @@ class PodStrategy(Strategy[Pod]):
     def validate(self, obj: Pod, causes: Causes) -> None:
         meta, spec = obj.metadata, obj.spec
         validate_pod_annotations(meta.annotations, spec, causes, "metadata.annotations")
-        validate_pod_spec(spec, causes, "spec", pod_name=meta.name, is_pod=True)
+        self._good_specs.validate(spec, causes, pod_name=meta.name)
         if spec.service_account_name:
             return
         for index, volume in enumerate(spec.volumes):

@@ -10,11 +10,12 @@ from admission_world import made, pass_through, refusal, write
 from two_views import TwoViews
 
 from apiserver.admission.pods import MIRROR_ANNOTATION
-from apiserver.admission.service_account import MOUNT_PATH, ServiceAccounts, random_suffix
+from apiserver.admission.service_account import MOUNT_PATH, ServiceAccounts, suffix_of
 from apiserver.api.fields import Causes
+from apiserver.api.names import is_dns_label
 from apiserver.registry.strategies.pod_validation.spec import validate_pod_spec
 
-PLUGIN = ServiceAccounts(suffix=lambda: "abcde")
+PLUGIN = ServiceAccounts(suffix=lambda _account: "abcde")
 
 
 def accounts(*names: str, **fields: Any) -> TwoViews:
@@ -144,5 +145,9 @@ def test_a_mirror_pod_stays_as_it_is() -> None:
     assert msgspec.json.encode(pass_through(PLUGIN, write("pods", mirror), accounts())) == before
 
 
-def test_names_of_volumes_differ() -> None:
-    assert len({random_suffix() for _ in range(50)}) > 40
+def test_volumes_are_named_alike_for_one_account_and_differ_between_accounts() -> None:
+    accounts = [made("serviceaccounts", "default", namespace="team", metadata={"uid": f"u{n}"}) for n in range(50)]
+    names = [suffix_of(account) for account in accounts]
+    assert len(set(names)) > 40
+    assert names == [suffix_of(account) for account in accounts]
+    assert all(len(name) == 5 and is_dns_label(name) == [] for name in names)

@@ -215,3 +215,22 @@ def test_long_texts_are_no_work(text: str) -> None:
     """With an expression that can match in two ways this would take hours; the suite's time limit tells."""
     for rule, _ in GOOD:
         assert rule(text) or rule in (names.is_env_var_name, names.is_http_header_name)  # no limit, as in Kubernetes
+
+
+def test_what_is_remembered_of_good_texts_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(names, "REMEMBERED_MAX", 2)
+    asked: list[str] = []
+
+    def rule(text: str) -> list[str]:
+        asked.append(text)
+        return [] if text.islower() else ["must be lower case"]
+
+    check = names._remembering(rule)
+    for text in ("a", "a", "b", "c", "a"):
+        assert check(text) == []
+    assert asked == ["a", "b", "c", "a"]
+    assert check("A") == check("A") == ["must be lower case"]
+    assert asked[-2:] == ["A", "A"]
+    long = "x" * (names.REMEMBERED_CHARACTERS_MAX + 1)
+    assert check(long) == check(long) == []
+    assert asked[-2:] == [long, long]
