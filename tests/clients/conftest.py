@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from kmini_process import Server, running
@@ -22,10 +23,22 @@ def kubectl(request: pytest.FixtureRequest) -> Kubectl:
     return found
 
 
+def _alone(folder: Path) -> Server:
+    peer_port, api_port = free_ports(2)
+    return Server("n1", folder / "n1", ports=(peer_port, 0, api_port))
+
+
 @pytest.fixture(scope="module")
 def server(kubectl: Kubectl, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A replica alone, for one kubectl."""
-    peer_port, api_port = free_ports(2)
-    one = Server("n1", tmp_path_factory.mktemp(f"server-{kubectl}") / "n1", ports=(peer_port, 0, api_port))
+    one = _alone(tmp_path_factory.mktemp(f"server-{kubectl}"))
+    with running(one):
+        yield one
+
+
+@pytest.fixture(scope="session")
+def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A replica alone, for all the clients written in Python."""
+    one = _alone(tmp_path_factory.mktemp("server"))
     with running(one):
         yield one
