@@ -11,17 +11,17 @@ from apiserver.api.core.pod import Pod
 from apiserver.api.fields import Causes
 from apiserver.registry.strategies.pod import PodStrategy
 from apiserver.registry.strategies.pod_validation import remembered
+from apiserver.registry.strategies.pod_validation.spec import validate_pod_spec
 
 
 @pytest.fixture
 def judged(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the pods whose specs were really looked at."""
     names: list[str] = []
-    real = remembered.validate_pod_spec
 
     def counted(spec: Any, causes: Causes, path: str, *, pod_name: str, is_pod: bool) -> None:
         names.append(pod_name)
-        real(spec, causes, path, pod_name=pod_name, is_pod=is_pod)
+        validate_pod_spec(spec, causes, path, pod_name=pod_name, is_pod=is_pod)
 
     monkeypatch.setattr(remembered, "validate_pod_spec", counted)
     return names
