@@ -113,9 +113,8 @@ class RingKeeper:
 
     async def answer(self, method: str, path: str, caller: User, body: bytes) -> bytes:
         """The answer to a request for one of the module's paths, in JSON. Raises ApiError."""
+        check_caller(caller)
         trusted = GROUP_MASTERS in caller.groups
-        if not trusted and pki.SERVER_GROUP not in caller.groups:
-            raise Forbidden(f'"{caller.name}" may not see the encryption keys: that takes {GROUP_MASTERS}')
         if (method, path) == ("POST", PATH_RING):
             return joining.hand_out_ring(body, caller, self.ring)
         if (method, path) == ("POST", PATH_LOOK):
@@ -285,6 +284,12 @@ class RingKeeper:
             if (await self._reencrypt()).complete:
                 return
         raise Conflict("values are still written under older keys: repeat this step")
+
+
+def check_caller(caller: User) -> None:
+    """Whether the caller is somebody to whom anything here is told. Raises Forbidden."""
+    if GROUP_MASTERS not in caller.groups and pki.SERVER_GROUP not in caller.groups:
+        raise Forbidden(f'"{caller.name}" may not see the encryption keys: that takes {GROUP_MASTERS}')
 
 
 def _next(step: Step, ring: KeyRing) -> KeyRing:

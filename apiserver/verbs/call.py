@@ -5,7 +5,7 @@ Options are Kubernetes' query parameters; a value that has no meaning is a BadRe
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 import msgspec
 
@@ -39,6 +39,7 @@ class Call(msgspec.Struct, kw_only=True):
     fence: str = ""
     warnings: list[str] = []
     request_id: str = ""
+    may_create: Callable[[], Awaitable[None]] | None = None  # raises Forbidden: for an update that finds nothing
     own: bool = False  # the server's own write: what it is made of needs no rules, and may break them (live.py)
 
     def warn(self, text: str) -> None:

@@ -161,6 +161,8 @@ class Writer:
         if call.stored.strategy.allow_create_on_update and not call.subresource:
             await self.storage.linearize()
             if self.storage.peek(call.stored, call.namespace, call.name) is None:
+                if call.may_create is not None:
+                    await call.may_create()
                 return await self.create(call)
         return await self.change(call, build)
 

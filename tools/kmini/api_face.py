@@ -160,11 +160,13 @@ class _OwnPaths:
         if path == PATH_CA:
             return response(await asyncio.to_thread((self._layout.pki / "ca.crt").read_bytes), PEM)
         if path in (ring_keeper.PATH_KEYS, ring_keeper.PATH_RING, ring_keeper.PATH_LOOK):
+            ring_keeper.check_caller(user)  # before its body is read
             return response(await self._keeper.answer(request.method, path, user, await read_body(request)), JSON)
         if path not in (PATH_JOIN, PATH_NODE):
             return None
         if request.method != "POST":
             raise MethodNotAllowed(f"{path} takes a POST")
+        joining.check_role(user, "server" if path == PATH_JOIN else "agent")  # before its body is read
         body = await read_body(request)
         if path == PATH_JOIN:
             return response(await self._join(body, user), JSON)

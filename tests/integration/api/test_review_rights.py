@@ -76,3 +76,33 @@ def test_a_creation_has_no_name_in_its_path_and_a_change_has_one(tmp_path: Path)
             assert (answer.code, answer.body["reason"]) == (405, "MethodNotAllowed")
 
     run(tmp_path, test)
+
+
+def service(name: str) -> dict[str, Any]:
+    return {"metadata": {"name": name}, "spec": {"ports": [{"port": 80}]}}
+
+
+def test_an_update_that_creates_needs_the_right_to_create(tmp_path: Path) -> None:
+    async def test(api: RunningApi) -> None:
+        await grant(api, "jane", resources=["services"], verbs=["update"])
+        await grant(api, "john", resources=["services"], verbs=["update", "create"])
+        answer = await api.json("PUT", f"{SERVICES}/new", service("new"), user="jane")
+        assert (answer.code, answer.body["reason"]) == (403, "Forbidden")
+        assert 'cannot create resource "services"' in answer.body["message"]
+        assert (await api.json("PUT", f"{SERVICES}/new", service("new"), user="john")).code == 201
+        assert (await api.json("PUT", f"{SERVICES}/new", service("new"), user="jane")).code == 200
+
+    run(tmp_path, test)
+
+
+def test_nobodys_body_is_read(tmp_path: Path) -> None:
+    """The native API finds the namespace in the body: for a stranger it does not even wait for one."""
+
+    async def test(api: RunningApi) -> None:
+        reader, writer = await asyncio.open_connection(api.host, api.port, ssl=api.tls(""), server_hostname=api.host)
+        writer.write(b"POST /api/v1alpha1/pods HTTP/1.1\r\nHost: api\r\nContent-Length: 3000000\r\n\r\n{")
+        async with asyncio.timeout(10):
+            assert (await reader.readline()).startswith(b"HTTP/1.1 403 ")
+        writer.close()
+
+    run(tmp_path, test)
