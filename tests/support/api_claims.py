@@ -1,4 +1,4 @@
-"""Load that fights over what must not be given twice: room on nodes, addresses and ports of Services.
+"""Load that fights over what must not be given twice: room on nodes, addresses of Services, the lead of an election.
 
 Every binding carries a token that ends up in the pod's annotations, so that it can be told afterwards which one
 happened. Nodes are small and wanted addresses few: most of what is asked for cannot be had.
@@ -14,12 +14,14 @@ from random import Random
 from api_load import NAMESPACE, PACE_S, ApiLoad
 
 from apiserver.api.base import ResourceList
+from apiserver.api.coordination import Lease, LeaseSpec
+from apiserver.api.core.config import Secret
 from apiserver.api.core.containers import Container, ResourceRequirements
 from apiserver.api.core.node import Node, NodeStatus
 from apiserver.api.core.pod import Binding, Pod, PodSpec
 from apiserver.api.core.references import ObjectReference
 from apiserver.api.core.service import Service, ServicePort, ServiceSpec
-from apiserver.api.errors import Invalid
+from apiserver.api.errors import Fenced, Invalid, NotFound
 from apiserver.api.kinds import kind_of
 from apiserver.api.meta import DeleteOptions, ObjectMeta
 from apiserver.client import Client, requests
@@ -30,6 +32,7 @@ TOKEN = "load.example/token"  # the annotation's name
 PENDING_MAX = 6
 WANTED = [f"10.96.7.{number}" for number in range(1, 5)]
 WANTED_PORTS = range(30_100, 30_104)
+ELECTION, FENCED = "election", "fenced-"
 AT_ONCE = DeleteOptions(grace_period_seconds=0)
 
 
@@ -39,6 +42,7 @@ class Claims:
     def __init__(self) -> None:
         self.bindings: dict[str, tuple[str, str, Outcome]] = {}  # token → pod, node, outcome
         self.services: dict[str, Outcome] = {}  # name → of its creation
+        self.fenced: dict[str, Outcome] = {}  # name → of its creation by whoever believed to lead
         self._pending: list[str] = []
         self._bound: list[str] = []
         self._names = itertools.count()
@@ -48,6 +52,7 @@ class Claims:
             self._feed(load),
             *(self._bind(load, number) for number in range(3)),
             *(self._serve(load, number) for number in range(2)),
+            *(self._lead(load, number) for number in range(2)),
         ]
 
     # --- pods ---------------------------------------------------------------------------------------------
@@ -62,7 +67,7 @@ class Claims:
         while not load.stopping:
             if len(self._pending) < PENDING_MAX:
                 await self._make(load, client, random)
-            if len(self._bound) > 6:
+            if len(self._bound) > 3:
                 await self._finish(load, client, self._bound.pop(random.randrange(len(self._bound))), random)
             await asyncio.sleep(PACE_S)
 
@@ -77,11 +82,15 @@ class Claims:
             self._pending.append(name)
 
     async def _finish(self, load: ApiLoad, client: Client, name: str, random: Random) -> None:
+        """It gives back its room by being finished, or gone; what was not certainly done is tried again."""
+        ended = Outcome.FAILED
         if random.random() < 0.5:
             change = {"status": {"phase": random.choice(("Succeeded", "Failed"))}}
-            await load.judged(client.patch(Pod, name, change, subresource="status"))
-        if random.random() < 0.7:
-            await load.judged(client.delete(Pod, name, options=AT_ONCE))
+            ended, _ = await load.judged(client.patch(Pod, name, change, subresource="status"))
+        if ended is not Outcome.OK or random.random() < 0.7:
+            ended, answer = await load.judged(client.delete(Pod, name, options=AT_ONCE))
+            if ended is not Outcome.OK and not isinstance(answer, NotFound):
+                self._bound.append(name)
 
     async def _bind(self, load: ApiLoad, number: int) -> None:
         """As a scheduler that knows nothing of what is bound already."""
@@ -93,8 +102,8 @@ class Claims:
             pod, node, token = random.choice(self._pending), random.choice(list(NODES)), load.token()
             outcome, answer = await load.judged(client.send(_binding(pod, node, token)))
             self.bindings[token] = (pod, node, outcome)
-            if outcome is Outcome.OK:
-                load.answers["bound"] += 1
+            if outcome is not Outcome.FAILED:
+                load.answers["bound"] += outcome is Outcome.OK
                 self._bound.append(pod)
             elif "has not enough" in str(answer):
                 load.answers["did not fit"] += 1
@@ -124,6 +133,36 @@ class Claims:
             if len(kept) > 5:
                 await load.judged(client.delete(Service, kept.pop(0)))
             await asyncio.sleep(PACE_S)
+
+    # --- an election --------------------------------------------------------------------------------------
+
+    async def _lead(self, load: ApiLoad, number: int) -> None:
+        """Takes the lead whenever it can, and writes with its fence until it is told that it was deposed.
+
+        The name of what it writes says in which term of office that was.
+        """
+        random, client = load.random("lead", number), load.client(number)
+        while not load.stopping:
+            term = await self._elected(load, client, f"candidate-{number}")
+            fenced = client.fence(f"{NAMESPACE}/{ELECTION}", term or 0)
+            for _ in range(random.randint(3, 12) if term is not None else 0):
+                name = f"{FENCED}{term}-{next(self._names)}"
+                self.fenced[name], answer = await load.judged(fenced.create(Secret(metadata=ObjectMeta(name=name))))
+                if isinstance(answer, Fenced):
+                    break
+            await asyncio.sleep(PACE_S)
+
+    @staticmethod
+    async def _elected(load: ApiLoad, client: Client, holder: str) -> int | None:
+        """The number of its term of office."""
+        outcome, lease = await load.judged(client.get(Lease, ELECTION))
+        if isinstance(lease, NotFound):
+            made = Lease(metadata=ObjectMeta(name=ELECTION), spec=LeaseSpec(holder_identity=holder))
+            outcome, lease = await load.judged(client.create(made))
+        elif outcome is Outcome.OK:
+            lease.spec.holder_identity = holder
+            outcome, lease = await load.judged(client.update(lease))
+        return lease.spec.lease_transitions if outcome is Outcome.OK else None
 
 
 def _binding(pod: str, node: str, token: str) -> requests.Request:

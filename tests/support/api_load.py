@@ -93,6 +93,7 @@ class ApiLoad:
         self.end_revision = 0
         self.stopping = False
         self._begin_revision = 0
+        self._informed = asyncio.Event()
         self._access = load(kubeconfig)
         self._seed = seed
         self._tokens = itertools.count(1)
@@ -125,6 +126,9 @@ class ApiLoad:
     async def _begin(self) -> None:
         made = await self.client(0).create(Namespace(metadata=ObjectMeta(name=NAMESPACE)))
         self._begin_revision = int(made.metadata.resource_version)
+        watching = [self._watch(number) for number in range(len(self.urls))] + [self._inform()]
+        self._watching = [asyncio.ensure_future(self._guarded(job)) for job in watching]
+        await asyncio.wait_for(self._informed.wait(), END_TIMEOUT_S / 2)  # a list tells what is there in no order
         jobs: list[Awaitable[None]] = [self._registers(number) for number in range(3)]
         jobs += [self._count(number) for number in range(3)]
         jobs += [self._unique(number) for number in range(2)]
@@ -132,8 +136,6 @@ class ApiLoad:
         for more in self._more:
             jobs += more(self)
         self._jobs = [asyncio.ensure_future(self._guarded(job)) for job in jobs]
-        watching = [self._watch(number) for number in range(len(self.urls))] + [self._inform()]
-        self._watching = [asyncio.ensure_future(self._guarded(job)) for job in watching]
 
     async def _end(self) -> None:
         self.stopping = True
@@ -378,6 +380,8 @@ class ApiLoad:
 
         async with CountingInformer(self.client(1), ConfigMap, namespace=NAMESPACE) as informer:
             informer.add_handler(told)
+            await informer.wait_for_sync()
+            self._informed.set()
             while not 0 < self.end_revision <= int(informer.resource_version or 0):
                 over.clear()
                 await asyncio.wait({asyncio.ensure_future(over.wait())}, timeout=0.2)

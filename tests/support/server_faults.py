@@ -38,6 +38,12 @@ def progress(done: Callable[[], int], more: int, what: str) -> None:
     eventually(lambda: done() > before + more, PROGRESS_TIMEOUT_S, what)
 
 
+def lasting(seconds: float) -> None:
+    """A fault that lasts: long enough for requests to run into it, and for others to take over."""
+    until = time.monotonic() + seconds
+    eventually(lambda: time.monotonic() > until, seconds * 2, "the end of the fault")
+
+
 def kill_leader(servers: Sequence[Server], done: Callable[[], int]) -> None:
     _kill(leader_of(servers), done)
 
@@ -59,9 +65,8 @@ def stop_leader(servers: Sequence[Server], done: Callable[[], int]) -> None:
     leader = leader_of(servers)
     leader.send(signal.SIGSTOP)
     try:
-        until = time.monotonic() + STOPPED_S
+        lasting(STOPPED_S)
         progress(done, 30, "progress without it")
-        eventually(lambda: time.monotonic() > until, STOPPED_S * 2, "the end of the pause")
     finally:
         leader.send(signal.SIGCONT)
 

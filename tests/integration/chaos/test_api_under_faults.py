@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import msgspec
 import pytest
-from api_claims import NODES, TOKEN, Claims
+from api_claims import ELECTION, FENCED, NODES, TOKEN, Claims
 from api_history import (
     MAPS,
     PODS,
@@ -33,15 +33,19 @@ from api_load import COUNT, COUNTER, NAMESPACE, ApiLoad
 from kmini.client import EtcdClient
 from kmini.dev.control_plane import ControlPlane
 from kmini_process import cluster_of, running
-from server_faults import FAULTS, progress
+from server_faults import FAULTS, lasting, progress
 
 from apiserver.api.core.pod import Pod
 from apiserver.effects.bound import amount
+from apiserver.storage import REGISTRY
 from raftstore import Event, EventType
 from raftstore.sim.history import Kind, Outcome
 from raftstore.sim.truth import Truth
 
 ROUNDS = int(os.environ.get("KMINI_CHAOS_ROUNDS", "3"))
+CUT_S = 3.5  # longer than a request waits for a leader
+LEASE = REGISTRY + f"coordination.k8s.io/leases/{NAMESPACE}/{ELECTION}".encode()
+SECRETS = f"{REGISTRY.decode()}secrets/{NAMESPACE}/"
 PROCESSES, LINKS = "processes", "links"
 
 
@@ -93,6 +97,7 @@ def hurt_links(_folder: Path) -> Aftermath:
             for fault in itertools.islice(itertools.cycle((isolate_leader, mute_leader, pause_leader)), ROUNDS):
                 progress(lambda: load.progress, 60, "progress before the fault")
                 fault(plane)
+                lasting(CUT_S)
                 progress(lambda: load.progress, 60, "progress without it")
                 plane.heal()
             progress(lambda: load.progress, 60, "progress at the end")
@@ -212,3 +217,25 @@ def test_addresses_and_ports_belong_to_one_service_each_and_none_leaks(after: Af
     assert not {name for name, outcome in outcomes.items() if outcome is Outcome.FAILED} & made
     assert len(made) > 10
     assert after.load.answers["Invalid"] > 0
+
+
+# --- an election ------------------------------------------------------------------------------------------
+
+
+def test_what_a_leader_writes_with_its_fence_falls_into_its_own_term_of_office(after: Aftermath) -> None:
+    term, written = -1, {}
+    for event in after.events:
+        key = event.kv.key.decode(errors="replace")
+        if event.kv.key == LEASE:
+            now = json.loads(event.kv.value)["spec"]["leaseTransitions"]
+            assert now >= term
+            term = now
+        elif key.startswith(SECRETS):
+            name = key.removeprefix(SECRETS)
+            assert name.startswith(f"{FENCED}{term}-"), (name, term, event.kv.mod_revision)
+            written[name] = term
+    outcomes = after.claims.fenced
+    assert {name for name, outcome in outcomes.items() if outcome is Outcome.OK} <= written.keys()
+    assert not {name for name, outcome in outcomes.items() if outcome is Outcome.FAILED} & written.keys()
+    assert len(set(written.values())) > 5
+    assert after.load.answers["Fenced"] > 5
