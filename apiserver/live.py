@@ -79,7 +79,7 @@ class LiveServers:
         while True:
             try:
                 await self.announce()
-            except StoreError as error:
+            except (ApiError, StoreError) as error:
                 log.info("this server could not be announced", extra={"reason": error.message})
             await asyncio.sleep(RENEW_S)
 

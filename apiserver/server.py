@@ -74,6 +74,7 @@ KUBERNETES_VERSION = "v1.33.0"
 DRAIN_S = 10.0
 BOOKMARK_EVERY_S = 55.0
 BOOTSTRAP_RETRY_S = 0.2
+BEGIN_ANEW_S = 1.0  # background work that failed
 
 log = logging.getLogger("kmini.api")
 
@@ -90,6 +91,16 @@ class ApiOptions(msgspec.Struct, frozen=True, kw_only=True):
     cluster_domain: str = "cluster.local"
     token_file: Path | None = None
     limits: Limits = Limits()
+
+
+async def kept_up(work: Callable[[], Awaitable[None]], name: str) -> None:
+    """Work that never ends: what it did not expect is logged, and it begins anew."""
+    while True:
+        try:
+            await work()
+        except Exception:
+            log.exception("background work failed, and begins anew", extra={"work": name})
+        await asyncio.sleep(BEGIN_ANEW_S)
 
 
 class ApiServer:
@@ -237,10 +248,10 @@ class ApiServer:
         frontend = self.frontend
         self._mark("wired")
         self._begin(self._bootstrap(), "bootstrap")
-        self._begin(self.live.run(), "announce this server")
-        self._begin(self._keep_bookmarks(), "bookmarks")
-        self._begin(self._kubernetes_service().run(), "default/kubernetes")
-        self._begin(self._aggregated_roles().run(), "aggregated roles")
+        self._begin(kept_up(self.live.run, "announce this server"), "announce this server")
+        self._begin(kept_up(self._keep_bookmarks, "bookmarks"), "bookmarks")
+        self._begin(kept_up(self._kubernetes_service().run, "default/kubernetes"), "default/kubernetes")
+        self._begin(kept_up(self._aggregated_roles().run, "aggregated roles"), "aggregated roles")
         self.port.serve(frontend, self.checks)
         return self
 

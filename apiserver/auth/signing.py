@@ -124,7 +124,8 @@ def check(signer: str, wanted: Wanted, usages: Collection[str]) -> None:
     rule(wanted, set(usages))
     _check_usages_known(usages)
     forbidden = FORBIDDEN_CLIENT_GROUPS.intersection(wanted.organizations)
-    if forbidden and not {"client auth", "any"}.isdisjoint(usages):
+    any_purpose = _EXTENDED_USAGES.keys().isdisjoint(usages)  # RFC 5280 §4.2.1.12: none named, none excluded
+    if forbidden and (any_purpose or not {"client auth", "any"}.isdisjoint(usages)):
         raise ValueError(f"no client certificate is signed for group {sorted(forbidden)[0]}")
 
 

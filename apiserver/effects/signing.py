@@ -54,7 +54,7 @@ class SignApproved:
                 request.status.conditions.append(
                     self._condition("Approved", "AutoApproved", "A node asks for its own certificate.")
                 )
-        if self._is_due(request):
+        if self._is_due(request) and not write.dry_run:  # a certificate is never for show
             await self._sign(request)
 
     @staticmethod

@@ -7,6 +7,7 @@ into. A mirror knows the revision it reflects, which is the feed's: everything u
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, ItemsView
 from typing import Any, Generic, TypeVar
 
@@ -15,6 +16,8 @@ from apiserver.feed.change import Change
 from apiserver.feed.feed import Batch, Feed
 from apiserver.registry.resource import Resource
 from apiserver.storage import PAGE_KEYS, Storage, Stored, decode, place_of, range_of
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 #: Called with (namespace, name, what was made or None when the object is gone).
@@ -83,7 +86,7 @@ class Mirror(Generic[T]):
                     copied[found] = self._make(decode(self.resource, stored))
                 following = page.following
                 await asyncio.sleep(0)
-        except ApiError:
+        except Exception:
             self._feed.unsubscribe(self)  # or what comes would be kept for nobody
             raise
         return (None if self._lost else copied), revision
@@ -124,7 +127,9 @@ class Mirror(Generic[T]):
             try:
                 await self._build()
                 return
-            except ApiError:
+            except Exception as error:  # what is kept is old: whatever is wrong, it is tried again
+                if not isinstance(error, ApiError):
+                    log.exception("a mirror cannot be built", extra={"resource": self.resource.key})
                 await asyncio.sleep(REBUILD_AFTER_S)
 
     def _tell(self, key: bytes, made: T | None) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from aiohttp import HttpVersion11, web
 
-from apiserver.api.errors import ApiError, Gone, MethodNotAllowed, NotFound
+from apiserver.api.errors import ApiError, Gone, InternalError, MethodNotAllowed, NotFound
 from apiserver.api.meta import ListMeta
 from apiserver.auth.user import Attributes, User
 from apiserver.http import negotiation, tables
@@ -245,6 +245,9 @@ class Dispatcher:
             await session.run(start, items, mark_initial_end=bool(options.initial_events))
         except ApiError as error:
             session.fail(error)
+        except Exception:  # the answer has begun: there cannot be another one
+            log.exception("watch failed", extra={"requestID": call.request_id})
+            session.fail(InternalError(f"Internal error occurred: see the server's log for request {call.request_id}"))
         finally:
             self.sessions.discard(session)
             timer.cancel()
@@ -304,8 +307,11 @@ async def stream_list(request: web.BaseRequest, head: bytes, pieces: AsyncIterat
                 return SENT_AND_CLOSE
     except ConnectionError:
         return SENT_AND_CLOSE
-    except ApiError as error:
-        log.info("list cut off", extra={"reason": error.message})
+    except Exception as error:  # the answer has begun: there cannot be another one
+        if isinstance(error, ApiError):
+            log.info("list cut off", extra={"reason": error.message})
+        else:
+            log.exception("list cut off")
         transport.abort()
         return SENT_AND_CLOSE
     finally:

@@ -25,7 +25,8 @@ def test_a_strangers_body_is_not_read(plane: ControlPlane, path: str) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    assert address.hostname is not None and address.port is not None
+    assert address.hostname is not None
+    assert address.port is not None
     with (
         socket.create_connection((address.hostname, address.port), timeout=TIMEOUT_S) as plain,
         context.wrap_socket(plain) as connection,

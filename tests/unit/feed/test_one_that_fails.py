@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from feed_world import FeedWorld, feed_world
@@ -12,6 +13,7 @@ from store_cluster import until
 
 from apiserver.api.errors import ApiError, InternalError, NotAcceptable
 from apiserver.feed.feed import Batch
+from apiserver.feed.mirror import Mirror
 
 
 def run(folder: Path, test: Callable[[FeedWorld], Awaitable[None]]) -> None:
@@ -48,6 +50,29 @@ def test_one_that_fails_is_ended_and_nobody_else(tmp_path: Path, error: Exceptio
             await until(lambda watch=watch: len(watch.told()) == len(written))
         assert [type(each) for each in failing.errors] == [InternalError]
         assert feed.subscribers == len(watches)
+
+    run(tmp_path, test)
+
+
+def test_a_mirror_that_fails_is_built_again(tmp_path: Path) -> None:
+    async def test(world: FeedWorld) -> None:
+        broken = True
+
+        def name_of(obj: Any) -> str:
+            if broken and obj.metadata.name == "b":
+                raise ValueError("no such object")
+            return str(obj.metadata.name)
+
+        mirror = Mirror(world.storage, world.feeds.of(world.maps), name_of)
+        await world.put("a")
+        await mirror.ready()
+        await world.put("b")
+        await until(lambda: mirror.revision == 0)
+        broken = False
+        await world.put("c")
+        await until(lambda: mirror.revision == world.store.revision)
+        assert sorted(kept for _, kept in mirror.items()) == ["a", "b", "c"]
+        mirror.close()
 
     run(tmp_path, test)
 

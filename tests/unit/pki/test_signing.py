@@ -114,6 +114,7 @@ LEGACY = signing.LEGACY_UNKNOWN
         (CLIENT, request("ann", ("kmini:servers",)), ["client auth"], "kmini:servers"),
         (LEGACY, request("ann", ("system:masters",)), ["client auth"], "system:masters"),
         (LEGACY, request("ann", ("system:masters",)), ["any"], "system:masters"),
+        (LEGACY, request("ann", ("system:masters",)), ["digital signature"], "system:masters"),
         (LEGACY, request("ann", ()), ["cert sign"], "authorities"),
         (LEGACY, request("ann", ()), ["to fly"], "to fly"),
         (LEGACY, request("ann", ()), [], "at least one usage"),
