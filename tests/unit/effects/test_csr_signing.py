@@ -43,10 +43,18 @@ def asked(signer: str, usages: list[str], common_name: str = "system:node:w1") -
     )
 
 
-def planned(obj: Any, user: User, verb: str = CREATE) -> Any:
+def planned(obj: Any, user: User, verb: str = CREATE, *, dry_run: bool = False) -> Any:
     row = table().of_key("certificates.k8s.io/certificatesigningrequests")
     write = Write(
-        resource=row, verb=verb, namespace="", name="r", obj=obj, old=None, transaction=Transaction(), user=user
+        resource=row,
+        verb=verb,
+        namespace="",
+        name="r",
+        obj=obj,
+        old=None,
+        transaction=Transaction(),
+        user=user,
+        dry_run=dry_run,
     )
     asyncio.run(SignApproved(AUTHORITY).plan(write))
     return obj
@@ -62,6 +70,14 @@ def test_a_node_renews_its_certificate_in_one_write() -> None:
     done = planned(asked(signing.KUBELET_CLIENT, ["digital signature", "client auth"]), NODE)
     assert [condition.type for condition in done.status.conditions] == ["Approved"]
     assert signed(done).subject.rfc4514_string() == "CN=system:node:w1,O=system:nodes"
+
+
+def test_nothing_is_signed_in_a_dry_run() -> None:
+    """Else somebody would hold a certificate of which the cluster knows nothing."""
+    usages = ["digital signature", "client auth"]
+    done = planned(asked(signing.KUBELET_CLIENT, usages), NODE, dry_run=True)
+    assert [condition.type for condition in done.status.conditions] == ["Approved"]
+    assert not done.status.certificate
 
 
 def test_who_asks_is_written_down_and_waits() -> None:
