@@ -3,13 +3,16 @@
 A body that holds only known fields and no nulls decodes straight into its struct. Anything else takes the slow way:
 decode to plain values, drop nulls (in Kubernetes null means absent), drop and name unknown fields, convert. What
 happens with unknown and repeated fields is the request's `fieldValidation`: Strict refuses them, Warn tells, Ignore is
-silent; in protobuf unknown fields have no names and are always dropped. Depth, size and aliases are bounded before
+silent. Warn looks for repeated ones only where the body takes the slow way: else looking would cost as much as decoding.
+In protobuf unknown fields have no names and are always dropped. Depth, size and aliases are bounded before
 anything is built from them.
 """
 
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Iterator
 from functools import cache
 from typing import Any, NamedTuple, NoReturn, TypeVar
 
@@ -272,22 +275,40 @@ def _refuse_tag(_loader: Any, node: Any) -> NoReturn:
     raise BadRequest(f"the body is not valid YAML: what is tagged {node.tag} has no meaning in JSON as such")
 
 
+class _Repeating(dict[str, Any]):
+    """An object of a body that holds some keys twice."""
+
+    keys_twice: list[str]
+
+
 def repeated_fields(raw: bytes) -> tuple[str, ...]:
-    """Every key that one object of the JSON body holds twice."""
-    found: list[str] = []
+    """Every key that one object of the JSON body holds twice, by its path."""
+    found: list[_Repeating] = []
 
     def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
         fields = dict(items)
-        if len(fields) != len(items):
-            seen: set[str] = set()
-            for key, _ in items:
-                if key in seen:
-                    found.append(f'duplicate field "{key}"')
-                seen.add(key)
-        return fields
+        if len(fields) == len(items):
+            return fields
+        repeating = _Repeating(fields)
+        counted = Counter(key for key, _ in items)
+        repeating.keys_twice = [key for key, count in counted.items() if count > 1]
+        found.append(repeating)
+        return repeating
 
     try:
-        json.loads(raw, object_pairs_hook=pairs)
+        values = json.loads(raw, object_pairs_hook=pairs)
     except (ValueError, RecursionError):
         return ()  # read_values took it: whatever json finds odd is no repetition
-    return tuple(found)
+    return tuple(f'duplicate field "{path}"' for path in _repeated_in(values, "")) if found else ()
+
+
+def _repeated_in(value: Any, path: str) -> Iterator[str]:
+    """`value` is no deeper than a body may be."""
+    if isinstance(value, dict):
+        if isinstance(value, _Repeating):
+            yield from (f"{path}.{key}".lstrip(".") for key in value.keys_twice)
+        for key, child in value.items():
+            yield from _repeated_in(child, f"{path}.{key}")
+    elif isinstance(value, list):
+        for index, child in enumerate(value):
+            yield from _repeated_in(child, f"{path}[{index}]")

@@ -24,6 +24,7 @@ MESSAGE_CHARACTERS_MAX = 32 * 1024
 
 ORPHAN_FINALIZER = "orphan"
 FOREGROUND_FINALIZER = "foregroundDeletion"
+_STANDARD_FINALIZERS = frozenset({"kubernetes", ORPHAN_FINALIZER, FOREGROUND_FINALIZER})
 
 _reason_re = re.compile("[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?")
 _REASON_RULE = (
@@ -155,8 +156,11 @@ def _validate_owner_reference(owner: OwnerReference, causes: Causes, path: str) 
 
 
 def validate_finalizers(finalizers: Sequence[str], causes: Causes, path: str) -> None:
-    for finalizer in finalizers:
+    for index, finalizer in enumerate(finalizers):
         check(is_qualified_name, finalizer, causes, path)
+        if "/" not in finalizer and finalizer not in _STANDARD_FINALIZERS:
+            rule = "name is neither a standard finalizer name nor is it fully qualified"
+            causes.invalid(f"{path}[{index}]", finalizer, rule)
     if ORPHAN_FINALIZER in finalizers and FOREGROUND_FINALIZER in finalizers:
         causes.invalid(path, finalizers, f"finalizer {ORPHAN_FINALIZER} and {FOREGROUND_FINALIZER} cannot be both set")
 

@@ -88,9 +88,9 @@ class SpecialPaths:
         return None if document is None else shown(request, document)
 
     async def _show_version(
-        self, request: web.BaseRequest, _segments: list[str], _query: Mapping[str, str], _user: User
+        self, request: web.BaseRequest, segments: list[str], _query: Mapping[str, str], _user: User
     ) -> Answered | None:
-        return shown(request, self._version)
+        return shown(request, self._version) if len(segments) == 1 else None
 
     async def _open_api(
         self, request: web.BaseRequest, segments: list[str], _query: Mapping[str, str], _user: User

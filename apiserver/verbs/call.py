@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 import msgspec
 
 from apiserver.api.errors import BadRequest
+from apiserver.api.fields import Causes
 from apiserver.auth.user import User
 from apiserver.registry.resource import Resource
 
@@ -49,30 +50,31 @@ class Call(msgspec.Struct, kw_only=True):
 
     @property
     def dry_run(self) -> bool:
-        """Raises BadRequest."""
-        value = self.query.get("dryRun", "")
-        if value not in ("", "All"):
-            raise BadRequest(f'dryRun: Unsupported value: "{value}": supported values: "All"')
-        return value == "All"
+        """Checked by `check_options` before anything is done."""
+        return self.query.get("dryRun", "") == "All"
 
     @property
     def strictness(self) -> str:
-        """fieldValidation. Other versions than the stored one refuse unknown fields always. Raises BadRequest."""
-        value = self.query.get("fieldValidation", "") or "Warn"
-        if value not in ("Strict", "Warn", "Ignore"):
-            raise BadRequest(
-                f'fieldValidation: Unsupported value: "{value}": supported values: "Ignore", "Strict", "Warn"'
-            )
-        return "Strict" if self.resource.conversion is not None else value
+        """fieldValidation. Other versions than the stored one refuse unknown fields always."""
+        return "Strict" if self.resource.conversion is not None else self.query.get("fieldValidation", "") or "Warn"
 
     def check_options(self) -> None:
-        """Options of every write. Raises BadRequest."""
-        manager = self.query.get("fieldManager", "")
+        """Options of every write. Raises Invalid."""
+        query, causes = self.query, Causes()
+        dry_run, validation = query.get("dryRun", ""), query.get("fieldValidation", "")
+        if dry_run not in ("", "All"):
+            causes.not_supported("dryRun", dry_run, ("All",))
+        manager = query.get("fieldManager", "")
         if len(manager) > FIELD_MANAGER_CHARACTERS_MAX:
-            raise BadRequest(f"fieldManager: may not be more than {FIELD_MANAGER_CHARACTERS_MAX} characters")
+            causes.too_long("fieldManager", FIELD_MANAGER_CHARACTERS_MAX)
         if not manager.isprintable():
-            raise BadRequest("fieldManager: should only contain printable characters")
-        _ = self.dry_run, self.strictness
+            causes.invalid("fieldManager", manager, "should only contain printable characters")
+        if validation not in ("", "Ignore", "Strict", "Warn"):
+            causes.not_supported("fieldValidation", validation, ("Ignore", "Strict", "Warn"))
+        refuse_options(causes, _OPTIONS.get(self.verb, "CreateOptions"))
+
+
+_OPTIONS = {"update": "UpdateOptions", "patch": "PatchOptions", "delete": "DeleteOptions"}
 
 
 class ListOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,7 +93,7 @@ class ListOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def parse(cls, query: Mapping[str, str]) -> ListOptions:
-        """Raises BadRequest naming the parameter."""
+        """Raises BadRequest, Invalid naming the parameter."""
         options = cls(
             labels=_selector(query, "labelSelector"),
             fields=_selector(query, "fieldSelector"),
@@ -108,40 +110,48 @@ class ListOptions(msgspec.Struct, frozen=True, kw_only=True):
         return options
 
     def _check(self) -> None:
-        if self.match not in ("", NOT_OLDER_THAN, EXACT):
-            raise BadRequest(
-                f'resourceVersionMatch: Unsupported value: "{self.match}": supported values: "Exact", "NotOlderThan"'
-            )
+        if self.continue_ and self.version:
+            raise BadRequest("specifying resource version is not allowed when using continue")
+        causes = Causes()
         if self.watch:
-            self._check_watch()
-            return
-        if self.initial_events is not None:
-            raise BadRequest("sendInitialEvents: Forbidden: sendInitialEvents is forbidden for list")
-        if self.match and self.version is None:
-            raise BadRequest(
-                "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided"
-            )
-        if self.match == EXACT and self.version == 0:
-            raise BadRequest(
-                'resourceVersionMatch: Forbidden: resourceVersionMatch "Exact" is forbidden for resourceVersion "0"'
-            )
-        if self.continue_ and (self.match or self.version):
-            raise BadRequest("resourceVersion: Forbidden: it may not be given together with continue")
+            self._check_watch(causes)
+        else:
+            self._check_list(causes)
+        refuse_options(causes, "ListOptions")
 
-    def _check_watch(self) -> None:
-        if self.initial_events is None and self.match:
-            raise BadRequest(
-                "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden for watch "
-                "unless sendInitialEvents is provided"
-            )
-        if self.initial_events and self.match != NOT_OLDER_THAN:
-            raise BadRequest(
-                'sendInitialEvents: Forbidden: sendInitialEvents requires resourceVersionMatch "NotOlderThan"'
-            )
+    def _check_list(self, causes: Causes) -> None:
+        where = "resourceVersionMatch"
+        if self.match:
+            if self.version is None:
+                causes.forbidden(where, f"{where} is forbidden unless resourceVersion is provided")
+            if self.continue_:
+                causes.forbidden(where, f"{where} is forbidden for continue")
+            if self.match not in (EXACT, NOT_OLDER_THAN):
+                causes.not_supported(where, self.match, ("", EXACT, NOT_OLDER_THAN))
+            if self.match == EXACT and self.version == 0:
+                causes.forbidden(where, f'{where} "exact" is forbidden for resourceVersion "0"')
+        if self.initial_events is not None:
+            causes.forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list")
+
+    def _check_watch(self, causes: Causes) -> None:
+        where = "resourceVersionMatch"
+        if self.initial_events is not None and self.match != NOT_OLDER_THAN:
+            causes.forbidden(where, f"sendInitialEvents requires setting {where} to {NOT_OLDER_THAN}")
         if self.initial_events and not self.bookmarks:
-            raise BadRequest("sendInitialEvents: Forbidden: sendInitialEvents requires allowWatchBookmarks")
+            causes.forbidden("sendInitialEvents", "sendInitialEvents requires allowWatchBookmarks")
+        if self.match:
+            if self.initial_events is None:
+                causes.forbidden(where, f"{where} is forbidden for watch unless sendInitialEvents is provided")
+            if self.match != NOT_OLDER_THAN:
+                causes.not_supported(where, self.match, (NOT_OLDER_THAN,))
         if self.continue_:
-            raise BadRequest("continue: Forbidden: continue is forbidden for watch")
+            causes.forbidden("continue", "continue is forbidden for watch")
+
+
+def refuse_options(causes: Causes, options: str) -> None:
+    """Options are refused as an object of their own kind would be. Raises Invalid."""
+    if causes:
+        raise causes.error(kind=options, group="meta.k8s.io", name="")
 
 
 def version_of(text: str) -> int | None:

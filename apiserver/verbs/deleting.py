@@ -10,7 +10,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from apiserver.api.errors import BadRequest, Invalid, NotFound
+from apiserver.api.errors import BadRequest, NotFound
+from apiserver.api.fields import Causes
 from apiserver.api.meta import DeleteOptions, Status, StatusDetails
 from apiserver.api.times import parse_time, time_text
 from apiserver.decode import decode_object
@@ -18,7 +19,7 @@ from apiserver.effects.effect import DELETE, UPDATE, Write
 from apiserver.registry.resource import Resource
 from apiserver.storage import Stored, Transaction, decode, encode, key_of
 from apiserver.verbs.answer import Answer, ListAnswer, ObjectAnswer, ValueAnswer
-from apiserver.verbs.call import Call, ListOptions
+from apiserver.verbs.call import Call, ListOptions, refuse_options
 from apiserver.verbs.reading import Reader, not_found
 from apiserver.verbs.writing import ATTEMPTS_MAX, Writer, conflict, remaining_finalizers
 
@@ -141,6 +142,7 @@ class Deleter:
 
 def options_of(call: Call) -> DeleteOptions:
     """DeleteOptions of the body, and the query's over them. Raises BadRequest, Invalid."""
+    call.check_options()
     if call.body:
         decoded = decode_object(call.body, call.content_type, DeleteOptions, strictness="Ignore")
         options: DeleteOptions = decoded.obj
@@ -149,23 +151,27 @@ def options_of(call: Call) -> DeleteOptions:
     else:
         options = DeleteOptions()
     _from_query(call, options)
-    if options.dry_run not in ([], ["All"]):
-        raise BadRequest(f'dryRun: Unsupported value: {options.dry_run}: supported values: "All"')
+    _check_options(options)
     if options.dry_run:
         call.query = {**call.query, "dryRun": "All"}
     if options.grace_period_seconds is not None and options.grace_period_seconds < 0:
         options.grace_period_seconds = 1  # as Kubernetes: the shortest one that still tells the node
-    if options.ignore_store_read_error_with_cluster_breaking_potential:
-        raise Invalid("ignoreStoreReadErrorWithClusterBreakingPotential: Forbidden: not supported")
-    policy = options.propagation_policy
-    if policy is not None and options.orphan_dependents is not None:
-        raise Invalid("DeleteOptions is invalid: orphanDependents and deletionPropagation cannot be both set")
-    if policy not in (None, ORPHAN, FOREGROUND, BACKGROUND):
-        raise Invalid(
-            f'DeleteOptions is invalid: propagationPolicy: Unsupported value: "{policy}": '
-            'supported values: "Foreground", "Background", "Orphan", "nil"'
-        )
     return options
+
+
+def _check_options(options: DeleteOptions) -> None:
+    """Raises Invalid."""
+    causes, policy = Causes(), options.propagation_policy
+    if policy is not None and options.orphan_dependents is not None:
+        causes.invalid("propagationPolicy", policy, "orphanDependents and deletionPropagation cannot be both set")
+    if policy not in (None, ORPHAN, FOREGROUND, BACKGROUND):
+        causes.not_supported("propagationPolicy", policy, (FOREGROUND, BACKGROUND, ORPHAN, "nil"))
+    for each in options.dry_run:
+        if each != "All":
+            causes.not_supported("dryRun", each, ("All",))
+    if options.ignore_store_read_error_with_cluster_breaking_potential:
+        causes.forbidden("ignoreStoreReadErrorWithClusterBreakingPotential", "is not supported")
+    refuse_options(causes, "DeleteOptions")
 
 
 def _from_query(call: Call, options: DeleteOptions) -> None:

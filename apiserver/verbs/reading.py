@@ -134,8 +134,6 @@ class Reader:
         if token is not None:
             await self.applied(token.rv)  # another replica may have given it
             start, revision, exact = max(start, token.start.encode()), token.rv, True
-            if start >= end:
-                return Listing(revision, _no_pieces(), b"", complete=False)
         else:
             revision, exact = await self._revision_for(options)
         size = min(PAGE_KEYS, options.limit + 1) if options.limit else PAGE_KEYS

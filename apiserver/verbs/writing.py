@@ -295,15 +295,14 @@ class Writer:
     @staticmethod
     def check_kind(obj: TopObject, resource: Resource) -> None:
         """Kind and apiVersion must be the resource's, or left out; afterwards they are set."""
-        for given, wanted, field in (
-            (obj.kind, resource.kind, "kind"),
-            (obj.api_version, resource.api_version, "apiVersion"),
-        ):
-            if given and given != wanted:
-                raise BadRequest(
-                    f"{obj.kind or resource.kind} in version {obj.api_version or resource.api_version!r} cannot be "
-                    f"handled as a {resource.kind}: {field} is {given!r}, expected {wanted!r}"
-                )
+        kind, version = obj.kind or resource.kind, obj.api_version or resource.api_version
+        if kind != resource.kind:
+            raise BadRequest(f'{kind} in version "{version}" cannot be handled as a {resource.kind}: kinds differ')
+        if version != resource.api_version:
+            raise BadRequest(
+                f"the API version in the data ({version}) does not match the expected API version "
+                f"({resource.api_version})"
+            )
         obj.kind, obj.api_version = resource.kind, resource.api_version
 
     @staticmethod

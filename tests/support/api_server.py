@@ -9,6 +9,7 @@ Requests go over real sockets; `tls` gives the client side of TLS for any user, 
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import ssl
 import threading
@@ -22,6 +23,7 @@ import uvloop
 from kmini.api_face import server_context
 from kmini.certificates import make_ready
 from store_cluster import StoreCluster, until
+from yarl import URL
 
 from apiserver.auth import keyring, pki
 from apiserver.encryption import Encryption
@@ -108,8 +110,10 @@ class RunningApi:
         """One request. `body` is sent as JSON unless it is bytes."""
         raw = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
         sent = {"Content-Type": "application/json"} if raw is not None else {}
+        url = URL(self.url + path, encoded=True)  # as it stands: what is encoded, dots, and so on
+        data = None if raw is None else io.BytesIO(raw)
         async with self.session.request(
-            method, self.url + path, data=raw, headers={**sent, **(headers or {})}, ssl=self.tls(user, groups)
+            method, url, data=data, headers={**sent, **(headers or {})}, ssl=self.tls(user, groups)
         ) as response:
             content = await response.read()
             if "json" in response.headers.get("Content-Type", "") and content:
