@@ -3,9 +3,9 @@
 A body that holds only known fields and no nulls decodes straight into its struct. Anything else takes the slow way:
 decode to plain values, drop nulls (in Kubernetes null means absent), drop and name unknown fields, convert. What
 happens with unknown and repeated fields is the request's `fieldValidation`: Strict refuses them, Warn tells, Ignore is
-silent. Warn looks for repeated ones only where the body takes the slow way: else looking would cost as much as decoding.
-In protobuf unknown fields have no names and are always dropped. Depth, size and aliases are bounded before
-anything is built from them.
+silent. Warn looks for repeated ones only where the body takes the slow way: looking costs as much as decoding. In
+protobuf unknown fields have no names and are always dropped. Depth, size and aliases are bounded before anything is
+built from them.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ with api_on_thread(folder) as api:
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import socket
 import threading
@@ -54,15 +55,13 @@ class ThreadedApi:
         return self.run(self.api.create(path, body))
 
     def raw(self, request: bytes, *, user: str = ADMIN) -> RawAnswer:
-        """Bytes over a connection of their own, which the server is asked to close (HTTP/1.0 or `Connection: close`)."""
+        """Bytes over a connection of their own. They must make the server close it (`Connection: close`)."""
         with (
             socket.create_connection((self.api.host, self.api.port), timeout=TIMEOUT_S) as plain,
             self.api.tls(user).wrap_socket(plain, server_hostname=self.api.host) as connection,
         ):
-            try:
+            with contextlib.suppress(OSError):  # it may answer before it took everything, and close
                 connection.sendall(request)
-            except OSError:
-                pass  # it answered before it took everything, and closed
             return _answer(connection)
 
 

@@ -220,8 +220,8 @@ CHANGES: list[Wrong] = [
           headers={"Content-Type": "application/merge-patch+json"}),
     Wrong("change: a stale version", "PUT", f"{MAPS}/there",
           with_metadata(config_map("there"), resourceVersion="1"), 409, "Conflict",
-          'Operation cannot be fulfilled on configmaps "there": the object has been modified; please apply your changes '
-          "to the latest version and try again"),
+          'Operation cannot be fulfilled on configmaps "there": the object has been modified; please apply your '
+          "changes to the latest version and try again"),
     Wrong("change: a version that is none", "PUT", f"{MAPS}/there",
           with_metadata(config_map("there"), resourceVersion="new"), 409, "Conflict",
           "the object has been modified"),
