@@ -53,6 +53,12 @@ async def listed(world: FeedWorld, namespace: str, labels: str, **options: Any) 
     return found.items, found.revision
 
 
+def cut(world: FeedWorld, error: WatchCanceled) -> None:
+    """The store ends the feed's watcher, as its hub does."""
+    watcher: Any = world.feeds.of(world.maps)._watcher
+    world.store._replica.hub._end(watcher, error, drop=True)
+
+
 async def live(world: FeedWorld, steps: list[Any]) -> None:
     now: dict[tuple[str, str], dict[str, str]] = {}
     for step, (name, namespace), more in steps:
@@ -64,7 +70,7 @@ async def live(world: FeedWorld, steps: list[Any]) -> None:
             now.pop((namespace, name), None)
         elif step == "lose the feed":
             error = WatchCanceled("the state was replaced", resume_revision=1)
-            world.store._replica.hub._end(world.feeds.of(world.maps)._watcher, error, drop=True)
+            cut(world, error)
         else:
             selector, namespace = parse_labels(more), name
             items, revision = await listed(world, namespace, more)
@@ -102,5 +108,30 @@ def test_an_exact_revision_is_that_one_although_the_index_is_built_meanwhile(
         monkeypatch.setattr(world.reader, "index", late)
         items, revision = await listed(world, "one", "colour=red", version=exact, match=EXACT)
         assert (revision, len(items)) == (exact, 1)
+
+    loop.run(test())
+
+
+def test_a_feed_that_is_lost_in_the_last_moment_makes_no_list_old(
+    loop: LoopOf, world: FeedWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test() -> None:
+        await world.put("last", "one", {"colour": "red"})
+        build = world.reader.index
+
+        async def lost(resource: Any) -> Any:
+            mirror = await build(resource)
+            feed: Any = world.feeds.of(world.maps)
+            feed._draining = True  # what is written now reaches nobody
+            await world.delete("last", "one")
+            feed._draining = False
+            cut(world, WatchCanceled("the state was replaced", resume_revision=1))
+            feed.drain()
+            return mirror
+
+        monkeypatch.setattr(world.reader, "index", lost)
+        items, revision = await listed(world, "one", "colour=red")
+        names = [decode(world.maps, each).metadata.name for each in items]
+        assert ("last" in names) == (revision < world.store.revision)
 
     loop.run(test())

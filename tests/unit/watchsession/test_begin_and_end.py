@@ -202,6 +202,38 @@ def test_initial_events_wait_for_a_slow_reader(tmp_path: Path, monkeypatch: pyte
     run(tmp_path, test)
 
 
+def test_a_watch_that_catches_up_waits_for_a_slow_reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch_module, "BUFFER_BYTES_PAUSE", 1_000)
+    monkeypatch.setattr(watch_module, "BUFFER_BYTES_MAX", 1_000)
+
+    async def test(world: FeedWorld) -> None:
+        start = world.store.revision
+        labels = {"big": "x" * 300_000}
+        written = [await world.put(f"m{number}", labels=labels) for number in range(BIG_MAPS)]
+        watch = world.watch(start, stalled=True)
+        await until(lambda: bool(watch.wire.data))
+        for _ in range(50):
+            await asyncio.sleep(0)
+        assert len(watch.told()) < BIG_MAPS
+        watch.wire.stalled = False
+        await world.settled(watch)
+        assert [told[3] for told in watch.told()] == written
+        await world.end(watch)
+
+    run(tmp_path, test)
+
+
+def test_a_watch_of_a_version_to_come_tells_what_follows_it(tmp_path: Path) -> None:
+    async def test(world: FeedWorld) -> None:
+        watch = world.watch(world.store.revision + 2)
+        await world.settled(watch)
+        written = [await world.put("a") for _ in range(4)]
+        assert [told[3] for told in watch.told()] == written[2:]
+        await world.end(watch)
+
+    run(tmp_path, test)
+
+
 def test_a_start_that_is_compacted_is_gone(tmp_path: Path) -> None:
     async def test(world: FeedWorld) -> None:
         start = world.store.revision
