@@ -84,7 +84,7 @@ async def update_scale(writer: Writer, call: Call) -> Answer:
         scale = scale_for(old)
         version = scale.metadata.resource_version
         obj = apply_scale(old, scale)
-        obj.metadata.resource_version = version
+        obj.metadata.resource_version, obj.metadata.uid = version, scale.metadata.uid or old.metadata.uid
         return Change(obj, bool(version) and call.verb != "patch")
 
     answer = await writer.change(call, build)
@@ -110,10 +110,13 @@ async def bind(writer: Writer, call: Call) -> Answer:
     call.check_options()
     binding = _body(call, Binding, "Binding")
     target = binding.target
+    causes = Causes()
     if target.kind not in ("", "Node"):
-        raise BadRequest(f'Binding "{call.name}" is invalid: target.kind: Unsupported value: "{target.kind}"')
+        causes.not_supported("target.kind", target.kind, ("Node", "<empty>"))
     if not target.name:
-        raise BadRequest(f'Binding "{call.name}" is invalid: target.name: Required value')
+        causes.required("target.name")
+    if causes:
+        raise causes.error(kind="Binding", group="", name=call.name)
 
     def build(old: Any, _stored: Stored) -> Change:
         if old.metadata.deletion_timestamp is not None:

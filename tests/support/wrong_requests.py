@@ -131,7 +131,11 @@ def prepare(api: ThreadedApi) -> None:
 _NODE: dict[str, Any] = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n1"}}
 _HALF = {"containers": [{"name": "app", "image": "app:1", "resources": {"requests": {"cpu": "600m"}}}]}
 _PODS_ALL = {"apiGroups": [""], "resources": ["pods"], "verbs": ["*"]}
-_ROLES_ALL = {"apiGroups": ["rbac.authorization.k8s.io"], "resources": ["roles", "rolebindings"], "verbs": ["*"]}
+_ROLES_ALL = {
+    "apiGroups": ["rbac.authorization.k8s.io"],
+    "resources": ["roles", "rolebindings"],
+    "verbs": ["create", "get", "update"],  # neither `escalate` nor `bind`
+}
 _OBJECTS: list[tuple[str, dict[str, Any]]] = [
     (NODES, _NODE),
     (PODS, pod("there")),

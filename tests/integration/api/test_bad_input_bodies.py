@@ -27,7 +27,7 @@ from wrong_requests import (
 BAD, INVALID, MEDIA = (400, "BadRequest"), (422, "Invalid"), (415, "UnsupportedMediaType")
 STRICT = "?fieldValidation=Strict"
 THERE = f"{MAPS}/there"
-NATIVE = {
+NATIVE: dict[str, Any] = {
     "apiVersion": "v1alpha1",
     "kind": "Pod",
     "metadata": {"name": "new"},
