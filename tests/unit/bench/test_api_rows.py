@@ -50,6 +50,17 @@ def test_lists_boots_and_memory_are_judged_by_what_they_are() -> None:
     assert made(record)["boot_first"].verdict is Verdict.MISSED
 
 
+def test_a_kube_apiserver_s_figures_stand_below_ours_where_there_are_any() -> None:
+    record = complete_record()
+    record.add("kube_get", 5.0)
+    keys = [row.key for row in api_rows.rows(record, ApiPlan())]
+    assert keys[keys.index("get") + 1] == "get_kube"
+    assert [key for key in keys if key.endswith("_kube")] == ["get_kube"]
+    found = made(record)["get_kube"]
+    assert (found.ours_median, found.peer_median, found.peer_name) == (10.0, 5.0, "kube")
+    assert found.verdict is Verdict.REPORTED
+
+
 def test_a_step_that_was_not_measured_is_an_error_not_a_gap() -> None:
     with pytest.raises(KeyError, match="get was not measured"):
         api_rows.rows(ApiRecord(), ApiPlan())

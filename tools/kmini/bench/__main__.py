@@ -14,7 +14,7 @@ from typing import Any
 import click
 import uvloop
 
-from . import api_pods, api_rows, etcd, machine, report, wrk
+from . import api_kube, api_pods, api_rows, etcd, machine, report, wrk
 from .api_measure import ApiPlan, ApiRun
 from .measure import Plan, Run
 from .process import disk_folder
@@ -58,7 +58,10 @@ def store(*, quick: bool, output: str, folder: Path | None, results: Path) -> No
 @main.command()
 @_command
 def api(*, quick: bool, output: str, folder: Path | None, results: Path) -> None:
-    """The API beside a bare hello of the same server stack, and Debian's etcd: three durable replicas each."""
+    """The API beside a bare hello of the same server stack, and Debian's etcd: three durable replicas each.
+
+    A kube-apiserver on PATH is measured too, before that etcd.
+    """
     _measure(lambda: _api(ApiPlan.quick() if quick else ApiPlan(), folder), output, results)
 
 
@@ -111,16 +114,20 @@ async def _api(plan: ApiPlan, folder: Path | None) -> Ran:
     _end_in_order()
     with disk_folder(folder) as data_folder:
         facts = machine.facts(data_folder)
-        record = await ApiRun(plan, data_folder, lambda text: click.echo(text, err=True)).all()
+        kube = api_kube.found()
+        record = await ApiRun(plan, data_folder, lambda text: click.echo(text, err=True), kube).all()
     made = api_rows.rows(record, plan)
     setup = {
         "replicas": 3,
         "etcd": etcd.version(),
+        "kube-apiserver": api_kube.version(kube) if kube else None,
         "pod_bytes": len(api_pods.pod(api_pods.pod_name(0))),
         "clients": "wrk over TLS with a ServiceAccount's token, and RBAC",
         "plan": _plain(plan),
     }
-    text = "\n\n".join((f"{machine.described(facts)}; etcd {etcd.version()}", report.table(made), report.notes(made)))
+    peers = f"etcd {etcd.version()}; kube-apiserver {setup['kube-apiserver'] or 'not there'}"
+    about = f"{machine.described(facts)}; {peers}"
+    text = "\n\n".join((about, report.table(made), report.notes(made)))
     return report.document(made, machine=facts, setup=setup, benchmark="api"), text
 
 

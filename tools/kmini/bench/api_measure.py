@@ -1,29 +1,37 @@
-"""The run of the API benchmark: our three replicas, the hello and etcd in turns, never two under load at once."""
+"""The run of the API benchmark: our three replicas, the hello, etcd and, where there is one, a kube-apiserver in turns.
+
+Never are two of them under load at once.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
 from . import api_pods as pods
-from . import face, wrk
-from .api_access import Access, Hands, allowed, hands, prepare
+from . import face, h2load, wrk
+from .api_access import Access, allowed, hands, prepare
+from .api_kube import KubeApi
 from .api_pods import Script
-from .api_servers import ApiCluster, Hello, boot_s
+from .api_servers import ApiCluster, Hello, boot_s, environment
 from .api_watch import Event, Watchers
 from .etcd import EtcdCluster
 from .figures import median, percentile
+from .process import Memory
 from .side import RANGE_KEYS, RANGE_PREFIX, WorkNotDone
 
 Progress = Callable[[str], None]
+EtcdLoad = Callable[[int, face.Shape, float], Awaitable[h2load.LoadResult]]
 
 _PROBE_EVERY_S = 0.005
+_SHAPES = (face.SHARED, face.SEPARATE)
 
 
 class ApiPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,6 +69,9 @@ class ApiRecord:
         if client_cpu is not None:
             self._client_cpu[step].append(client_cpu)
 
+    def has(self, step: str) -> bool:
+        return step in self._figures
+
     def figures(self, step: str) -> tuple[float, ...]:
         """One per round. Raises KeyError for a step that was not measured."""
         if step not in self._figures:
@@ -74,15 +85,24 @@ class ApiRecord:
         return median(self._client_cpu[step])
 
 
-class ApiRun:
-    """One run of the plan; `folder` lies on a disk."""
+class _Sides(NamedTuple):
+    ours: ApiCluster
+    hello: Hello
+    etcd: EtcdCluster
+    kube: KubeApi | None
 
-    def __init__(self, plan: ApiPlan, folder: Path, progress: Progress) -> None:
+
+class ApiRun:
+    """One run of the plan; `folder` lies on a disk; `kube` is a kube-apiserver to put beside ours."""
+
+    def __init__(self, plan: ApiPlan, folder: Path, progress: Progress, kube: Path | None = None) -> None:
         self._plan = plan
         self._folder = folder
         self._begin = time.monotonic()
         self._tell = progress
         self._prefixes = 0
+        self._environment = environment(folder)
+        self._kube = kube
         self.record = ApiRecord()
 
     def _say(self, text: str) -> None:
@@ -96,65 +116,105 @@ class ApiRun:
         """The whole plan. Raises TimeoutError past its limit, and what the sides raise."""
         async with asyncio.timeout(self._plan.limit_s):
             await self._boots()
-            async with self._sides() as (ours, hello, etcd):
-                await self._loads(ours, hello, etcd)
+            async with self._sides() as sides:
+                await self._loads(sides)
         return self.record
 
     @asynccontextmanager
-    async def _sides(self) -> AsyncIterator[tuple[ApiCluster, Hello, EtcdCluster]]:
-        ours, etcd = ApiCluster(), EtcdCluster()
+    async def _sides(self) -> AsyncIterator[_Sides]:
+        ours, etcd = ApiCluster(self._environment), EtcdCluster()
         async with AsyncExitStack() as stack:
             stack.push_async_callback(ours.stop)
             stack.push_async_callback(etcd.stop)
             self._say("starting three replicas, three members of etcd and the hello")
             await ours.start(self._folder / "ours")
             await etcd.start(self._folder / "etcd")
-            hello = Hello(ours.pki(0), self._folder / "hello.log")
+            hello = Hello(ours.pki(0), self._folder / "hello.log", self._environment)
             stack.push_async_callback(hello.stop)
             await hello.ready()
-            yield ours, hello, etcd
+            kube = None
+            if self._kube is not None:
+                kube = KubeApi(self._kube, ours.pki(0), etcd.client_ports)
+                stack.push_async_callback(kube.stop)
+                for step in ("kube_boot_first", "kube_boot_again"):
+                    await kube.stop()
+                    self._add(step, await kube.start(self._folder))
+            yield _Sides(ours, hello, etcd, kube)
 
     async def _boots(self) -> None:
+        (self._folder / "boot-0").mkdir()
+        await boot_s(self._folder / "boot-0", self._environment)  # compiles what Python has not compiled yet
         for number in range(1, self._plan.boots + 1):
             self._say(f"one replica, from its start to ready, {number} of {self._plan.boots}")
             folder = self._folder / f"boot-{number}"
             folder.mkdir()
-            self._add("boot_first", await boot_s(folder))
-            self._add("boot_again", await boot_s(folder))
+            self._add("boot_first", await boot_s(folder, self._environment))
+            self._add("boot_again", await boot_s(folder, self._environment))
 
     # --- loads ------------------------------------------------------------------------------------
 
-    async def _loads(self, ours: ApiCluster, hello: Hello, etcd: EtcdCluster) -> None:
-        self._say(f"{self._plan.pods_many:,} pods")
+    async def _loads(self, sides: _Sides) -> None:
+        ours, kube = sides.ours, sides.kube
         leader = await ours.leader()
-        async with hands(ours.base(leader), ours.authority, certificate=ours.admin_certificate) as admin:
-            await asyncio.sleep(self._plan.settle_s)
-            self._memory(ours, "idle")
-            few = pods.FEW, pods.PODS_FEW
-            token = await prepare(admin, many=self._plan.pods_many, few=few, filled=pods.MANY)
-        await etcd.fill(RANGE_PREFIX, RANGE_KEYS)
-        access = ours.access(leader, token)
-        other = ours.access((leader + 1) % 3, token)
-        async with hands(access.base, access.authority, token=token) as load:
-            await allowed(load)
-            await self._check_lists(load)
-            await asyncio.sleep(self._plan.settle_s)
-            self._memory(ours, "filled")
-            for number in range(1, self._plan.rounds + 1):
-                self._say(f"loads, round {number} of {self._plan.rounds}")
-                await self._gets(hello, access, other, etcd)
-                await self._creates(access, other, load, etcd)
-                await self._lists(access, etcd)
-                await self._stalls(access)
-                await self._watch(access)
+        await asyncio.sleep(self._plan.settle_s)
+        self._memory(max(ours.memory(), key=lambda each: each.rss), "idle")
+        token = await self._filled(ours.base(leader), ours.authority, ours.admin_certificate)
+        access, other = ours.access(leader, token), ours.access((leader + 1) % 3, token)
+        peer = None
+        if kube is not None:
+            self._memory(kube.memory(), "idle", "kube_")
+            peer = kube.access(await self._filled(kube.base, kube.authority, kube.admin_certificate))
+        await sides.etcd.fill(RANGE_PREFIX, RANGE_KEYS)
+        await self._check_lists(access)
+        if kube is not None and peer is not None:
+            await self._check_lists(peer)
+            self._memory(kube.memory(), "filled", "kube_")
+        await asyncio.sleep(self._plan.settle_s)
+        self._memory(max(ours.memory(), key=lambda each: each.rss), "filled")
+        for number in range(1, self._plan.rounds + 1):
+            self._say(f"loads, round {number} of {self._plan.rounds}")
+            await self._round(sides, access, other, peer)
 
-    async def _check_lists(self, load: Hands) -> None:
+    async def _round(self, sides: _Sides, access: Access, other: Access, peer: Access | None) -> None:
+        """What is compared is measured side by side."""
+        bare = Access(base=sides.hello.base, authority=access.authority, token=access.token)
+        both = [("", access), *([("kube_", peer)] if peer is not None else [])]
+        self._rate("hello", await self._run(bare, pods.gets(["/hello"])))
+        await self._gets(access, "get")
+        await self._gets(other, "get_follower")
+        for prefix, place in both[1:]:
+            await self._gets(place, f"{prefix}get")
+        await self._etcd("etcd_get", sides.etcd, face.get_load)
+        await self._creates(access, "create")
+        await self._creates(other, "create_follower")
+        for prefix, place in both[1:]:
+            await self._creates(place, f"{prefix}create")
+        await self._etcd("etcd_put", sides.etcd, face.put_load)
+        for prefix, place in both:
+            await self._lists(place, prefix)
+        ranged = await face.range_load(await sides.etcd.leader_port(), self._plan.list_s)
+        self._add("etcd_range", median(ranged.latencies_s))
+        await self._stalls(access)
+        for prefix, place in both:
+            await self._watch(place, prefix)
+
+    async def _filled(self, base: str, authority: Path, certificate: tuple[Path, Path]) -> str:
+        """Namespaces, rights and pods are there; the token of the account that has the rights."""
+        self._say(f"{self._plan.pods_many:,} pods at {base}")
+        async with hands(base, authority, certificate=certificate) as admin:
+            token = await prepare(admin, many=self._plan.pods_many, few=(pods.FEW, pods.PODS_FEW), filled=pods.MANY)
+        async with hands(base, authority, token=token) as load:
+            await allowed(load)
+        return token
+
+    async def _check_lists(self, access: Access) -> None:
         """Lists are whole. Raises WorkNotDone."""
-        for namespace, count in ((pods.MANY, self._plan.pods_many), (pods.FEW, pods.PODS_FEW)):
-            listed = await load.send("GET", pods.pods_path(namespace))
-            names = {each["metadata"]["name"] for each in listed["items"]}
-            if len(names) != count or len(listed["items"]) != count:
-                raise WorkNotDone(f"the list of {namespace} has {len(listed['items'])} pods, not {count}")
+        async with hands(access.base, access.authority, token=access.token) as load:
+            for namespace, count in ((pods.MANY, self._plan.pods_many), (pods.FEW, pods.PODS_FEW)):
+                listed = await load.send("GET", pods.pods_path(namespace))
+                names = {each["metadata"]["name"] for each in listed["items"]}
+                if len(names) != count or len(listed["items"]) != count:
+                    raise WorkNotDone(f"the list of {namespace} has {len(listed['items'])} pods, not {count}")
 
     async def _run(self, access: Access, script: Script, *, clients: int | None = None, s: float = 0) -> wrk.Load:
         return await wrk.run(
@@ -169,55 +229,48 @@ class ApiRun:
         self._add(step, load.rate, load.cpu_share)
         self.record.add(f"{step}_p99", load.p99_s)
 
-    async def _gets(self, hello: Hello, access: Access, other: Access, etcd: EtcdCluster) -> None:
+    async def _gets(self, access: Access, step: str) -> None:
         script = pods.pod_gets(self._plan.pods_many)
-        bare = Access(base=hello.base, authority=access.authority, token=access.token)
-        self._rate("hello", await self._run(bare, pods.gets(["/hello"])))
-        for step, place in (("get", access), ("get_follower", other)):
-            load = await self._run(place, script)
-            if load.bytes_read < load.requests * len(pods.pod("")):
-                raise WorkNotDone(f"{load.requests} gets counted, {load.bytes_read} bytes received")
-            self._rate(step, load)
-        alone = await self._run(access, script, clients=1)
-        self._add("get_alone", alone.p50_s)
-        port = await etcd.leader_port()
-        found = [await face.get_load(port, shape, self._plan.load_s) for shape in (face.SHARED, face.SEPARATE)]
-        self._add("etcd_get", max(load.rate for load in found))
+        load = await self._run(access, script)
+        if load.bytes_read < load.requests * len(pods.pod("")):
+            raise WorkNotDone(f"{load.requests} gets counted, {load.bytes_read} bytes received")
+        self._rate(step, load)
+        if not step.endswith("follower"):
+            self._add(f"{step}_alone", (await self._run(access, script, clients=1, s=self._plan.list_s)).p50_s)
 
-    async def _creates(self, access: Access, other: Access, load: Hands, etcd: EtcdCluster) -> None:
-        for step, place, clients in (
-            ("create", access, self._plan.clients),
-            ("create_follower", other, self._plan.clients),
-            ("create_alone", access, 1),
-        ):
+    async def _creates(self, access: Access, step: str) -> None:
+        async with hands(access.base, access.authority, token=access.token) as load:
             before = await load.count(pods.CREATED)
-            self._prefixes += 1
-            made = await self._run(place, pods.creates(f"pod-{self._prefixes}"), clients=clients)
+            made = await self._run(access, pods.creates(self._prefix()))
             if await load.count(pods.CREATED) - before < made.requests:
                 raise WorkNotDone(f"{made.requests} creations counted, fewer pods are there")
-            if clients == 1:
-                self._add(step, made.p50_s)
-            else:
-                self._rate(step, made)
-        port = await etcd.leader_port()
-        found = [await face.put_load(port, shape, self._plan.load_s) for shape in (face.SHARED, face.SEPARATE)]
-        self._add("etcd_put", max(load.rate for load in found))
+        self._rate(step, made)
+        if not step.endswith("follower"):
+            alone = await self._run(access, pods.creates(self._prefix()), clients=1, s=self._plan.list_s)
+            self._add(f"{step}_alone", alone.p50_s)
 
-    async def _lists(self, access: Access, etcd: EtcdCluster) -> None:
+    def _prefix(self) -> str:
+        """For names of pods that nobody used yet."""
+        self._prefixes += 1
+        return f"pod-{self._prefixes}"
+
+    async def _etcd(self, step: str, etcd: EtcdCluster, load: EtcdLoad) -> None:
+        """The better of two ways for 64 clients to connect."""
+        port = await etcd.leader_port()
+        self._add(step, max([(await load(port, shape, self._plan.load_s)).rate for shape in _SHAPES]))
+
+    async def _lists(self, access: Access, prefix: str) -> None:
         for step, namespace in (("list_many", pods.MANY), ("list_few", pods.FEW)):
             script = pods.gets([pods.pods_path(namespace)])
             load = await self._run(access, script, clients=1, s=self._plan.list_s)
-            self._add(step, load.p50_s, load.cpu_share)
-        ranged = await face.range_load(await etcd.leader_port(), self._plan.list_s)
-        self._add("etcd_range", median(ranged.latencies_s))
+            self._add(f"{prefix}{step}", load.p50_s, load.cpu_share)
 
     async def _stalls(self, access: Access) -> None:
         """How late the server's loop gets to a probe while others work: what everybody else then waits."""
-        self._prefixes += 1
         loads = (
             ("probe_idle", None, 0),
             ("probe_listing", pods.gets([pods.pods_path(pods.MANY)]), 1),
-            ("probe_creating", pods.creates(f"pod-{self._prefixes}"), self._plan.clients),
+            ("probe_creating", pods.creates(self._prefix()), self._plan.clients),
         )
         for step, script, clients in loads:
             probing = asyncio.create_task(_probe(access, self._plan.list_s))
@@ -228,14 +281,13 @@ class ApiRun:
                 samples_s = await probing
             self._add(step, percentile(samples_s, 0.99))
 
-    async def _watch(self, access: Access) -> None:
-        self._prefixes += 1
-        prefix, plan = f"pod-{self._prefixes}", self._plan
+    async def _watch(self, access: Access, prefix: str) -> None:
+        names, plan = self._prefix(), self._plan
 
         def work() -> list[Event]:
             with Watchers(access, plan.watchers) as watchers:
-                watchers.events(f"{prefix}-first", 1)  # each connection's first write is its dearest
-                return watchers.events(prefix, plan.events)
+                watchers.events(f"{names}-first", 1)  # each connection's first write is its dearest
+                return watchers.events(names, plan.events)
 
         events = await asyncio.to_thread(work)
         for step, figure in (
@@ -244,14 +296,13 @@ class ApiRun:
             ("watch_last", "last_s"),
             ("watch_read", "read_s"),
         ):
-            self._add(step, median([getattr(event, figure) for event in events]))
+            self._add(f"{prefix}{step}", median([getattr(event, figure) for event in events]))
 
-    def _memory(self, ours: ApiCluster, when: str) -> None:
-        """The largest replica's, for a machine must have room for it."""
-        found = max(ours.memory(), key=lambda each: each.rss)
-        self._add(f"rss_{when}", found.rss)
-        self._add(f"anonymous_{when}", found.anonymous)
-        self._add(f"file_{when}", found.rss - found.anonymous)
+    def _memory(self, found: Memory, when: str, prefix: str = "") -> None:
+        """Of our replicas the largest, for a machine must have room for it."""
+        self._add(f"{prefix}rss_{when}", found.rss)
+        self._add(f"{prefix}anonymous_{when}", found.anonymous)
+        self._add(f"{prefix}file_{when}", found.rss - found.anonymous)
 
 
 async def _probe(access: Access, duration_s: float) -> list[float]:

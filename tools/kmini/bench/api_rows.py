@@ -12,13 +12,25 @@ _MIB = 1024 * 1024
 
 def rows(record: ApiRecord, plan: ApiPlan) -> list[Row]:
     """Every row, in the order of the table. Raises KeyError for a step that was not measured."""
-    return [
-        *_gets(record, plan),
-        *_creates(record, plan),
-        *_lists(record, plan),
-        *_watch(record, plan),
-        *_own(record, plan),
-    ]
+    found = []
+    for part in (_gets, _creates, _lists, _watch, _own):
+        for row in part(record, plan):
+            found.append(row)
+            if record.has(f"kube_{row.key}"):
+                found.append(_beside_kube(record, row))
+    return found
+
+
+def _beside_kube(record: ApiRecord, row: Row) -> Row:
+    """The same figure of ours beside a kube-apiserver's."""
+    return Row(
+        key=f"{row.key}_kube",
+        title="  beside kube-apiserver's",
+        unit=row.unit,
+        ours=row.ours,
+        peer=record.figures(f"kube_{row.key}"),
+        peer_name="kube",
+    )
 
 
 def _row(

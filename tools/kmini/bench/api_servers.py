@@ -19,9 +19,13 @@ _POLL_S = 0.05
 _STOP_S = 15.0
 
 
-def environment() -> Mapping[str, str]:
-    """Where our packages are, installed or not."""
-    return {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+def environment(folder: Path) -> Mapping[str, str]:
+    """Where our packages are, installed or not; their bytecode is kept below `folder`, as an installation keeps it."""
+    return {
+        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+        "PYTHONDONTWRITEBYTECODE": "",
+        "PYTHONPYCACHEPREFIX": str(folder / "bytecode"),
+    }
 
 
 def kmini(*arguments: object) -> list[str]:
@@ -31,7 +35,8 @@ def kmini(*arguments: object) -> list[str]:
 class ApiCluster:
     """Three replicas, durable, with TLS and RBAC as always."""
 
-    def __init__(self) -> None:
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = environment
         self._folder = Path()
         self._ports: list[int] = []
         self._servers: list[Daemon] = []
@@ -39,7 +44,7 @@ class ApiCluster:
     async def start(self, folder: Path) -> None:
         """Returns when every replica is ready."""
         self._folder = folder
-        await _run(kmini("pki", "init", "--ca-dir", folder / "ca"))
+        await _run(kmini("pki", "init", "--ca-dir", folder / "ca"), self._environment)
         ports = free_ports(2 * MEMBERS)
         self._ports, peer_ports = ports[:MEMBERS], ports[MEMBERS:]
         members = ",".join(f"s{index}=127.0.0.1:{port}" for index, port in enumerate(peer_ports))
@@ -49,7 +54,7 @@ class ApiCluster:
                 "--api-port", self._ports[index], "--peer-port", peer_ports[index], "--etcd-port", 0,
                 "--ca-dir", folder / "ca", "--initial-cluster", members,
             )  # fmt: skip
-            daemon = Daemon(f"kmini s{index}", command, folder / f"s{index}.log", environment=environment())
+            daemon = Daemon(f"kmini s{index}", command, folder / f"s{index}.log", environment=self._environment)
             self._servers.append(daemon)
         await asyncio.gather(*(self._ready(index) for index in range(MEMBERS)))
 
@@ -118,10 +123,10 @@ async def _metrics(admin: Hands) -> bytes:
 class Hello:
     """The bare server, with the certificate of one of the replicas."""
 
-    def __init__(self, pki: Path, log: Path) -> None:
+    def __init__(self, pki: Path, log: Path, environment: Mapping[str, str]) -> None:
         self.port = free_ports(1)[0]
         command = [sys.executable, "-m", "kmini.bench.hello", str(pki), str(self.port)]
-        self._daemon = Daemon("hello", command, log, environment=environment())
+        self._daemon = Daemon("hello", command, log, environment=environment)
 
     @property
     def base(self) -> str:
@@ -145,13 +150,13 @@ class Hello:
         await self._daemon.stop()
 
 
-async def _run(command: list[str]) -> None:
+async def _run(command: list[str], environment: Mapping[str, str]) -> None:
     await asyncio.to_thread(
-        subprocess.run, command, check=True, stdout=subprocess.DEVNULL, env={**os.environ, **environment()}
+        subprocess.run, command, check=True, stdout=subprocess.DEVNULL, env={**os.environ, **environment}
     )
 
 
-async def boot_s(folder: Path) -> float:
+async def boot_s(folder: Path, environment: Mapping[str, str]) -> float:
     """Seconds from the start of one replica alone to its saying that it is ready; then it is stopped.
 
     While `folder` is empty it is a first start, with all keys and certificates to be made; else a restart.
@@ -164,7 +169,7 @@ async def boot_s(folder: Path) -> float:
     with (folder / "log").open("ab") as log:
         begin = time.monotonic()
         process = await asyncio.create_subprocess_exec(
-            *command, stdout=asyncio.subprocess.PIPE, stderr=log, env={**os.environ, **environment()}
+            *command, stdout=asyncio.subprocess.PIPE, stderr=log, env={**os.environ, **environment}
         )
         assert process.stdout is not None
         try:

@@ -155,7 +155,7 @@ class Watchers:
         if not head.startswith((b"HTTP/1.1 200", b"HTTP/1.1 201")):
             raise WorkNotDone(f"{method} {path}: {answer[:300]!r}")
         _, _, length = head.lower().partition(b"content-length: ")
-        while len(rest) < int(length.split(b"\r\n", 1)[0]):
+        while len(rest) < int(length.split(b"\r\n", 1)[0]) if length else not rest.endswith(b"0\r\n\r\n"):
             rest += self._writer.read()
         _, _, version = rest.partition(b'"resourceVersion":"')
         return version[: version.index(b'"')].decode()

@@ -6,7 +6,7 @@ import asyncio
 import shutil
 import subprocess
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from pathlib import Path
 
 from . import face, pki
@@ -129,6 +129,10 @@ class EtcdCluster:
         raise TimeoutError("etcd has no leader")
 
     # --- measurements -----------------------------------------------------------------------------
+
+    @property
+    def client_ports(self) -> Sequence[int]:
+        return tuple(self._client_ports)
 
     async def leader_port(self) -> int:
         return self._client_ports[await self._leader()]
