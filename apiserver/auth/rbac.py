@@ -24,7 +24,7 @@ from apiserver.api.rbac import (
 from apiserver.api.selectors import Labels, from_label_selector
 
 from .bounded import BoundedCache
-from .rbac_rules import CompiledRule, compile_rules, quoted
+from .rbac_rules import CompiledRule, compile_rules, quoted, rule_bytes
 from .user import GROUP_MASTERS, SERVICE_ACCOUNT_PREFIX, Attributes, Decision, User
 
 GROUP = "rbac.authorization.k8s.io"
@@ -270,15 +270,16 @@ class Rbac:
 
     def _collect(self, selectors: tuple[Labels, ...], seen: set[str]) -> list[PolicyRule]:
         """Rules of all roles that are selected, and by those in turn; each role once, so that circles end."""
-        rules: list[PolicyRule] = []
+        rules: dict[bytes, PolicyRule] = {}
         for name in sorted(self._cluster_roles):
             role = self._cluster_roles[name]
             if name in seen or not any(selector.matches(role.labels) for selector in selectors):
                 continue
             seen.add(name)
             found = role.own.rules if role.selectors is None else self._collect(role.selectors, seen)
-            rules += [rule for rule in found if rule not in rules]
-        return rules
+            for rule in found:
+                rules.setdefault(rule_bytes(rule), rule)
+        return list(rules.values())
 
 
 def is_master(user: User) -> bool:

@@ -10,11 +10,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from typing import NamedTuple
+
+import msgspec
 
 from apiserver.api.rbac import PolicyRule
 
 ALL = "*"
+COMPARISONS_MAX = 100_000  # of one permission with one rule, in the same check
 PERMISSIONS_MAX = 5000  # single permissions that one check of escalation compares: it must not hold up the server
 
 #: What cluster-admin may do.
@@ -77,21 +81,33 @@ def _set_or_all(values: Sequence[str]) -> frozenset[str] | None:
 def uncovered(owner_rules: Sequence[PolicyRule], wanted_rules: Sequence[PolicyRule]) -> list[PolicyRule]:
     """What `wanted_rules` allow and `owner_rules` do not, as rules of one permission each; [] when all is covered.
 
-    Raises ValueError when the wanted rules hold more than PERMISSIONS_MAX permissions that must be compared.
+    Raises ValueError when the wanted rules hold more than PERMISSIONS_MAX permissions that must be compared, or when
+    there is too much to compare them with.
     """
-    wanted_rules = [rule for rule in wanted_rules if rule not in owner_rules]
+    held = set(map(rule_bytes, owner_rules))
+    wanted_rules = [rule for rule in wanted_rules if rule_bytes(rule) not in held]
+    if not wanted_rules:
+        return []
     if sum(_permission_count(rule) for rule in wanted_rules) > PERMISSIONS_MAX:
         raise ValueError(f"the rules hold more than {PERMISSIONS_MAX} single permissions")
     by_verb: dict[str, list[CompiledRule]] = {}
     for owner in compile_rules(owner_rules):
         for verb in (ALL,) if owner.verbs is None else owner.verbs:
             by_verb.setdefault(verb, []).append(owner)
-    return [
-        permission
-        for wanted in wanted_rules
-        for permission in _permissions(wanted)
-        if not any(_covers(owner, permission) for verb in {ALL, permission.verbs[0]} for owner in by_verb.get(verb, ()))
-    ]
+    missing, compared = [], 0
+    for permission in (each for wanted in wanted_rules for each in _permissions(wanted)):
+        for owner in chain.from_iterable(by_verb.get(verb, ()) for verb in {ALL, permission.verbs[0]}):
+            compared += 1
+            if compared > COMPARISONS_MAX:
+                raise ValueError(f"the rules would have to be compared more than {COMPARISONS_MAX} times")
+            if _covers(owner, permission):
+                break
+        else:
+            missing.append(permission)
+    return missing
+
+
+rule_bytes = msgspec.json.Encoder().encode  # equal for equal rules, and hashable
 
 
 def _permission_count(rule: PolicyRule) -> int:

@@ -13,7 +13,7 @@ from apiserver.api.errors import ApiError, Forbidden, NotFound
 from apiserver.api.meta import OwnerReference
 from apiserver.auth.escalation import EscalationCheck
 from apiserver.auth.rbac import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, GROUP, ROLE_BINDINGS, ROLES, Rbac
-from apiserver.auth.rbac_rules import PERMISSIONS_MAX, describe, uncovered
+from apiserver.auth.rbac_rules import COMPARISONS_MAX, PERMISSIONS_MAX, describe, uncovered
 from apiserver.auth.user import Attributes, Decision, User
 
 JANE = user("jane", ["dev"])
@@ -171,6 +171,15 @@ def test_a_check_has_a_bound() -> None:
     error = World().write(cluster_role("new", many))
     assert error is not None
     assert "more than 5000 single permissions" in error.message
+
+
+def test_many_rules_of_ones_own_do_not_make_a_check_long() -> None:
+    own = [rule("get", "pods", names=f"own{number}") for number in range(PERMISSIONS_MAX)]
+    others = [rule("get", "pods", names=f"other{number}") for number in range(COMPARISONS_MAX // PERMISSIONS_MAX + 1)]
+    with pytest.raises(ValueError, match=f"more than {COMPARISONS_MAX} times"):
+        uncovered(own, others)
+    assert uncovered(own, others[:-1]) == others[:-1]
+    assert uncovered([*own, *others], [*others, *own]) == [], "what is the same is not compared"
 
 
 def test_rules_are_shown_as_kubernetes_shows_them() -> None:
