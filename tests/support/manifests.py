@@ -1,7 +1,8 @@
 """One valid manifest of every kind that can be posted, rich enough that a mistake can be put at many places.
 
-`MANIFESTS` is by `apiVersion/Kind`; `path_of` says where to post one. Every manifest is accepted as it stands by a server
-that has a namespace `default` (tests/integration/api/test_fuzz.py checks it, so that mutated ones mean something).
+`MANIFESTS` is by `apiVersion/Kind`; `path_of` says where to post one. Every manifest is accepted as it stands by a
+server that has a namespace `default` (tests/integration/api/test_fuzz.py checks it, so that changed ones mean
+something).
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from api_thread import ThreadedApi, api_on_thread
@@ -25,7 +26,7 @@ from wrong_requests import (
 )
 
 NO_ONE, MAY_NOT, BAD = (401, "Unauthorized"), (403, "Forbidden"), (400, "BadRequest")
-NODE = {"user": "system:node:n2", "groups": ["system:nodes"]}
+NODE: dict[str, Any] = {"user": "system:node:n2", "groups": ["system:nodes"]}
 TOKEN = "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJhIn0.c2ln"
 
 
@@ -104,8 +105,8 @@ ESCALATION: list[Wrong] = [
 
 OTHERS: list[Wrong] = [
     as_other("without the right", MAY_NOT,
-             'users "bob" is forbidden: User "alice" cannot impersonate resource "users" in API group "" at the cluster '
-             "scope", user="alice", User="bob"),
+             'users "bob" is forbidden: User "alice" cannot impersonate resource "users" in API group "" at the '
+             "cluster scope", user="alice", User="bob"),
     as_other("a group without the right", MAY_NOT, "cannot impersonate", user="alice", User="alice",
              Group="system:masters"),
     as_other("somebody who may not", MAY_NOT, 'User "carol" cannot list resource "configmaps"', User="carol"),
