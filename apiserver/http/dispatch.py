@@ -18,20 +18,20 @@ from apiserver.http.connection import SENT_AND_CLOSE, SENT_AND_OPEN, TransportWi
 from apiserver.http.forms import Look, ResourceView, value_bytes
 from apiserver.http.negotiation import Accepted, Form
 from apiserver.http.paths import Target
-from apiserver.http.responses import Answered, Reply, head_of, response, warning_header
+from apiserver.http.responses import Answered, head_of, response, warning_header
 from apiserver.http.watch import LAST_CHUNK, Framing, WatchSession
 from apiserver.registry.native import VERSION as NATIVE
 from apiserver.registry.resource import Resource
 from apiserver.storage import Stored
 from apiserver.verbs.answer import Answer, ListAnswer, ObjectAnswer
 from apiserver.verbs.call import Call, ListOptions
-from apiserver.verbs.reading import Reader
+from apiserver.verbs.reading import Reader, no_pieces
 from apiserver.verbs.selection import Selection
 from apiserver.verbs.verbs import Verbs
 
 WATCH_TIMEOUT_S_MIN = 1800  # a watch without a time of its own gets one between this and twice this
 CLOSE_GRACE_S = 30.0  # what a client has to read the end of its watch
-STREAM_FROM_ITEMS = 1_000  # a list longer than this is written piece by piece
+STREAM_FROM_STEPS = 2  # a list that takes more turns of the event loop is written piece by piece
 STREAM_BUFFER_BYTES = 1024 * 1024
 _PLAIN = negotiation.PLAIN
 
@@ -136,7 +136,7 @@ class Dispatcher:
             if not options.limit:
                 return await self._list(request, call, options, accepted)
         answer = await self._verbs.run(call)
-        return self._shown(answer, accepted, call)
+        return await self._shown(request, answer, accepted, call)
 
     async def _list(self, request: web.BaseRequest, call: Call, options: ListOptions, accepted: Accepted) -> Answered:
         """A list without a limit: in one piece while it is short, else chunk by chunk, never whole in memory."""
@@ -146,10 +146,20 @@ class Dispatcher:
         items: list[Stored] = []
         async for piece in listing.pieces:
             items += [stored for _, stored in piece]
-            if len(items) >= STREAM_FROM_ITEMS and look.streams and request.version == HttpVersion11:
-                head = _chunked_head(accepted.content_type, call, close=not request.keep_alive)
-                return await stream_list(request, head, look.list_pieces(items, listing.pieces, metadata))
+            if len(items) >= STREAM_FROM_STEPS * look.per_step:
+                return await self._long_list(request, call, look, look.list_pieces(items, listing.pieces, metadata))
         return response(look.list(items, metadata), accepted.content_type, warnings=call.warnings)
+
+    @staticmethod
+    async def _long_list(request: web.BaseRequest, call: Call, look: Look, pieces: AsyncIterator[bytes]) -> Answered:
+        content_type = look.accepted.content_type
+        if request.version == HttpVersion11 and request.method != "HEAD":
+            return await stream_list(request, _chunked_head(content_type, call, close=not request.keep_alive), pieces)
+        made: list[bytes] = []
+        async for piece in pieces:
+            made.append(piece)
+            await asyncio.sleep(0)
+        return response(b"".join(made), content_type, warnings=call.warnings)
 
     @staticmethod
     def _accepted(request: web.BaseRequest) -> Accepted:
@@ -158,10 +168,10 @@ class Dispatcher:
             return _PLAIN
         return negotiation.negotiate(accept)
 
-    def _shown(self, answer: Answer, accepted: Accepted, call: Call) -> Reply:
+    async def _shown(self, request: web.BaseRequest, answer: Answer, accepted: Accepted, call: Call) -> Answered:
         if isinstance(answer, ObjectAnswer):
             look = self._look(answer.resource, accepted, call)
-            body, code = look.object(answer.stored), answer.code
+            body, code = await look.one(answer.stored), answer.code
         elif isinstance(answer, ListAnswer):
             look = self._look(answer.resource, accepted, call)
             metadata = ListMeta(
@@ -169,6 +179,9 @@ class Dispatcher:
                 continue_=answer.following,
                 remaining_item_count=answer.remaining,
             )
+            if len(answer.items) >= STREAM_FROM_STEPS * look.per_step:
+                pieces = look.list_pieces(answer.items, no_pieces(), metadata)
+                return await self._long_list(request, call, look, pieces)
             body, code = look.list(answer.items, metadata), 200
         else:
             accepted = accepted if accepted.form is Form.YAML else _PLAIN

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -19,7 +19,13 @@ from apiserver.http.negotiation import Accepted, Form
 from apiserver.registry.resource import Resource
 from apiserver.storage import PAGE_KEYS, Stored, decode, head_of, joined_items, served
 
-ROWS_PER_STEP = 200  # of a Table made in one turn of the event loop
+#: Objects shown in one turn of the event loop, by form: those that are decoded and made anew cost most.
+_PER_STEP = {Form.TABLE: 100, Form.YAML: 4, Form.PARTIAL: 250, Form.PARTIAL_LIST: 250}
+CONVERTED_PER_STEP = 100
+THREAD_FROM_BYTES = 16 * 1024  # of one object in YAML
+
+#: Some objects of a list as bytes, with what stands before them.
+Show = Callable[[Sequence[Stored], bytes], bytes]
 
 _encode = msgspec.json.Encoder().encode
 
@@ -94,55 +100,82 @@ class Look:
         return self.view.list(items, metadata)
 
     @property
-    def streams(self) -> bool:
-        """Whether a long list can be written piece by piece."""
-        return self.accepted.form in (Form.JSON, Form.TABLE)
+    def per_step(self) -> int:
+        """How many objects may be shown without giving the event loop its turn."""
+        converted = CONVERTED_PER_STEP if self.view.resource.conversion is not None else PAGE_KEYS
+        return min(converted, _PER_STEP.get(self.accepted.form, PAGE_KEYS))
+
+    async def one(self, stored: Stored) -> bytes:
+        """`object`, not on the event loop where that would hold it up."""
+        if self.accepted.form is Form.YAML and len(stored.plain) > THREAD_FROM_BYTES:
+            return await asyncio.to_thread(self.object, stored)
+        return self.object(stored)
 
     async def list_pieces(
         self, first: Sequence[Stored], more: AsyncIterator[Sequence[tuple[bytes, Stored]]], metadata: ListMeta
     ) -> AsyncIterator[bytes]:
-        """A list in pieces, which together are what `list` gives."""
-        if self.accepted.form is Form.TABLE:
-            async for piece in self._table_pieces(first, more, metadata):
-                yield piece
-            return
-        begin = self.view.list_begin(metadata)
-        for at in range(0, len(first), PAGE_KEYS):
-            yield self.view.items(first[at : at + PAGE_KEYS], begin)
-            begin = b","
-        async for items in more:
-            if items:
-                yield self.view.items([stored for _, stored in items], begin)
-        yield b"]}"
+        """A list in pieces of `per_step` objects, which together are what `list` gives."""
+        begin, between, end, show = self._around(metadata)
+        async for items in _steps(first, more, self.per_step):
+            yield show(items, begin)
+            begin = between
+        if end:  # an empty piece would end the answer (RFC 9112, section 7.1)
+            yield end
 
-    async def _table_pieces(
-        self, first: Sequence[Stored], more: AsyncIterator[Sequence[tuple[bytes, Stored]]], metadata: ListMeta
-    ) -> AsyncIterator[bytes]:
-        writer = tables.TableWriter(
+    def _around(self, metadata: ListMeta) -> tuple[bytes, bytes, bytes, Show]:
+        """What stands before, between and behind the items of a list that has some, and how they are shown."""
+        match self.accepted.form:
+            case Form.TABLE:
+                writer = self._table_writer()
+                begin = writer.begin(metadata)
+                return begin, b",", b"]}", lambda items, before: writer.rows(self._decoded(items), before)
+            case Form.PARTIAL | Form.PARTIAL_LIST:
+                whole = tables.partial_list((), list_metadata=metadata, version=self.accepted.version)
+                return whole.removesuffix(b"]}"), b",", b"]}", self._partial_items
+            case Form.YAML:
+                empty = as_yaml(self.view.list_begin(metadata) + b"]}")
+                return empty.removesuffix(b" []\n") + b"\n", b"", b"", self._yaml_items
+        return self.view.list_begin(metadata), b",", b"]}", self.view.items
+
+    def _partial_items(self, items: Sequence[Stored], begin: bytes) -> bytes:
+        shown = (tables.partial_object(self.view.object(each), version=self.accepted.version) for each in items)
+        return begin + b",".join(shown)
+
+    def _yaml_items(self, items: Sequence[Stored], begin: bytes) -> bytes:
+        return begin + as_yaml(self.view.items(items, b"[") + b"]")
+
+    def _table_writer(self) -> tables.TableWriter:
+        return tables.TableWriter(
             self.view.resource,
             now_s=time.time(),
             version=self.accepted.version,
             include_object=self.include_object,
         )
-        for begin in range(0, len(first), ROWS_PER_STEP):
-            writer.add(decode(self.view.stored, stored) for stored in first[begin : begin + ROWS_PER_STEP])
-            await asyncio.sleep(0)
-        async for items in more:
-            for begin in range(0, len(items), ROWS_PER_STEP):
-                writer.add(decode(self.view.stored, stored) for _, stored in items[begin : begin + ROWS_PER_STEP])
-                await asyncio.sleep(0)
-        yield writer.finish(metadata)
+
+    def _decoded(self, items: Sequence[Stored]) -> Iterator[Any]:
+        return (decode(self.view.stored, stored) for stored in items)
 
     def _table(self, items: Sequence[Stored], metadata: ListMeta | None, *, headers: bool = True) -> bytes:
         return tables.table(
             self.view.resource,
-            (decode(self.view.stored, stored) for stored in items),
+            self._decoded(items),
             now_s=time.time(),
             version=self.accepted.version,
             include_object=self.include_object,
             list_metadata=metadata,
             headers=headers,
         )
+
+
+async def _steps(
+    first: Sequence[Stored], more: AsyncIterator[Sequence[tuple[bytes, Stored]]], size: int
+) -> AsyncIterator[Sequence[Stored]]:
+    for at in range(0, len(first), size):
+        yield first[at : at + size]
+    async for piece in more:
+        items = [stored for _, stored in piece]
+        for at in range(0, len(items), size):
+            yield items[at : at + size]
 
 
 def as_yaml(body: bytes) -> bytes:

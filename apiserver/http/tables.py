@@ -126,31 +126,27 @@ class TableWriter:
         self._now_s = now_s
         self._version = version
         self._include_object = include_object
-        self._rows: list[bytes] = []
-        self._last: Any = None
 
-    def add(self, objects: Iterable[Any]) -> None:
-        """Objects in stored form, even where the resource has a conversion; what is shown is converted here."""
-        for obj in objects:
-            row = TableRow(
-                cells=[cell(obj, self._now_s) for cell in self._cells],
-                conditions=_conditions(self._resource, obj),
-                object=_shown(self._resource, obj, include_object=self._include_object, version=self._version),
-            )
-            self._rows.append(_encode(row))
-            self._last = obj
+    def row(self, obj: Any) -> bytes:
+        """Of an object in stored form, even where the resource has a conversion; what is shown is converted here."""
+        row = TableRow(
+            cells=[cell(obj, self._now_s) for cell in self._cells],
+            conditions=_conditions(self._resource, obj),
+            object=_shown(self._resource, obj, include_object=self._include_object, version=self._version),
+        )
+        return _encode(row)
 
-    def finish(self, list_metadata: ListMeta | None = None, *, headers: bool = True) -> bytes:
-        """The JSON. `list_metadata` is that of the list; None: the resourceVersion of the one object."""
-        if list_metadata is None:
-            found = self._last.metadata.resource_version if self._last is not None else ""
-            list_metadata = ListMeta(resource_version=found)
+    def rows(self, objects: Iterable[Any], begin: bytes = b"") -> bytes:
+        return begin + b",".join(map(self.row, objects))
+
+    def begin(self, list_metadata: ListMeta, *, headers: bool = True) -> bytes:
+        """Everything before the first row."""
         around = Table(
             api_version=f"meta.k8s.io/{self._version}",
             metadata=list_metadata,
             column_definitions=definitions(self._columns) if headers else None,
         )
-        return b'%b,"rows":[%b]}' % (_encode(around)[:-1], b",".join(self._rows))
+        return b'%b,"rows":[' % _encode(around)[:-1]
 
 
 def table(
@@ -163,10 +159,15 @@ def table(
     list_metadata: ListMeta | None = None,
     headers: bool = True,
 ) -> bytes:
-    """The JSON of a Table, in one go: `TableWriter` says what the arguments are."""
+    """The JSON of a Table, in one go: `TableWriter` says what the arguments are.
+
+    `list_metadata` is that of the list; None: the resourceVersion of the one object.
+    """
+    shown = tuple(objects)
+    if list_metadata is None:
+        list_metadata = ListMeta(resource_version=shown[-1].metadata.resource_version if shown else "")
     writer = TableWriter(resource, now_s=now_s, version=version, include_object=include_object)
-    writer.add(objects)
-    return writer.finish(list_metadata, headers=headers)
+    return writer.rows(shown, writer.begin(list_metadata, headers=headers)) + b"]}"
 
 
 def partial(metadata: ObjectMeta, *, version: str = "v1") -> PartialObjectMetadata:

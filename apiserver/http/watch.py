@@ -240,6 +240,8 @@ class WatchSession:
             self._send(chunk(self._framing.initial(stored)))
             if self._wire.get_write_buffer_size() > BUFFER_BYTES_PAUSE:
                 await self._wire.drain(BUFFER_BYTES_PAUSE)
+            elif self.events % self._framing.look.per_step == 0:
+                await asyncio.sleep(0)
             if self._over.done():
                 return
 

@@ -36,6 +36,7 @@ from apiserver.verbs.selection import Selection
 
 CONTINUE_CHARACTERS_MAX = 4096
 APPLIED_POLL_S = 0.01
+LOOKED_AT_PER_STEP = 500  # entries of the index, in one turn of the event loop: a selector may have many demands
 
 
 class Listed(NamedTuple):
@@ -128,7 +129,7 @@ class Reader:
         """A list to be read piece by piece. Raises BadRequest, Gone, Timeout, ServiceUnavailable."""
         selection = Selection(call.stored, options.labels, options.fields)
         if selection.namespace and call.namespace and selection.namespace != call.namespace:
-            return Listing((await self._revision_for(options))[0], _no_pieces(), b"", complete=False)
+            return Listing((await self._revision_for(options))[0], no_pieces(), b"", complete=False)
         start, end, one = self._span(call, selection)
         token = self._token(call, options)
         if token is not None:
@@ -147,7 +148,14 @@ class Reader:
             revision = max(revision, index.revision)
         if revision != index.revision:
             return Listing(revision, self._pages(call.stored, start, end, size, revision, matches), end, complete=False)
-        chosen = sorted(key for key, facts in index.items() if start <= key < end and matches(key, facts))
+        chosen: list[bytes] = []
+        looked_at = list(index.items())  # as of `revision`: what changes meanwhile is another list's
+        for at in range(0, len(looked_at), LOOKED_AT_PER_STEP):
+            if at:
+                await asyncio.sleep(0)
+            step = looked_at[at : at + LOOKED_AT_PER_STEP]
+            chosen += [key for key, facts in step if start <= key < end and matches(key, facts)]
+        chosen.sort()
         return Listing(revision, self._named(chosen, size, revision), end, complete=False)
 
     @staticmethod
@@ -258,7 +266,7 @@ def _matcher(resource: Resource, selection: Selection) -> Matcher | None:
     return check
 
 
-async def _no_pieces() -> AsyncIterator[Piece]:
+async def no_pieces() -> AsyncIterator[Piece]:
     nothing: tuple[Piece, ...] = ()
     for piece in nothing:
         yield piece

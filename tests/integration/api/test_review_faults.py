@@ -55,7 +55,7 @@ def test_a_list_that_fails_midway_is_cut_off(tmp_path: Path, monkeypatch: pytest
 
     async def test(api: RunningApi) -> None:
         await api.create(MAPS, {"metadata": {"name": "a"}})
-        monkeypatch.setattr(dispatch, "STREAM_FROM_ITEMS", 1)
+        monkeypatch.setattr(dispatch, "STREAM_FROM_STEPS", 0)
         monkeypatch.setattr(Look, "list_pieces", pieces)
         with pytest.raises(aiohttp.ClientError):
             await api.json("GET", MAPS)

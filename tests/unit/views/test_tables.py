@@ -81,10 +81,9 @@ def test_rows_of_pods_that_ended_say_so() -> None:
 def test_a_table_can_be_made_in_steps() -> None:
     pods = list(some.pods().values())
     writer = tables.TableWriter(rows.PODS, now_s=some.NOW_S)
-    for start in range(0, len(pods), 10):
-        writer.add(pods[start : start + 10])
     meta = ListMeta(resource_version="9")
-    assert writer.finish(meta) == table(rows.PODS, pods, now_s=some.NOW_S, list_metadata=meta)
+    steps = b",".join(writer.rows(pods[start : start + 10]) for start in range(0, len(pods), 10))
+    assert writer.begin(meta) + steps + b"]}" == table(rows.PODS, pods, now_s=some.NOW_S, list_metadata=meta)
 
 
 def test_an_empty_list_is_a_table_without_rows() -> None:
