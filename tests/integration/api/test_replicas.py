@@ -50,6 +50,10 @@ def addresses_in(endpoints: Any) -> set[str]:
     return {each["ip"] for subset in endpoints.get("subsets", []) for each in subset.get("addresses", [])}
 
 
+def addresses_in_slice(slice_: Any) -> set[str]:
+    return {address for each in slice_.get("endpoints") or [] for address in each["addresses"]}
+
+
 @contextlib.asynccontextmanager
 async def told_addresses(api: RunningApi) -> AsyncIterator[Callable[[set[str]], Awaitable[None]]]:
     """`wait(addresses)` returns once default/kubernetes has these, by its Endpoints, read from a watch."""
@@ -77,10 +81,12 @@ def test_default_kubernetes_follows_those_that_are_alive(tmp_path: Path) -> None
         hosts = set(HOSTS.values())
         async with told_addresses(api) as wait:
             await wait(hosts)
-            service, endpoints, slice_ = [(await api.json("GET", path)).body for path in OBJECTS]
+            service, endpoints = [(await api.json("GET", path)).body for path in OBJECTS[:2]]
             assert service["spec"]["clusterIP"] == "10.96.0.1"
             assert endpoints["subsets"][0]["ports"] == [{"name": "https", "port": api.port, "protocol": "TCP"}]
-            assert {each["addresses"][0] for each in slice_["endpoints"]} == hosts
+            async with watch_stream(api, OBJECTS[2].rpartition("/")[0]) as slices:  # it is written last
+                while addresses_in_slice((await slices.next())["object"]) != hosts:
+                    pass
             lease_of_second = live.SERVERS + second.encode()
             await cluster.stop(second)
             assert api.store.peek(lease_of_second) is None, "one that takes its leave is forgotten before it is gone"
