@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -34,8 +35,11 @@ def run(folder: Path, test: Callable[[RunningApi], Awaitable[None]]) -> None:
     asyncio.run(body())
 
 
-def read(body: bytes) -> object:
-    return json.loads(body) if body.startswith(b"{") else yaml.safe_load(body)
+def read(body: bytes) -> Any:
+    """Without the list's own metadata: the cluster goes on between two lists."""
+    values = json.loads(body) if body.startswith(b"{") else yaml.safe_load(body)
+    assert int(values.pop("metadata")["resourceVersion"])
+    return values
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -62,7 +66,6 @@ def test_a_list_in_steps_is_the_same_as_in_one_go(tmp_path: Path, monkeypatch: p
             monkeypatch.undo()
             assert streamed
             assert read(pieces) == read(whole)
-            assert form == "table" or pieces == whole, "but for ages in seconds"
 
     run(tmp_path, test)
 
