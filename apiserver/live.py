@@ -125,7 +125,8 @@ class KubernetesService:
     async def reconcile(self) -> None:
         """Once: bring the objects up to who is alive, whoever changed or deleted them."""
         live = self._live.addresses()
-        if not live or (live, self._revisions()) == self._told:
+        seen = self._revisions()
+        if not live or (live, seen) == self._told:
             return
         by_port: dict[int, list[str]] = {}
         for address in sorted(live.values()):
@@ -138,7 +139,8 @@ class KubernetesService:
             name = NAME if port == first else f"{NAME}-{port}"
             await self._ensure(self._slice(name, addresses), partial(_fill_slice, addresses=addresses, port=port))
         await self._drop_slices({NAME, *(f"{NAME}-{port}" for port in by_port if port != first)})
-        self._told = (dict(live), self._revisions())
+        # What was written is looked at once more: somebody may have changed it before all of it was.
+        self._told = (dict(live), seen) if seen == self._revisions() else None
 
     def _revisions(self) -> list[int]:
         """Those of the three objects, 0 for one that is not there."""
