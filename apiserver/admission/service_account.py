@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from apiserver.api.core.containers import ObjectFieldSelector, VolumeMount
@@ -35,12 +36,18 @@ ROOT_CA_CONFIG_MAP = "kube-root-ca.crt"
 TOKEN_LIFETIME_S = 3607
 FILE_MODE = 0o644
 SUFFIX_CHARACTERS = 5
+_SUFFIXES_REMEMBERED = 1_024
 _ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 
 
 def suffix_of(account: Any) -> str:
     """The same for all pods of an account: pods of one template stay alike, and what is known of one holds for all."""
-    number = int.from_bytes(hashlib.blake2b(account.metadata.uid.encode(), digest_size=8).digest(), "big")
+    return _suffix_of(account.metadata.uid)
+
+
+@lru_cache(_SUFFIXES_REMEMBERED)
+def _suffix_of(uid: str) -> str:
+    number = int.from_bytes(hashlib.blake2b(uid.encode(), digest_size=8).digest(), "big")
     characters = []
     for _ in range(SUFFIX_CHARACTERS):
         number, place = divmod(number, len(_ALPHABET))

@@ -12,6 +12,7 @@ import re
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
+from functools import lru_cache
 
 #: Wall clock: seconds since the epoch. Only for what people read; intervals need a monotonic one.
 Clock = Callable[[], float]
@@ -20,6 +21,7 @@ TIME_CHARACTERS_MAX = 64
 DURATION_CHARACTERS_MAX = 64
 DURATION_NS_MAX = 2**63 - 1
 
+_MOMENTS_REMEMBERED = 256
 _NS = 10**9
 _TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 _time_re = re.compile(
@@ -75,6 +77,12 @@ def parse_time(text: str) -> datetime:
 
 def canonical_time(text: str) -> str:
     """A Time in UTC with seconds, as Kubernetes stores it. ValueError as `parse_time`."""
+    return _canonical_time(text) if len(text) <= TIME_CHARACTERS_MAX else time_text(parse_time(text))
+
+
+@lru_cache(_MOMENTS_REMEMBERED)
+def _canonical_time(text: str) -> str:
+    """Remembered: when one object was made, others are too."""
     return time_text(parse_time(text))
 
 

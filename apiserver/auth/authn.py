@@ -65,13 +65,17 @@ class Authenticator:
             raise Unauthorized("anonymous requests are not allowed")
         return ANONYMOUS_USER
 
-    async def _bearer(self, authorization: str) -> User:
-        """Remembered for REMEMBERED_S at most: that is how long a revoked token may still be good."""
+    def remembered(self, authorization: str) -> User | None:
+        """Who showed this very header a moment ago, with no certificate beside it; None: `authenticate` knows."""
         now_s = self._monotonic()
         if now_s - self._recent_since_s > REMEMBERED_S:
             self._recent.clear()
             self._recent_since_s = now_s
-        user = self._recent.get(authorization)
+        return self._recent.get(authorization)
+
+    async def _bearer(self, authorization: str) -> User:
+        """Remembered for REMEMBERED_S at most: that is how long a revoked token may still be good."""
+        user = self.remembered(authorization)
         if user is None:
             user = (await self.verify_token(bearer_token(authorization))).user
             if len(self._recent) < REMEMBERED_MAX:

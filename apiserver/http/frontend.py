@@ -13,6 +13,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
+from typing import NamedTuple
 
 from aiohttp import web
 
@@ -52,7 +53,15 @@ ROUTE_CHARACTERS_MAX = 512
 
 log = logging.getLogger("kmini.api")
 
-Route = tuple[list[str], Target | None]
+
+class Route(NamedTuple):
+    """What a path means. `asked`: what a verb asks for there, of verbs that were found possible."""
+
+    segments: list[str]
+    target: Target | None
+    shown: str
+    asked: dict[str, Attributes]
+
 
 #: Answers a path that is no resource; None: there is no such path.
 Special = Callable[[web.BaseRequest, str, list[str], Mapping[str, str], User], Awaitable[Answered | None]]
@@ -126,21 +135,20 @@ class Frontend:
 
     async def _answer(self, request: web.BaseRequest, seen: _Seen) -> Answered:
         raw_path, _, raw_query = request.raw_path.partition("?")
-        segments, target = self._route(raw_path)
+        route = self._route(raw_path)
+        target = route.target
         query = parse_query(raw_query)
         user = await self._user(request, seen)
         if target is None:
-            return await self._no_resource(request, segments, query, user, seen)
+            return await self._no_resource(request, route.segments, query, user, seen)
         if self.draining:
             raise ServiceUnavailable("the server is going down", retry_after_s=1)
         verb = verb_of(request.method, target, query)
-        seen.verb, seen.resource = verb, shown_resource(target)
+        seen.verb, seen.resource = verb, route.shown
         body = b""
         if verb == "create" and target.resource.conversion is not None and not target.namespace:
             body, target = await self._in_its_namespace(request, target, user)
-        attributes = attributes_of(verb, target, query)
-        await self._authorizer.require(user, attributes)
-        check_allowed(verb, target)
+        attributes = await self._permitted(route, target, user, verb, query)
         if target.subresource in NODE_SUBRESOURCES:  # these last, and have a bound of their own
             return await self._dispatcher.to_node(request, target, user)
         call = self._call(target, user, verb, query, request, seen.request_id)
@@ -180,16 +188,34 @@ class Frontend:
         known = self._routes.get(raw_path)
         if known is None:
             segments = segments_of(raw_path)
-            known = (segments, parse_target(self._table, segments))
+            target = parse_target(self._table, segments)
+            known = Route(segments, target, shown_resource(target) if target is not None else "", {})
             if len(self._routes) >= ROUTES_MAX:
                 self._routes.clear()
             if len(raw_path) <= ROUTE_CHARACTERS_MAX:
                 self._routes[raw_path] = known
         return known
 
+    async def _permitted(
+        self, route: Route, target: Target, user: User, verb: str, query: Mapping[str, str]
+    ) -> Attributes:
+        """What is asked for, once the user may ask and the resource has it. Raises Forbidden, MethodNotAllowed, ..."""
+        plain = target is route.target and not query
+        known = route.asked.get(verb) if plain else None
+        attributes = known or attributes_of(verb, target, query)
+        await self._authorizer.require(user, attributes)
+        if known is None:
+            check_allowed(verb, target)
+            if plain:
+                route.asked[verb] = attributes
+        return attributes
+
     async def _user(self, request: web.BaseRequest, seen: _Seen) -> User:
         """The identity the request acts as. Raises Unauthorized, Forbidden."""
-        user = await self._authenticator.authenticate(peer_certificate(request), request.headers.get("Authorization"))
+        certificate, authorization = peer_certificate(request), request.headers.get("Authorization")
+        user = self._authenticator.remembered(authorization) if authorization and not certificate else None
+        if user is None:
+            user = await self._authenticator.authenticate(certificate, authorization)
         seen.user = user.name
         if _impersonates(request):
             other = impersonation(list(request.headers.items()))
@@ -282,8 +308,9 @@ async def read_body(request: web.BaseRequest) -> bytes:
         raise _too_large()
     invite_body(request)
     try:
-        if request.content.is_eof():  # all of it came with its head, as short ones do
-            return await request.read()
+        if length is not None and request.content.is_eof():  # all of it is there, as of short ones
+            body = request.content.read_nowait()
+            return body if len(body) == length else body + await request.read()
         async with asyncio.timeout(BODY_TIMEOUT_S):
             return await request.read()
     except TimeoutError:

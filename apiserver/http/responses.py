@@ -7,6 +7,7 @@ everything else a read does, so they are left to those who stream.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Any
 
@@ -21,6 +22,7 @@ WARNINGS_MAX = 20
 COPIED_BYTES_MAX = 64 * 1024  # a longer body goes out beside its head instead of being copied behind it
 WARNING_CHARACTERS_MAX = 512
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
+_HEADS_REMEMBERED = 256
 _BODILESS = frozenset({204, 304})
 
 
@@ -72,6 +74,19 @@ def head_of(status: int, fields: Iterable[tuple[str, Any]]) -> bytes:
     return "\r\n".join([*lines, "", ""]).encode("latin-1", "replace")
 
 
+@lru_cache(_HEADS_REMEMBERED)
+def _begin_of_head(status: int, content_type: str) -> bytes:
+    """What is the same for all answers of a kind."""
+    return (
+        f"HTTP/1.1 {status} {_REASONS.get(status, 'Unknown')}\r\nContent-Type: {content_type}\r\n"
+        "Cache-Control: no-cache, private\r\nX-Request-Id: "
+    ).encode("latin-1", "replace")
+
+
+def _latin(text: str) -> bytes:
+    return text.encode("latin-1", "replace") if text else b""
+
+
 def send(request: web.BaseRequest, reply: Reply, request_id: str, *, close: bool = False) -> web.StreamResponse:
     """Write a reply; what it returns tells aiohttp whether the connection stays."""
     transport = request.transport
@@ -79,20 +94,18 @@ def send(request: web.BaseRequest, reply: Reply, request_id: str, *, close: bool
     if transport is None or transport.is_closing():
         return SENT_AND_CLOSE
     body = b"" if request.method == "HEAD" or reply.status in _BODILESS else reply.body
-    head = (
-        f"HTTP/1.1 {reply.status} {_REASONS.get(reply.status, 'Unknown')}\r\n"
-        f"Content-Type: {reply.content_type}\r\nContent-Length: {len(reply.body)}\r\n"
-        f"Cache-Control: no-cache, private\r\nX-Request-Id: {request_id}\r\n"
-    )
+    more = ""
     if close:
-        head += "Connection: close\r\n"
+        more = "Connection: close\r\n"
     elif request.version != HttpVersion11:
-        head += "Connection: keep-alive\r\n"
+        more = "Connection: keep-alive\r\n"
     for name, value in reply.headers:
-        head += f"{name}: {value}\r\n"
-    wire_head = head.encode("latin-1", "replace")
+        more += f"{name}: {value}\r\n"
+    begin = _begin_of_head(reply.status, reply.content_type)
+    identity = _latin(request_id)
+    head = b"%s%s\r\nContent-Length: %d\r\n%s\r\n" % (begin, identity, len(reply.body), _latin(more))
     if len(body) < COPIED_BYTES_MAX:
-        transport.write(b"%s\r\n%s" % (wire_head, body))
+        transport.write(head + body)
     else:
-        transport.writelines((wire_head + b"\r\n", body))
+        transport.writelines((head, body))
     return SENT_AND_CLOSE if close else SENT_AND_OPEN

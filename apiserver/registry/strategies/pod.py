@@ -11,8 +11,8 @@ from apiserver.api.fields import Causes
 from apiserver.api.meta import LabelSelectorRequirement
 from apiserver.registry.strategy import Strategy
 
-from .pod_defaults import GRACE_PERIOD_S, default_pod
-from .pod_quality import qos_class
+from .pod_alike import AlikePods
+from .pod_defaults import GRACE_PERIOD_S
 from .pod_validation.annotations import validate_pod_annotations
 from .pod_validation.remembered import GoodSpecs
 from .pod_validation.status import validate_pod_status
@@ -58,12 +58,12 @@ class PodStrategy(Strategy[Pod]):
 
     def __init__(self) -> None:
         self._good_specs = GoodSpecs()
+        self._alike = AlikePods()
 
     returns_deleted = True
 
     def default(self, obj: Pod) -> None:
-        default_pod(obj)
-        obj.status.qos_class = obj.status.qos_class or qos_class(obj.spec)
+        self._alike.default(obj)
 
     def prepare_create(self, obj: Pod) -> None:
         """Raises Invalid for what only a new pod may not have."""

@@ -201,10 +201,11 @@ def default_pod(pod: Pod) -> None:
         _requests_from_limits(spec.resources)
     if spec.enable_service_links is None:
         spec.enable_service_links = True
-    _status_amounts(pod)
+    default_status(pod)
 
 
-def _status_amounts(pod: Pod) -> None:
+def default_status(pod: Pod) -> None:
+    """Amounts that a node reports, in canonical form. Raises BadRequest as `default_pod_spec`."""
     status = pod.status
     for name, statuses in (
         ("initContainerStatuses", status.init_container_statuses),
