@@ -27,6 +27,7 @@ ORPHAN = "Orphan"
 FOREGROUND = "Foreground"
 BACKGROUND = "Background"
 _FINALIZER_OF = {ORPHAN: "orphan", FOREGROUND: "foregroundDeletion"}
+GRACE_S_MAX = 2**31  # 68 years: far beyond, there are no moments
 COLLECTION_MAX = 10_000  # objects of one deletecollection; it can be sent again for more
 
 
@@ -95,7 +96,7 @@ class Deleter:
         meta = obj.metadata
         _set_dependents(meta.finalizers, options)
         asked = options.grace_period_seconds
-        grace_s = resource.strategy.grace_period_s(obj, asked) or 0
+        grace_s = min(resource.strategy.grace_period_s(obj, asked) or 0, GRACE_S_MAX)
         if meta.deletion_timestamp is None:
             now = self._writer.clock()
             meta.deletion_grace_period_seconds = grace_s
@@ -151,6 +152,11 @@ def options_of(call: Call) -> DeleteOptions:
     else:
         options = DeleteOptions()
     _from_query(call, options)
+    return checked_options(call, options)
+
+
+def checked_options(call: Call, options: DeleteOptions) -> DeleteOptions:
+    """The options as they are meant; a dry run becomes the call's. Raises Invalid."""
     _check_options(options)
     if options.dry_run:
         call.query = {**call.query, "dryRun": "All"}

@@ -24,7 +24,7 @@ from apiserver.registry.table import table
 from apiserver.storage import Stored, decode
 from apiserver.verbs.answer import Answer, ValueAnswer
 from apiserver.verbs.call import Call
-from apiserver.verbs.deleting import Deleter
+from apiserver.verbs.deleting import Deleter, checked_options
 from apiserver.verbs.patching import patch_of, patched, read_patch
 from apiserver.verbs.reading import Reader
 from apiserver.verbs.writing import Build, Change, Writer, conflict
@@ -153,10 +153,7 @@ async def evict(deleter: Deleter, call: Call) -> Answer:
     """POST of an Eviction: a deletion that asks politely. Disruption budgets are not there yet, so it is granted."""
     call.check_options()
     eviction: Eviction = _body(call, Eviction, "Eviction")
-    options = eviction.delete_options or DeleteOptions()
-    if options.dry_run:
-        call.query = {**call.query, "dryRun": "All"}
-    await deleter.delete(call, options)
+    await deleter.delete(call, checked_options(call, eviction.delete_options or DeleteOptions()))
     return ValueAnswer(Status(status="Success"), 201)
 
 
