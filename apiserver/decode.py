@@ -254,7 +254,10 @@ def _yaml_loader() -> Any:
     def number(loader: Any, node: Any) -> int | float:
         if len(loader.construct_scalar(node)) > NUMBER_CHARACTERS_MAX:
             raise BadRequest(f"the body is not valid YAML: a number has more than {NUMBER_CHARACTERS_MAX} digits")
-        value: int | float = numbers[node.tag](loader, node)
+        try:
+            value: int | float = numbers[node.tag](loader, node)
+        except (ValueError, IndexError):  # a tag may say that anything is a number, even nothing
+            _refuse_tag(loader, node)
         return value
 
     def boolean(loader: Any, node: Any) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import re
 import socket
 import threading
 from collections.abc import Coroutine, Iterator, Mapping
@@ -66,8 +67,13 @@ class ThreadedApi:
 
 
 def _answer(connection: socket.socket) -> RawAnswer:
+    """The first answer, up to the length that it names or to the end."""
     received = b""
     while len(received) < ANSWER_BYTES_MAX:
+        head, end, body = received.partition(b"\r\n\r\n")
+        length = re.search(rb"(?i)\r\ncontent-length: *([0-9]+)", head)
+        if end and length is not None and len(body) >= int(length[1]):
+            break
         try:
             part = connection.recv(64 * 1024)
         except OSError:

@@ -109,6 +109,8 @@ YAMLS: list[Wrong] = [
     yaml("a tag of Python", b"a: !!python/object/apply:os.getcwd []", "not valid YAML"),
     yaml("a map that is none", b"a: !!map [1]", "tagged tag:yaml.org,2002:map"),
     yaml("a boolean that is none", b"a: !!bool perhaps", "tagged tag:yaml.org,2002:bool"),
+    yaml("a number that is nothing", b"a: !!int", "tagged tag:yaml.org,2002:int"),
+    yaml("a number in words", b"a: !!float many", "tagged tag:yaml.org,2002:float"),
     yaml("bytes", b"a: !!binary YQ==", "tagged tag:yaml.org,2002:binary"),
     yaml("a merge of a text", b"<<: a", "<< takes a mapping"),
     yaml("merges of merges", merges(12), "more than 50000 values"),
