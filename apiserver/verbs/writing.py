@@ -108,7 +108,9 @@ class Writer:
         strategy.default(obj)
         admission = self._admission(call, "CREATE", obj, None)
         await self._admit(admission)
-        obj = admission.obj
+        obj = admission.obj  # a plug-in may have put another in its place
+        meta = obj.metadata
+        self.check_place(call, meta)
         causes = Causes()
         validate_metadata(meta, causes, namespaced=resource.namespaced, name_rule=strategy.name_rule)
         if not call.own:
@@ -197,9 +199,14 @@ class Writer:
             done = await self._update_once(call, change, old, stored, attempt)
             if done is not None:
                 return ObjectAnswer(call.resource, done)
-            if change.conditional:
+            if change.conditional and self._moved_on(call, stored):
                 raise conflict(call.resource, call.name)
         raise conflict(call.resource, call.name, f"other writes came in between {ATTEMPTS_MAX} times; try again")
+
+    def _moved_on(self, call: Call, stored: Stored) -> bool:
+        """Whether it is the object that changed, and not something else that its transaction compares."""
+        found = self.storage.peek_key(key_of(call.stored, call.namespace, call.name))
+        return found is None or found.mod_revision != stored.revision
 
     def _preconditions(self, call: Call, new: ObjectMeta, old: ObjectMeta) -> None:
         if new.uid and new.uid != old.uid:
