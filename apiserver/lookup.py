@@ -72,7 +72,7 @@ class StorageLookup:
         feed.drain()
         listed = self._lists.setdefault(key, _Listed())
         if not listed.joined:
-            feed.subscribe(listed)
+            feed.subscribe(listed, inner=True)
             listed.joined, listed.objects = True, None
         if listed.objects is None:
             listed.objects = self._read(resource, "")

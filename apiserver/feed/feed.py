@@ -2,13 +2,16 @@
 
 What must always hold: a subscriber that joined at revision R gets every change after R once and in order, or is told
 that it ended and from where to resume. `revision` is how far everything handed out reaches. All of it runs on the
-event loop, without tasks: the store calls, the feed drains, subscribers are called.
+event loop, without tasks: the store calls, the feed drains, subscribers are called. Parts of the server are called at
+once; of many clients' watches some are called in this turn of the loop and the others in the next ones, unless somebody
+drains: then all are, before anything else.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -23,6 +26,8 @@ from raftstore.errors import StoreError, WatchCanceled, WatchCompacted
 log = logging.getLogger(__name__)
 
 REOPEN_AFTER_S = 0.5
+HANDED_PER_TURN = 250  # watches told in one turn of the event loop: a few milliseconds
+LATE_MAX = 20_000  # still to be told; beyond that writers wait until all are
 
 
 class Subscriber(Protocol):
@@ -80,9 +85,12 @@ class Feed:
         self.resource = resource
         self.revision = 0
         self._storage = storage
+        self._inner: dict[Subscriber, None] = {}
         self._everywhere: dict[Subscriber, None] = {}
         self._by_namespace: dict[str, dict[Subscriber, None]] = {}
         self._draining = False
+        self._late: deque[tuple[Subscriber, Batch, str]] = deque()  # to be handed out in the next turns, in this order
+        self._going_on = False
         self._watcher: Any | None = None  # None: the store could not be watched; nobody is subscribed then
         self._reopening: asyncio.TimerHandle | None = None
         self._closed = False
@@ -90,22 +98,27 @@ class Feed:
 
     @property
     def subscribers(self) -> int:
-        return len(self._everywhere) + sum(map(len, self._by_namespace.values()))
+        return len(self._inner) + len(self._everywhere) + sum(map(len, self._by_namespace.values()))
 
     def _open(self, start_revision: int) -> None:
         key, end = range_of(self.resource)
         watcher = self._storage.store.watcher(
-            key, end, start_revision=start_revision, prev_kv=True, on_ready=self.drain
+            key, end, start_revision=start_revision, prev_kv=True, on_ready=self._published
         )
         self._watcher = watcher
         self.revision = start_revision - 1 if start_revision else watcher.progress_revision
 
-    def subscribe(self, subscriber: Subscriber, namespace: str = "") -> int:
-        """Join; the revision from which on (exclusive) changes will be delivered. Raises ServiceUnavailable."""
+    def subscribe(self, subscriber: Subscriber, namespace: str = "", *, inner: bool = False) -> int:
+        """Join; the revision from which on (exclusive) changes will be delivered. Raises ServiceUnavailable.
+
+        `inner`: a part of the server, which learns of every namespace's changes before any client.
+        """
         self.drain()
         if self._watcher is None:
             raise ServiceUnavailable(f"{self.resource.plural} cannot be watched now", retry_after_s=RETRY_AFTER_S)
-        if namespace:
+        if inner:
+            self._inner[subscriber] = None
+        elif namespace:
             self._by_namespace.setdefault(namespace, {})[subscriber] = None
         else:
             self._everywhere[subscriber] = None
@@ -115,6 +128,7 @@ class Feed:
         """Leave. Idempotent."""
         if not namespace:
             self._everywhere.pop(subscriber, None)
+            self._inner.pop(subscriber, None)
             return
         group = self._by_namespace.get(namespace)
         if group is not None:
@@ -124,13 +138,47 @@ class Feed:
 
     def drain(self) -> None:
         """Hand out what the store has published; afterwards `revision` is what it has published."""
+        if not self._draining:
+            self._hand_late(len(self._late))
+            self._take()
+
+    def _published(self) -> None:
+        """The store has something."""
+        if len(self._late) > LATE_MAX:
+            self.drain()
+        elif not self._draining:
+            self._take(HANDED_PER_TURN)
+
+    def _go_on(self) -> None:
+        """The next turn's share; there is none left when somebody drained or all were ended."""
+        self._going_on = False
+        self._hand_late(HANDED_PER_TURN)
+        self._go_on_soon()
+
+    def _go_on_soon(self) -> None:
+        if self._late and not self._going_on:
+            self._going_on = True
+            asyncio.get_running_loop().call_soon(self._go_on)
+
+    def _hand_late(self, count: int) -> None:
+        self._draining = True
+        try:
+            for _ in range(min(count, len(self._late))):
+                subscriber, batch, namespace = self._late.popleft()
+                if subscriber in (self._by_namespace.get(namespace, {}) if namespace else self._everywhere):
+                    self._hand(subscriber, batch, namespace)
+        finally:
+            self._draining = False
+
+    def _take(self, at_once: int | None = None) -> None:
+        """Take what the store has, and call everybody, or `at_once` of the clients and the rest in the next turns."""
         watcher = self._watcher
-        if self._draining or watcher is None:
+        if watcher is None:
             return
         self._draining = True
         try:
             while events := watcher.take():
-                self._publish(changes_of(self._storage, self.resource, events))
+                self._publish(changes_of(self._storage, self.resource, events), 0 if self._late else at_once)
             self.revision = max(self.revision, watcher.progress_revision)
         except WatchCanceled as error:
             self._lost(error)
@@ -140,22 +188,31 @@ class Feed:
         finally:
             self._draining = False
 
-    def _publish(self, changes: list[Change]) -> None:
+    def _publish(self, changes: list[Change], at_once: int | None) -> None:
         self.revision = changes[-1].revision
-        if self._everywhere:
-            batch = Batch(changes)
-            for subscriber in list(self._everywhere):
-                self._hand(subscriber, batch)
+        everything = Batch(changes)
+        for subscriber in list(self._inner):
+            self._hand(subscriber, everything)
+        wanted = self._wanted(changes, everything)
+        for subscriber, batch, namespace in wanted[:at_once]:
+            self._hand(subscriber, batch, namespace)
+        if at_once is not None:
+            self._late.extend(wanted[at_once:])
+            self._go_on_soon()
+
+    def _wanted(self, changes: list[Change], everything: Batch) -> list[tuple[Subscriber, Batch, str]]:
+        """Which clients are told what: subscriber, changes, and the namespace it subscribed to."""
+        wanted = [(subscriber, everything, "") for subscriber in self._everywhere]
         if not self._by_namespace:
-            return
+            return wanted
         by_namespace: dict[str, list[Change]] = {}
         for change in changes:
             if change.namespace in self._by_namespace:
                 by_namespace.setdefault(change.namespace, []).append(change)
         for namespace, own in by_namespace.items():
             batch = Batch(own)
-            for subscriber in list(self._by_namespace.get(namespace, ())):
-                self._hand(subscriber, batch, namespace)
+            wanted += [(subscriber, batch, namespace) for subscriber in self._by_namespace[namespace]]
+        return wanted
 
     def _hand(self, subscriber: Subscriber, batch: Batch, namespace: str = "") -> None:
         """One that fails is ended: the others get every change all the same."""
@@ -191,8 +248,9 @@ class Feed:
         self._reopen()
 
     def _end_all(self, error: ApiError) -> None:
-        everyone = [*self._everywhere, *(each for group in self._by_namespace.values() for each in group)]
-        self._everywhere, self._by_namespace = {}, {}
+        everyone = [*self._inner, *self._everywhere, *(each for group in self._by_namespace.values() for each in group)]
+        self._inner, self._everywhere, self._by_namespace = {}, {}, {}
+        self._late.clear()
         for subscriber in everyone:
             subscriber.ended(error)
 

@@ -75,7 +75,7 @@ class Mirror(Generic[T]):
         """Everything as of the revision at which the feed was joined; None when the feed was lost meanwhile."""
         self._late, self._lost = [], False
         self._feed.unsubscribe(self)
-        revision = self._feed.subscribe(self)
+        revision = self._feed.subscribe(self, inner=True)
         copied: dict[bytes, T] = {}
         following: bytes | None
         following, end = range_of(self.resource)
