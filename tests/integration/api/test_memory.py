@@ -15,9 +15,9 @@ from pathlib import Path
 
 from kmini_process import Server
 
-REQUESTS = int(os.environ.get("KMINI_FUZZ_REQUESTS", "6000"))
+REQUESTS = int(os.environ.get("KMINI_FUZZ_REQUESTS", "12000"))
 CONNECTIONS = 8
-MARGIN_BYTES = 12 * 1024 * 1024
+MARGIN_BYTES = 8 * 1024 * 1024
 MAPS = b"/api/v1/namespaces/default/configmaps"
 PODS = b"/api/v1/namespaces/default/pods"
 
