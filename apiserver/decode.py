@@ -174,6 +174,18 @@ def check_shape(values: Any) -> None:
             stack.extend((child, depth + 1) for child in children if isinstance(child, dict | list))
 
 
+def is_yaml(content_type: str) -> bool:
+    return media_type(content_type) in _YAML_TYPES
+
+
+def yaml_as_json(raw: bytes) -> bytes:
+    """A YAML body as JSON. Raises BadRequest."""
+    try:
+        return json.dumps(_read_yaml(raw), ensure_ascii=False, allow_nan=False).encode()
+    except ValueError as error:  # numbers that JSON does not know
+        raise BadRequest(f"the body is not valid YAML: {error}") from None
+
+
 def _read_yaml(raw: bytes) -> Any:
     import yaml
 

@@ -32,6 +32,7 @@ from apiserver.auth.authn import Authenticator
 from apiserver.auth.authorizer import PUBLIC_PATHS, Authorizer
 from apiserver.auth.impersonation import impersonation
 from apiserver.auth.user import GROUP_UNAUTHENTICATED, Attributes, User
+from apiserver.decode import is_yaml, yaml_as_json
 from apiserver.http.connection import invite_body, peer_certificate
 from apiserver.http.dispatch import NODE_SUBRESOURCES, Dispatcher, attributes_of, check_allowed, verb_of
 from apiserver.http.limits import Gate
@@ -43,10 +44,12 @@ from apiserver.verbs.call import Call
 
 BODY_BYTES_MAX = 3 * 1024 * 1024  # as kube-apiserver's
 BODY_TIMEOUT_S = 30.0
+YAML_BYTES_ON_LOOP = 8 * 1024  # some 30 milliseconds; more is read in a thread
 SLOW_REQUEST_S = 1.0
 #: Below this the handlers themselves say who may ask: somebody who joins has no rights yet.
 SELF_AUTHORIZED = "/kmini/v1/"
 _NO_BODY = frozenset({"GET", "HEAD"})
+Document = tuple[bytes, str]  # a body, and of which content type it is
 
 ROUTES_MAX = 4_096  # remembered paths
 ROUTE_CHARACTERS_MAX = 512
@@ -145,9 +148,9 @@ class Frontend:
             raise ServiceUnavailable("the server is going down", retry_after_s=1)
         verb = verb_of(request.method, target, query)
         seen.verb, seen.resource = verb, route.shown
-        body = b""
+        document: Document | None = None
         if verb == "create" and target.resource.conversion is not None and not target.namespace:
-            body, target = await self._in_its_namespace(request, target, user)
+            document, target = await self._in_its_namespace(request, target, user)
         attributes = await self._permitted(route, target, user, verb, query)
         if target.subresource in NODE_SUBRESOURCES:  # these last, and have a bound of their own
             return await self._dispatcher.to_node(request, target, user)
@@ -162,12 +165,12 @@ class Frontend:
             await lane.wait()
         try:
             if request.method not in _NO_BODY:
-                call.body = body or await read_body(request)
+                call.body, call.content_type = document or await read_document(request)
             return await self._dispatcher.answer(request, target, call)
         finally:
             lane.leave()
 
-    async def _in_its_namespace(self, request: web.BaseRequest, target: Target, user: User) -> tuple[bytes, Target]:
+    async def _in_its_namespace(self, request: web.BaseRequest, target: Target, user: User) -> tuple[Document, Target]:
         """The native API takes the namespace from the object, so its body is read before rights are known.
 
         It counts as a request that runs, and nobody's body is read unless everybody may write everywhere.
@@ -178,8 +181,8 @@ class Frontend:
         if not lane.enter():
             await lane.wait()
         try:
-            body = await read_body(request)
-            return body, in_namespace_of(body, request.headers.get("Content-Type", ""), target)
+            document = await read_document(request)
+            return document, in_namespace_of(*document, target)
         finally:
             lane.leave()
 
@@ -296,6 +299,14 @@ def _impersonates(request: web.BaseRequest) -> bool:
         if name[:1] in _INITIALS and name[:12].lower() == b"impersonate-":
             return True
     return False
+
+
+async def read_document(request: web.BaseRequest) -> Document:
+    """The body and its content type; YAML, which is slow to read, as JSON. Raises as `read_body`."""
+    body, content_type = await read_body(request), request.headers.get("Content-Type", "")
+    if len(body) > YAML_BYTES_ON_LOOP and is_yaml(content_type):
+        return await asyncio.to_thread(yaml_as_json, body), "application/json"
+    return body, content_type
 
 
 async def read_body(request: web.BaseRequest) -> bytes:
