@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
@@ -277,6 +278,11 @@ def test_what_another_replica_acknowledged_is_never_missing(loop: LoopOf, cluste
 # --- long ones --------------------------------------------------------------------------------------------
 
 
+def without_ages(body: bytes) -> bytes:
+    """A list as it is; a Table without the cells that a second changes."""
+    return re.sub(rb'"\d+[smh]\d*[smh]?"', b'"age"', body)
+
+
 def test_a_long_list_is_the_same_in_pieces_and_in_one(
     loop: LoopOf, api: RunningApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -300,7 +306,7 @@ def test_a_long_list_is_the_same_in_pieces_and_in_one(
                 whole, head = await raw(query, headers)
                 monkeypatch.undo()
                 assert "Content-Length" in head
-                assert pieces == whole
+                assert without_ages(pieces) == without_ages(whole)
                 assert len(json.loads(whole)["rows" if headers else "items"]) > 600
 
     loop.run(test())
