@@ -26,7 +26,7 @@ from raftstore import Event, EventType, KeyValue, Store, prefix_end
 from raftstore.etcd.gen import rpc_pb2 as pb
 from raftstore.sim.checkers import Violation, linearizability, registers, watches, writes
 from raftstore.sim.history import History, Kind, Outcome
-from raftstore.sim.truth import Truth
+from raftstore.sim.truth import TrueEvent, Truth
 
 MAPS = REGISTRY + f"configmaps/{NAMESPACE}/".encode()
 PODS = REGISTRY + b"pods/"
@@ -119,6 +119,26 @@ def _only(history: History, wanted: Any) -> History:
     return found
 
 
+def date_deletions(history: History, truth: Truth) -> None:
+    """An answer to a deletion has no version of its own: it is the change that followed the state it was about."""
+    following = _following(truth)
+    for operation in history:
+        if operation.kind is Kind.DELETE and operation.outcome is Outcome.OK:
+            followed = following.get((operation.key, operation.expected_revision))
+            operation.revision = followed.revision if followed is not None else 0
+
+
+def _following(truth: Truth) -> dict[tuple[bytes, int], TrueEvent]:
+    """Key and version → the change after it."""
+    found: dict[tuple[bytes, int], TrueEvent] = {}
+    last: dict[bytes, int] = {}
+    for revision in sorted(truth.events):
+        for event in truth.events[revision]:
+            found[event.key, last.get(event.key, 0)] = event
+            last[event.key] = revision
+    return found
+
+
 def lost_or_twice(load: ApiLoad, truth: Truth) -> Iterator[Violation]:
     """Writes: acknowledged ones are there at their version, refused ones never happened, none happened twice."""
     yield from _deletions(load.history, truth)
@@ -126,28 +146,16 @@ def lost_or_twice(load: ApiLoad, truth: Truth) -> Iterator[Violation]:
 
 
 def _deletions(history: History, truth: Truth) -> Iterator[Violation]:
-    """An answer to a deletion has no version of its own: it is the change that followed the state it was about."""
-    following = {}
-    last: dict[bytes, int] = {}
-    for revision in sorted(truth.events):
-        for event in truth.events[revision]:
-            following[event.key, last.get(event.key, 0)] = event
-            last[event.key] = revision
+    following = _following(truth)
     fates: dict[tuple[bytes, int], list[Outcome]] = {}
     for operation in history:
-        if operation.kind is not Kind.DELETE:
-            continue
-        place = (operation.key, operation.expected_revision)
-        followed = following.get(place)
-        fates.setdefault(place, []).append(operation.outcome)
-        if operation.outcome is Outcome.OK:
-            if followed is None or followed.value is not None:
-                yield Violation(writes.LOST, f"{operation}: what follows is {followed}")
-            else:
-                operation.revision = followed.revision
+        if operation.kind is Kind.DELETE:
+            fates.setdefault((operation.key, operation.expected_revision), []).append(operation.outcome)
     for place, outcomes in fates.items():
         followed = following.get(place)
         happened = followed is not None and followed.value is None
+        if Outcome.OK in outcomes and not happened:
+            yield Violation(writes.LOST, f"deletion of {place}: what follows is {followed}")
         if outcomes.count(Outcome.OK) > 1 or (happened and set(outcomes) == {Outcome.FAILED}):
             yield Violation("refused deletes never happen", f"{place}: {outcomes}, and then {followed}")
 

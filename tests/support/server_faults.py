@@ -1,14 +1,16 @@
-"""What happens to real server processes while a load runs: the leader or a follower killed, the leader stopped."""
+"""What happens to real server processes while a load runs: the leader, a follower or all killed, the leader stopped."""
 
 from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 
 from kmini.client import EtcdClient
 from kmini.errors import CommandError
-from kmini_process import Server, eventually
+from kmini_process import Server, cluster_of, eventually, running
 
 PROGRESS_TIMEOUT_S = 45.0
 STOPPED_S = 2.0  # longer than an election
@@ -30,6 +32,24 @@ def leader_of(servers: Sequence[Server]) -> Server:
 
     leader: Server = eventually(found, what="a leader")
     return leader
+
+
+@contextmanager
+def voters(folder: Path) -> Iterator[list[Server]]:
+    """Three servers that are ready and all have a vote: one that came late to the founding begins as a learner."""
+    servers = cluster_of(folder, "n1", "n2", "n3")
+
+    def everybody() -> bool:
+        with EtcdClient(servers[0].etcd_address, servers[0].pki, timeout_s=2.0) as etcd:
+            try:
+                members = etcd.members().members
+            except CommandError:
+                return False
+            return len(members) == len(servers) and not any(member.isLearner for member in members)
+
+    with running(*servers):
+        eventually(everybody, what="a vote for each")
+        yield servers
 
 
 def progress(done: Callable[[], int], more: int, what: str) -> None:
@@ -71,4 +91,15 @@ def stop_leader(servers: Sequence[Server], done: Callable[[], int]) -> None:
         leader.send(signal.SIGCONT)
 
 
-FAULTS = (kill_leader, stop_leader, kill_follower)
+def kill_all(servers: Sequence[Server], done: Callable[[], int]) -> None:
+    """What was acknowledged is on disks, or it was not acknowledged."""
+    for server in servers:
+        server.kill()
+    for server in servers:
+        server.start()
+    for server in servers:
+        server.wait_ready()
+
+
+#: The first three are what a short run has.
+FAULTS = (kill_leader, stop_leader, kill_all, kill_follower)

@@ -10,14 +10,11 @@ import http.client
 import json
 import signal
 import ssl
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import pytest
 from api_history import events_of_server
 from kmini.client import EtcdClient
-from kmini_process import Server, cluster_of, eventually, running
+from kmini_process import Server, eventually
 from server_faults import leader_of
 
 from apiserver.client.access import tls_context
@@ -55,13 +52,6 @@ class Line:
 
     def close(self) -> None:
         self._connection.close()
-
-
-@pytest.fixture
-def servers(tmp_path: Path) -> Iterator[list[Server]]:
-    started = cluster_of(tmp_path, "n1", "n2", "n3")
-    with running(*started):
-        yield started
 
 
 def hold(line: Line, holder: str) -> Any:

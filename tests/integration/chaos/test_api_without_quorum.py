@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-from collections.abc import Awaitable, Callable, Iterator
-from pathlib import Path
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
 import pytest
-from kmini_process import Server, cluster_of, running
+from kmini_process import Server
 from server_faults import leader_of
 
 from apiserver.api.core.config import ConfigMap
@@ -60,13 +59,6 @@ def name_of(request: Request) -> str:
     return found
 
 
-@pytest.fixture
-def servers(tmp_path: Path) -> Iterator[list[Server]]:
-    started = cluster_of(tmp_path, "n1", "n2", "n3")
-    with running(*started):
-        yield started
-
-
 def in_vain(name: str) -> list[Request]:
     """What nobody can answer without the others: all kinds of reads and writes."""
     one = f"{MAPS}/{name}"
@@ -93,6 +85,12 @@ def made_of(answer: Response) -> tuple[str, str]:
     return found["name"], found["resourceVersion"]
 
 
+async def there_is(one: One) -> dict[str, str]:
+    """Name → resource version of every object."""
+    listed = await one.until(lambda: one.ask(requests.list_(MAPS, ListOptions())), 200)
+    return {each["metadata"]["name"]: each["metadata"]["resourceVersion"] for each in json.loads(listed.body)["items"]}
+
+
 @pytest.mark.parametrize("left", ["leader", "follower"])
 def test_a_server_without_the_others_refuses_and_lives_and_nothing_is_lost(servers: list[Server], left: str) -> None:
     leader = leader_of(servers)
@@ -101,6 +99,7 @@ def test_a_server_without_the_others_refuses_and_lives_and_nothing_is_lost(serve
 
     async def body() -> None:
         one = One(alone)
+        before = await there_is(one)
         written = dict([made_of(await one.ask(creation())) for _ in range(10)])
         for server in gone:
             server.kill()
@@ -121,12 +120,9 @@ def test_a_server_without_the_others_refuses_and_lives_and_nothing_is_lost(serve
         for server in gone:
             server.wait_ready()
         await one.until(lambda: one.ask(requests.get("/readyz")), 200)
-        listed = await one.until(lambda: one.ask(requests.list_(MAPS, ListOptions())), 200)
-        there = {
-            each["metadata"]["name"]: each["metadata"]["resourceVersion"] for each in json.loads(listed.body)["items"]
-        }
-        assert written.items() <= there.items()
-        assert there.keys() - written.keys() <= unsure | {"kube-root-ca.crt"}
+        there = await there_is(one)
+        assert (before | written).items() <= there.items()
+        assert there.keys() - before.keys() - written.keys() <= unsure
         await one.close()
 
     asyncio.run(body())

@@ -7,17 +7,16 @@ from pathlib import Path
 import pytest
 from chaos_load import PREFIX, Load
 from kmini.client import EtcdClient
-from kmini_process import cluster_of, eventually, running
-from server_faults import leader_of
+from kmini_process import eventually
+from server_faults import leader_of, voters
 
 from raftstore.model import prefix_end
 
 
 @pytest.mark.timeout(300)
 def test_what_was_acknowledged_read_and_watched_survives_the_leaders(tmp_path: Path) -> None:
-    servers = cluster_of(tmp_path, "n1", "n2", "n3")
-    load = Load(servers)
-    with running(*servers):
+    with voters(tmp_path) as servers:
+        load = Load(servers)
         with load.running():
             for _ in range(4):
                 before = len(load.acknowledged)
