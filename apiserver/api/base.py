@@ -45,9 +45,7 @@ def json_name(python_name: str) -> str:
     return first + "".join(_CAPITALS.get(word, word.capitalize()) for word in rest)
 
 
-class Object(
-    msgspec.Struct, rename=json_name, omit_defaults=True, kw_only=True, forbid_unknown_fields=True, gc=False
-):
+class Object(msgspec.Struct, rename=json_name, omit_defaults=True, kw_only=True, forbid_unknown_fields=True, gc=False):
     """Any struct of the API. Unknown fields do not decode: `apiserver.api.decode` says what happens then.
 
     Not tracked by the garbage collector: objects form trees, never cycles.

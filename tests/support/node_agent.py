@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from apiserver.auth import pki
 
@@ -106,7 +106,7 @@ class Agent:
                 return
         try:
             if isinstance(sock, ssl.SSLSocket):
-                subject = (sock.getpeercert() or {}).get("subject", ())
+                subject: Any = (sock.getpeercert() or {}).get("subject", ())
                 user = next((str(value) for names in subject for name, value in names if name == "commonName"), "")
             line = Line(sock)
             first, *fields = line.head().decode().split("\r\n")

@@ -46,8 +46,7 @@ def test_one_that_fails_is_ended_and_nobody_else(tmp_path: Path, error: Exceptio
         for watch in watches:
             await world.settled(watch)
         written = [await world.put("a"), await world.put("b")]
-        for watch in watches:
-            await until(lambda watch=watch: len(watch.told()) == len(written))
+        await until(lambda: all(len(watch.told()) == len(written) for watch in watches))
         assert [type(each) for each in failing.errors] == [InternalError]
         assert feed.subscribers == len(watches)
 
