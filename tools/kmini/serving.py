@@ -1,8 +1,8 @@
-"""One replica as a process: certificates, store, etcd face and the health port, in order, and back again.
+"""One replica as a process: certificates, store, API and etcd face, in order, and back again.
 
-Order of the start: lock the data directory, certificates, health port (so that a server that waits for its
-peers can be probed), store, etcd face, backups, one line saying it is ready. Order of the stop: say that we
-are going, hand leadership over, end the faces, close the store. A second signal ends the process at once:
+Order of the start: lock the data directory, join if asked to, certificates, the API's port (so that a server that
+waits for its peers can be probed), store, etcd face, API, backups, one line saying it is ready. Order of the stop: say
+that we are going, hand leadership over, end the faces, close the store. A second signal ends the process at once:
 nothing acknowledged is lost by that.
 """
 
