@@ -17,6 +17,7 @@ from weakref import WeakSet
 from .access import Credentials
 from .requests import Request
 from .responses import Response
+from .sockets import OwnedSocket, make_socket
 from .transport import Stream, TransportError
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class HttpTransport:
         self._user_agent = user_agent
         self._session: aiohttp.ClientSession | None = None
         self._closed = False
-        self._sockets: WeakSet[socket.socket] = WeakSet()
+        self._sockets: WeakSet[OwnedSocket] = WeakSet()
 
     async def send(self, server: str, request: Request, *, timeout_s: float) -> Response:
         async with self._open(server, request, timeout_s=timeout_s, total_s=timeout_s, idle_s=None) as answer:
@@ -58,7 +59,7 @@ class HttpTransport:
         if session is not None:
             await session.close()
         for _ in range(_CLOSING_TURNS_MAX):
-            left = [each for each in self._sockets if each.fileno() >= 0]
+            left = [each for each in self._sockets if each.is_open]
             if not left:
                 return
             for each in left:
@@ -122,15 +123,13 @@ class HttpTransport:
             self._session._retry_connection = False
         return self._session
 
-    def _make_socket(self, address: Any) -> socket.socket:
+    def _make_socket(self, address: Any) -> OwnedSocket:
         """A socket that notices a peer that is gone within about half a minute."""
-        family, kind, protocol, _, _ = address
-        made = socket.socket(family, kind, protocol)
+        made = make_socket(address)
         made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         for option, value in _KEEPALIVE:
             made.setsockopt(socket.IPPROTO_TCP, option, value)
         made.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _USER_TIMEOUT_MS)
-        made.setblocking(False)
         self._sockets.add(made)
         return made
 

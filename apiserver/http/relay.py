@@ -16,6 +16,7 @@ from aiohttp import web
 from yarl import URL
 
 from apiserver.api.errors import ServiceUnavailable, Timeout
+from apiserver.client.sockets import make_socket
 from apiserver.http.connection import SENT_AND_CLOSE, invite_body
 from apiserver.http.tunnel import DIAL_TIMEOUT_S, IDLE_S, Place, dial_failure
 
@@ -83,7 +84,7 @@ class Relay:
     def _client(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, force_close=True),
+                connector=aiohttp.TCPConnector(limit=0, force_close=True, socket_factory=make_socket),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
                 skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),

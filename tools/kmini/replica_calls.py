@@ -14,6 +14,7 @@ import msgspec
 
 from apiserver.api.errors import ApiError, ServiceUnavailable, from_status
 from apiserver.api.meta import Status
+from apiserver.client.sockets import make_socket
 
 TIMEOUT_S = 10.0
 ANSWER_BYTES_MAX = 1024 * 1024
@@ -33,7 +34,7 @@ class ReplicaCalls:
 
     def __init__(self, context: ssl.SSLContext) -> None:
         self.context = context
-        connector = aiohttp.TCPConnector(ssl=context, limit=CONNECTIONS_MAX)
+        connector = aiohttp.TCPConnector(ssl=context, limit=CONNECTIONS_MAX, socket_factory=make_socket)
         timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
         self._session = aiohttp.ClientSession(connector=connector, timeout=timeout)
 
