@@ -31,6 +31,7 @@ from raftstore.etcd.adapter import StoreBackend
 from raftstore.etcd.server import EtcdServer, TlsFiles
 from raftstore.identity import PeerIdentity
 from raftstore.raft.credentials import Credentials
+from raftstore.raft.engine import Role
 from raftstore.replica import ReplicaStatus
 from raftstore.store import Store
 
@@ -417,15 +418,18 @@ def _check_join(
 
 
 async def _first_leader(store: Store) -> None:
-    """Return once this replica can serve: a leader answered it. Raises CommandError when the store stops."""
+    """Return once this replica can serve: a leader answered it, and it has caught up with it and votes.
+
+    Raises CommandError when the store stops.
+    """
     while not store.stopped.done():
         try:
             await store.linearize()
+            if store.status().role is not Role.LEARNER:
+                return
         except UnavailableError as error:
             log.info("waiting for a leader", extra={"reason": error.message})
-            await asyncio.sleep(LEADER_PAUSE_S)
-        else:
-            return
+        await asyncio.sleep(LEADER_PAUSE_S)
     await _failure_of(store)
 
 

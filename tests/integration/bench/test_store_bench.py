@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -65,7 +66,15 @@ def test_an_interrupted_run_leaves_nothing_behind(tmp_path: Path, end: signal.Si
     data.mkdir()
     command = [sys.executable, "-m", "kmini.bench", "store", "--quick", "--dir", str(data), "--results", str(results)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, text=True) as run:
+    listening = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a shell's background jobs ignore it
+    with subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=environment,
+        text=True,
+        preexec_fn=listening,
+    ) as run:
         assert run.stderr is not None
         for line in run.stderr:
             if "round 1" in line:  # both clusters run

@@ -99,7 +99,7 @@ def test_the_lines_it_prints_for_etcdctl_work(upped: tuple[Up, str]) -> None:
     lines = said[said.index("  export ETCDCTL_API") : said.index("See how it is")]
     done = subprocess.run(["bash", "-c", lines], capture_output=True, text=True, env=environment(), check=False)
     assert done.returncode == 0, done.stderr
-    assert "kmini/hello" in done.stdout
+    assert "/registry/configmaps/default/kmini-hello" in done.stdout
 
 
 @pytest.mark.parametrize("path", ["/livez", "/readyz", "/healthz", "/version"])
