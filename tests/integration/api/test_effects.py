@@ -58,13 +58,14 @@ def service(name: str, **spec: Any) -> dict[str, Any]:
 
 
 async def taken(api: RunningApi) -> tuple[set[str], set[str]]:
-    """Addresses and ports by the keys that hold them, which must be those that the Services show."""
+    """Addresses and ports by the keys that hold them, which must be those that the Services of that revision show."""
     await api.store.linearize()
-    found = []
+    found, revision = [], api.store.revision
     for prefix in (addresses.ADDRESSES, addresses.PORTS):
-        page = api.store.page(prefix, prefix_end(prefix), limit=1_000)
+        page = api.store.page(prefix, prefix_end(prefix), limit=1_000, revision=revision)
         found.append({kv.key[len(prefix) :].decode() for kv in page.kvs})
-    items = (await api.json("GET", "/api/v1/services")).body["items"]
+    at = f"resourceVersion={revision}&resourceVersionMatch=Exact"
+    items = (await api.json("GET", f"/api/v1/services?{at}")).body["items"]
     shown = [each["spec"].get("clusterIP") for each in items]
     ports = [port.get("nodePort") for each in items for port in each["spec"].get("ports", [])]
     given_addresses = [each for each in shown if each not in (None, "None")]
