@@ -13,6 +13,7 @@ from pathlib import Path
 from .api_access import Access, Hands, hands
 from .process import Daemon, Memory, free_ports, memory
 from .side import MEMBERS, WorkNotDone
+from .within import within
 
 READY_TIMEOUT_S = 60.0
 _POLL_S = 0.05
@@ -173,7 +174,7 @@ async def boot_s(folder: Path, environment: Mapping[str, str]) -> float:
         )
         assert process.stdout is not None
         try:
-            line = await asyncio.wait_for(process.stdout.readline(), READY_TIMEOUT_S)
+            line = await within(process.stdout.readline(), READY_TIMEOUT_S)
             took_s = time.monotonic() - begin
             if b"ready" not in line:
                 raise WorkNotDone(f"kmini server said {line[:200]!r} instead of being ready")
@@ -181,4 +182,4 @@ async def boot_s(folder: Path, environment: Mapping[str, str]) -> float:
         finally:
             if process.returncode is None:
                 process.terminate()
-                await asyncio.wait_for(process.wait(), READY_TIMEOUT_S)
+                await within(process.wait(), READY_TIMEOUT_S)

@@ -30,6 +30,7 @@ from .side import (
     Rate,
     WorkNotDone,
 )
+from .within import within
 
 
 class MemberStatus(msgspec.Struct, frozen=True):
@@ -166,7 +167,7 @@ async def fill(port: int, prefix: bytes, count: int, *, timeout_s: float = 300.0
     try:
         for _ in range(CLIENTS):
             send()
-        await asyncio.wait_for(finished, timeout_s)
+        await within(finished, timeout_s)
     finally:
         connection.close()
     elapsed = time.monotonic() - begin
@@ -206,13 +207,13 @@ async def watch_latency(port: int, events: int, *, interval_s: float = 0.02, tim
     try:
         for _ in range(WATCHERS):
             watching.stream(protobuf.WATCH, create, on_message)
-        await asyncio.wait_for(reached.wait(), timeout_s)  # each answers that it was created
+        await within(reached.wait(), timeout_s)  # each answers that it was created
         for _ in range(events):
             missing = WATCHERS
             reached.clear()
             sent = time.monotonic()
             putting.call_soon(protobuf.PUT, request, lambda answer: None)
-            await asyncio.wait_for(reached.wait(), timeout_s)
+            await within(reached.wait(), timeout_s)
             samples.append(time.monotonic() - sent)
             await asyncio.sleep(interval_s)
     finally:
@@ -250,7 +251,7 @@ async def first_put(ports: Sequence[int], *, timeout_s: float = 30.0) -> float:
 
     tasks = [asyncio.ensure_future(probe(port)) for port in ports]
     try:
-        return await asyncio.wait_for(acknowledged, timeout_s)
+        return await within(acknowledged, timeout_s)
     finally:
         for task in tasks:
             task.cancel()

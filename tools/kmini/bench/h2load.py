@@ -17,6 +17,8 @@ from pathlib import Path
 
 import msgspec
 
+from .within import within
+
 _RATE = re.compile(r"finished in [\d.]+m?s, ([\d.]+) req/s")
 _REQUESTS = re.compile(r"requests: \d+ total, \d+ started, \d+ done, (\d+) succeeded, (\d+) failed, (\d+) errored")
 _STATUS = re.compile(r"status codes: (\d+) 2xx, (\d+) 3xx, (\d+) 4xx, (\d+) 5xx")
@@ -107,7 +109,7 @@ async def _output(command: Sequence[str], *, timeout_s: float) -> str:
         *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
     )
     try:
-        output, _ = await asyncio.wait_for(process.communicate(), timeout_s)
+        output, _ = await within(process.communicate(), timeout_s)
     finally:
         if process.returncode is None:
             process.kill()

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from typing import cast
 
 from .h2load import grpc_frame
+from .within import within
 
 _DATA, _HEADERS, _RST_STREAM, _SETTINGS, _PING, _GOAWAY, _WINDOW_UPDATE, _CONTINUATION = 0, 1, 3, 4, 6, 7, 8, 9
 _END_STREAM, _ACK, _END_HEADERS, _PADDED = 0x1, 0x1, 0x4, 0x8
@@ -92,7 +93,7 @@ class GrpcConnection(asyncio.Protocol):
                 future.set_result(answer)
 
         self.call_soon(path, message, done)
-        answer = await asyncio.wait_for(future, timeout_s)
+        answer = await within(future, timeout_s)
         if answer is None:
             raise CallFailed(f"{path}: no message in the answer")
         return answer

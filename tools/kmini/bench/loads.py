@@ -26,6 +26,7 @@ from .side import (
     WATCHERS,
     WorkNotDone,
 )
+from .within import within
 
 _WARM_UP_S = 0.5
 _EVENT_TIMEOUT_S = 10.0
@@ -132,7 +133,7 @@ async def watch_latency(store: Store, events: int) -> list[float]:
         reached.clear()
         begin = time.monotonic()
         await store.put(WATCH_KEY, VALUE)
-        await asyncio.wait_for(reached.wait(), _EVENT_TIMEOUT_S)
+        await within(reached.wait(), _EVENT_TIMEOUT_S)
         return time.monotonic() - begin
 
     tasks = [asyncio.ensure_future(watcher()) for _ in range(WATCHERS)]
@@ -171,7 +172,7 @@ async def first_put(store: Store, limit_s: float) -> float:
 
     probing = asyncio.ensure_future(probe())
     try:
-        return await asyncio.wait_for(acknowledged, limit_s)
+        return await within(acknowledged, limit_s)
     finally:
         probing.cancel()
         for task in tasks:

@@ -20,6 +20,7 @@ from apiserver.auth import pki
 
 from .process import Daemon, Memory, cpu_s, free_ports, memory, written_bytes
 from .side import MEMBERS, Latency, Rate
+from .within import within
 
 _START_TIMEOUT_S = 30.0
 _RESTART_TIMEOUT_S = 60.0
@@ -57,7 +58,7 @@ class Runner:
         async with self._turn:
             try:
                 self._writer.write(json.dumps({"do": what, **arguments}).encode() + b"\n")
-                line = await asyncio.wait_for(self._reader.readline(), timeout_s)
+                line = await within(self._reader.readline(), timeout_s)
             except ConnectionError:
                 line = b""
         if not line:

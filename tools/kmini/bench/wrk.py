@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 
 from .api_pods import Script
+from .within import within
 
 _EXTRA_S = 30.0
 
@@ -87,7 +88,7 @@ async def _output(command: list[str], *, timeout_s: float) -> str:
         *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
     )
     try:
-        output, _ = await asyncio.wait_for(process.communicate(), timeout_s)
+        output, _ = await within(process.communicate(), timeout_s)
     finally:
         if process.returncode is None:
             process.kill()
