@@ -30,11 +30,6 @@ RETRY_AFTER_S = 1
 NO_SPACE_RETRY_AFTER_S = 30
 
 
-def expired(revision: int, oldest: int) -> Gone:
-    """A resource version whose history is compacted away."""
-    return Gone(f"The resourceVersion {revision} is too old: the oldest there is is {oldest}. List anew.")
-
-
 def too_large_version(asked: int, current: int) -> Timeout:
     """A resource version that this replica has not applied in time (client-go knows the cause)."""
     return Timeout(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 from .plugin import Admission
@@ -18,9 +17,3 @@ def is_new_pod(request: Admission) -> bool:
 def is_mirror(pod: Any) -> bool:
     """Whether the pod only shows what a node runs from a file of its own."""
     return MIRROR_ANNOTATION in pod.metadata.annotations
-
-
-def containers_of(pod: Any) -> Iterator[Any]:
-    yield from pod.spec.init_containers
-    yield from pod.spec.containers
-    yield from pod.spec.ephemeral_containers

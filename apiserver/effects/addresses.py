@@ -15,12 +15,12 @@ from typing import Any
 from apiserver.api.errors import ServiceUnavailable
 from apiserver.api.fields import Causes
 from apiserver.effects.effect import DELETE, Write
+from apiserver.registry.strategies.service_rules import NODE_PORTS
+from apiserver.registry.strategies.services import HEADLESS
 from apiserver.storage import OWN, Storage
 
 ADDRESSES = OWN + b"addresses/"
 PORTS = OWN + b"nodeports/"
-NODE_PORTS = range(30000, 32768)
-HEADLESS = "None"
 RANDOM_TRIES = 16  # before the range is walked through
 WALK_MAX = 65_536
 _WITH_PORTS = ("NodePort", "LoadBalancer")
