@@ -1,0 +1,112 @@
+"""What the shared caches keep of objects: what a controller or the scheduler looks at, and no more.
+
+Pods are most of what there is. Those of one template are alike but for their names and states, so what is alike is kept
+once (`Shared`): ten thousand pods cost a few tens of MiB. What was left out of a trimmed object reads as empty: nothing
+read from a cache may ever be written back as a whole.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import msgspec
+
+from apiserver.api.core.containers import Container, ResourceRequirements
+from apiserver.api.core.node import Node
+from apiserver.api.core.pod import ContainerStatus, Pod, PodSpec
+from apiserver.api.meta import ObjectMeta
+
+T = TypeVar("T")
+
+SHARED_MAX = 65_536
+#: Written by kubectl apply, as large as the object, and of no interest to a controller.
+LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+
+
+class Shared:
+    """Equal values are one value. Forgets everything when it grows too large: then some are there twice for a while."""
+
+    def __init__(self, *, values_max: int = SHARED_MAX) -> None:
+        self._values: dict[tuple[type, bytes], Any] = {}
+        self._values_max = values_max
+
+    def one(self, value: T) -> T:
+        key = (type(value), msgspec.msgpack.encode(value))
+        known = self._values.get(key)
+        if known is None:
+            if len(self._values) >= self._values_max:
+                self._values.clear()
+            known = self._values[key] = value
+        return known
+
+
+class PodTrim:
+    """Of a pod: whose it is, what it needs of a node, how it is. Not: what its containers run and see."""
+
+    def __init__(self, shared: Shared) -> None:
+        self._shared = shared
+
+    def __call__(self, pod: Pod) -> Pod:
+        _trim_meta(pod.metadata)
+        one = self._shared.one
+        pod.metadata.labels = one(pod.metadata.labels)
+        pod.metadata.owner_references = one(pod.metadata.owner_references)
+        pod.spec = self._spec(pod.spec)
+        status = pod.status
+        status.container_statuses = [_state(each) for each in status.container_statuses]
+        status.init_container_statuses = [_state(each) for each in status.init_container_statuses]
+        status.ephemeral_container_statuses = []
+        return pod
+
+    def _spec(self, spec: PodSpec) -> PodSpec:
+        node, spec.node_name = spec.node_name, ""
+        hostname, spec.hostname = spec.hostname, ""
+        spec.containers = [_container(each) for each in spec.containers]
+        spec.init_containers = [_container(each) for each in spec.init_containers]
+        spec.ephemeral_containers = []
+        spec.volumes = [each for each in spec.volumes if _matters(each)]
+        spec.host_aliases, spec.image_pull_secrets = [], []
+        shared = self._shared.one(spec)
+        if not node and not hostname:
+            return shared
+        # a copy of the struct alone: its lists are those of the shared one
+        return msgspec.structs.replace(shared, node_name=self._shared.one(node), hostname=hostname)
+
+
+def trim_node(node: Node) -> Node:
+    _trim_meta(node.metadata)
+    return node
+
+
+def trim_any(obj: T) -> T:
+    """Whatever else there is: without what only its writers need."""
+    _trim_meta(obj.metadata)  # type: ignore[attr-defined]
+    return obj
+
+
+def _trim_meta(meta: ObjectMeta) -> None:
+    meta.managed_fields = []
+    if LAST_APPLIED in meta.annotations:
+        meta.annotations = {key: value for key, value in meta.annotations.items() if key != LAST_APPLIED}
+
+
+def _container(container: Container) -> Container:
+    """Resources for the scheduler, ports for Services and host ports, the image for image locality."""
+    return Container(
+        name=container.name,
+        image=container.image,
+        ports=container.ports,
+        resources=ResourceRequirements(requests=container.resources.requests, limits=container.resources.limits),
+        restart_policy=container.restart_policy,
+    )
+
+
+def _state(status: ContainerStatus) -> ContainerStatus:
+    return ContainerStatus(
+        name=status.name, ready=status.ready, restart_count=status.restart_count, started=status.started
+    )
+
+
+def _matters(volume: Any) -> bool:
+    """Whether it binds the pod to something outside of its node: a claim, or a disk of some cloud."""
+    return volume.persistent_volume_claim is not None or volume.ephemeral is not None
