@@ -11,9 +11,8 @@ from typing import Any
 
 import msgspec
 
-from apiserver.api.core.pod import Pod
 from apiserver.api.errors import Conflict
-from apiserver.api.quantity import milli_value, value
+from apiserver.api.pod_requests import CPU, amount, requests_of
 from apiserver.effects.effect import Write
 from apiserver.registry.resource import Resource
 from apiserver.storage import OWN, Storage, decode, key_of
@@ -22,8 +21,6 @@ from raftstore import Compare
 BOUND = OWN + b"bound/"
 FORMAT = 1
 _FINISHED = ("Succeeded", "Failed")
-CPU = "cpu"
-PODS = "pods"
 
 
 class Bound(msgspec.Struct, array_like=True):
@@ -31,48 +28,6 @@ class Bound(msgspec.Struct, array_like=True):
 
     format: int = FORMAT
     used: dict[str, int] = {}
-
-
-def amount(resource: str, quantity: str | int | float) -> int:
-    return milli_value(quantity) if resource == CPU else value(quantity)
-
-
-def requests_of(pod: Pod) -> dict[str, int]:
-    """What a pod asks of its node, as Kubernetes counts: containers and sidecars together, or the largest init step."""
-    spec = pod.spec
-    total: dict[str, int] = {}
-    for container in spec.containers:
-        _add(total, _container(container))
-    running: dict[str, int] = {}
-    peak: dict[str, int] = {}
-    for container in spec.init_containers:
-        asked = _container(container)
-        if container.restart_policy == "Always":
-            _add(running, asked)
-            _add(total, asked)
-            asked = {}
-        step = dict(running)
-        _add(step, asked)
-        _raise_to(peak, step)
-    _raise_to(total, peak)
-    for name, quantity in spec.overhead.items():
-        _add(total, {name: amount(name, quantity)})
-    total[PODS] = 1
-    return total
-
-
-def _container(container: Any) -> dict[str, int]:
-    return {name: amount(name, quantity) for name, quantity in container.resources.requests.items()}
-
-
-def _add(total: dict[str, int], more: dict[str, int]) -> None:
-    for name, number in more.items():
-        total[name] = total.get(name, 0) + number
-
-
-def _raise_to(total: dict[str, int], least: dict[str, int]) -> None:
-    for name, number in least.items():
-        total[name] = max(total.get(name, 0), number)
 
 
 def counted_node(pod: Any | None) -> str:

@@ -19,8 +19,9 @@ from kmini.client import EtcdClient
 
 from apiserver.api.core.pod import Pod
 from apiserver.api.core.service import Service
+from apiserver.api.pod_requests import requests_of
 from apiserver.effects.addresses import ADDRESSES, PORTS, keys_of
-from apiserver.effects.bound import BOUND, Bound, counted_node, requests_of
+from apiserver.effects.bound import BOUND, Bound, counted_node
 from apiserver.storage import REGISTRY
 from raftstore import Event, EventType, KeyValue, Store, prefix_end
 from raftstore.etcd.gen import rpc_pb2 as pb

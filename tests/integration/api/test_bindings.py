@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apiserver.api.core.pod import Pod
-from apiserver.effects.bound import Bound, counted_node, record_key, requests_of
+from apiserver.api.pod_requests import requests_of
+from apiserver.effects.bound import Bound, counted_node, record_key
 
 PODS = "/api/v1/namespaces/default/pods"
 NODES = "/api/v1/nodes"

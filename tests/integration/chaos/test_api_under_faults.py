@@ -36,7 +36,7 @@ from kmini.dev.control_plane import ControlPlane
 from server_faults import FAULTS, lasting, progress, voters
 
 from apiserver.api.core.pod import Pod
-from apiserver.effects.bound import amount
+from apiserver.api.pod_requests import amount
 from apiserver.storage import REGISTRY
 from raftstore import Event, EventType
 from raftstore.sim.history import Kind, Outcome
