@@ -17,6 +17,9 @@ from apiserver.api.kinds import Kind
 from apiserver.api.meta import DeleteOptions
 
 JSON = "application/json"
+#: Of every object only `metadata` (PartialObjectMetadata): for one object or event, and for a list.
+METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 Selector = str | Mapping[str, str]
 
 
@@ -127,16 +130,16 @@ def encode_body(body: Any) -> bytes:
 # --- the verbs --------------------------------------------------------------------------------------
 
 
-def get(path: str, *, resource_version: str | None = None) -> Request:
+def get(path: str, *, resource_version: str | None = None, accept: str = JSON) -> Request:
     query = () if resource_version is None else (("resourceVersion", resource_version),)
-    return Request(method="GET", path=path, query=query, headers=(("Accept", JSON),))
+    return Request(method="GET", path=path, query=query, headers=(("Accept", accept),))
 
 
-def list_(path: str, options: ListOptions) -> Request:
-    return Request(method="GET", path=path, query=tuple(options.query()), headers=(("Accept", JSON),))
+def list_(path: str, options: ListOptions, *, accept: str = JSON) -> Request:
+    return Request(method="GET", path=path, query=tuple(options.query()), headers=(("Accept", accept),))
 
 
-def watch(path: str, options: ListOptions, *, timeout_s: int, bookmarks: bool = True) -> Request:
+def watch(path: str, options: ListOptions, *, timeout_s: int, bookmarks: bool = True, accept: str = JSON) -> Request:
     """Without a resource version: first what is there, ended by a bookmark that says so."""
     query = [("watch", "true"), ("timeoutSeconds", str(timeout_s)), *options.query()]
     if options.resource_version is None:
@@ -144,7 +147,7 @@ def watch(path: str, options: ListOptions, *, timeout_s: int, bookmarks: bool = 
         bookmarks = True
     if bookmarks:
         query.append(("allowWatchBookmarks", "true"))
-    return Request(method="GET", path=path, query=tuple(query), headers=(("Accept", JSON),))
+    return Request(method="GET", path=path, query=tuple(query), headers=(("Accept", accept),))
 
 
 def create(path: str, body: Any, options: WriteOptions = DEFAULT) -> Request:

@@ -46,7 +46,7 @@ class Watched(msgspec.Struct, Generic[T], frozen=True):
 
 
 class Watch(Generic[T]):
-    """`read` decodes an event's object and says its resource version."""
+    """`read` decodes an event's object and says its resource version; `accept` is the form objects come in."""
 
     def __init__(
         self,
@@ -56,6 +56,7 @@ class Watch(Generic[T]):
         read: Callable[[RawEvent], Watched[T]],
         *,
         give_up_after_s: float | None = None,
+        accept: str = requests.JSON,
     ) -> None:
         self.resource_version = options.resource_version
         self._caller = caller
@@ -63,6 +64,7 @@ class Watch(Generic[T]):
         self._options = options
         self._read = read
         self._give_up_after_s = give_up_after_s
+        self._accept = accept
         self._failures = 0
         self._refusals = 0
         self._heard = caller.clock()
@@ -90,7 +92,7 @@ class Watch(Generic[T]):
         """What one server sends. Only events that are news leave here."""
         options = msgspec.structs.replace(self._options, resource_version=self.resource_version)
         duration_s = self._caller.random.randint(*DURATION_S)
-        request = requests.watch(self._path, options, timeout_s=duration_s)
+        request = requests.watch(self._path, options, timeout_s=duration_s, accept=self._accept)
         async with self._caller.open_stream(request, idle_s=IDLE_S) as (_, stream), aclosing(stream.lines()) as lines:
             async for line in lines:
                 watched = self._read(decode_event(line))
