@@ -42,6 +42,7 @@ class _Link(Connection):
     peer: _Peer | None = None  # set when it becomes the link
     number = 0
     since = 0.0
+    twin = False  # turned away because the link had just come up through another connection
 
 
 class _Peer:
@@ -307,6 +308,7 @@ class PeerTransport:
         if not self._decides(hello.identity):
             return
         if self._is_twin(peer, connection, hello):
+            connection.twin = True
             connection.finish(encode({"type": "link.refused", "reason": "twin"}), "twin of the link")
             return
         self._last_number += 1
@@ -333,6 +335,7 @@ class PeerTransport:
 
     def _heard_refusal(self, connection: _Link, reason: str) -> None:
         identity = connection.identity
+        connection.twin = reason == "twin"
         connection.drop(f"refused by the peer: {reason}")
         if reason == "twin" or identity is None:
             return
@@ -396,7 +399,11 @@ class PeerTransport:
             return
         self._end_greeting(connection)
         peer = self._peers.get(connection.dialled)
-        if peer is not None and not self._has_current_link(peer):  # a twin of the link is no failure
+        if peer is None or self._has_current_link(peer):
+            return
+        if connection.twin:  # no failure; but the credentials were replaced while it was under way
+            peer.dialler.call_again()
+        else:
             peer.dialler.failed(connection.ending)
 
     def _end_greeting(self, connection: _Link) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
-from peers import CLUSTER, Authorities, Peer, all_up, eventually, introduce, run, running
+from peers import CLUSTER, QUICK, Authorities, Peer, all_up, eventually, introduce, run, running
 
 from apiserver.auth import pki
 from raftstore.raft.credentials import Credentials
@@ -24,6 +25,25 @@ def test_links_are_renewed_under_new_certificates_without_a_gap(authorities: Aut
             assert pki_serial(other) != serial
             assert one.transport.send(2, {"type": "after"})
             await eventually(lambda: other.recorder.messages(1) == [{"type": "after"}])
+            assert one.transport.metrics.dial_failures == 0
+
+    run(body())
+
+
+def test_a_twin_that_is_under_way_when_credentials_are_replaced_is_no_failure(authorities: Authorities) -> None:
+    """Its link is that of the former credentials: the renewal goes on, and no peer counts as hard to reach."""
+    timing = msgspec.structs.replace(QUICK, settled_s=5.0)
+
+    async def body() -> None:
+        one = Peer(1, authorities.member(1), timing=timing)
+        other = Peer(2, authorities.member(2), timing=timing)
+        async with running(one, other):
+            introduce(one, other)
+            await all_up(one, other)
+            await one.transport._peers[2].dialler._connect()  # its hello is on the way
+            one.transport.set_credentials(authorities.member(1))
+            await eventually(lambda: one.transport.metrics.links_replaced >= 1)
+            await all_up(one, other)
             assert one.transport.metrics.dial_failures == 0
 
     run(body())
