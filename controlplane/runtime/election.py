@@ -1,0 +1,221 @@
+"""Who leads: one of many candidates holds a Lease, renews it, and stops before another one may take it.
+
+- Every interval is measured by this process's monotonic clock. A foreign lease is judged by how long WE have seen it
+  unchanged, never by the times that stand in it: clocks of machines differ, and jump.
+- The holder counts from before it asked: an answer that was long on its way buys no time. Without a renewal in
+  `renew_s` its term is over, while the lease still has `duration_s - renew_s` to run.
+- That is courtesy. What protects is the fence: each term has a number, every write of the term carries it, and the API
+  refuses those of terms that are over (apiserver/effects/fencing.py), also of a process that slept through its end.
+- A candidate may have a condition of its own (`may_lead`): in-process controllers lead where Raft leads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+import msgspec
+
+from apiserver.api.coordination import Lease, LeaseSpec
+from apiserver.api.errors import AlreadyExists, ApiError, Conflict, NotFound
+from apiserver.api.meta import ObjectMeta
+from apiserver.client import Client
+
+from .clock import Clock
+from .metrics import Metrics
+
+log = logging.getLogger("controlplane.election")
+
+NAMESPACE = "kube-system"
+
+
+class ElectionTiming(msgspec.Struct, frozen=True, kw_only=True):
+    """In seconds. Takeover from a dead holder takes at most `duration_s` + `retry_s` and two requests."""
+
+    duration_s: float = 10.0
+    renew_s: float = 8.0  # without a renewal for this long, stop
+    every_s: float = 4.0  # renew this often: few writes, so that flash lives longer
+    retry_s: float = 1.0  # look this often when it is somebody else's, or a request failed
+
+
+class Election:
+    """`run(lead)` campaigns for ever; `lead(transitions)` is awaited while we hold the lease, and then cancelled."""
+
+    def __init__(
+        self,
+        client: Client,
+        name: str,
+        *,
+        identity: str,
+        clock: Clock,
+        metrics: Metrics,
+        timing: ElectionTiming | None = None,
+        may_lead: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """`identity` must be new for each process: one that comes back is another candidate."""
+        self._client = client
+        self._name = name
+        self._identity = identity
+        self._clock = clock
+        self._timing = timing or ElectionTiming()
+        self._may_lead = may_lead
+        self._leading = metrics.gauge("leader_election_master_status", "1 while this process leads", ("name",)).labels(
+            name
+        )
+        self._terms = metrics.counter("kmini_election_terms_total", "Terms that this process led", ("name",)).labels(
+            name
+        )
+        self._lease: Lease | None = None  # as it was written or seen last
+        self._seen_at = 0.0  # when a foreign one was seen to change
+        self._renewed_at = 0.0  # when ours was asked to be renewed last, with success
+
+    @property
+    def leads(self) -> bool:
+        return self._holds(self._lease)
+
+    async def run(self, lead: Callable[[int], Awaitable[None]]) -> None:
+        """Until it is cancelled; a lease that is held then is released. Errors of `lead` end its term only."""
+        while True:
+            await self._campaign()
+            lease = self._lease
+            assert lease is not None
+            self._leading.set(1)
+            self._terms.inc()
+            log.info("leading", extra={"lease": self._name, "transitions": lease.spec.lease_transitions})
+            try:
+                await self._lead(lead, lease.spec.lease_transitions or 0)
+            finally:
+                self._leading.set(0)
+                log.info("no longer leading", extra={"lease": self._name})
+                await self._release()
+            await asyncio.sleep(self._timing.retry_s)
+
+    async def _lead(self, lead: Callable[[int], Awaitable[None]], transitions: int) -> None:
+        """Until the lease is lost or `lead` ends. Returns once it has ended."""
+        leading = asyncio.ensure_future(lead(transitions))
+        renewing = asyncio.create_task(self._renew_on(), name="renew the lease")
+        try:
+            await asyncio.wait({leading, renewing}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            leading.cancel()
+            renewing.cancel()
+            results = await asyncio.gather(leading, renewing, return_exceptions=True)
+        for result in results:
+            if isinstance(result, Exception):
+                log.error("a term ended by an error", extra={"lease": self._name, "error": repr(result)})
+
+    # --- getting it -----------------------------------------------------------------------------------
+
+    async def _campaign(self) -> None:
+        """Return once the lease is ours."""
+        while True:
+            if self._may_lead():
+                try:
+                    if await self._try():
+                        return
+                except ApiError as error:
+                    log.debug("the lease was not had", extra={"lease": self._name, "error": str(error)})
+            await asyncio.sleep(self._timing.retry_s)
+
+    async def _try(self) -> bool:
+        """Raises ApiError: then it is not known whose it is."""
+        asked = self._clock.monotonic()
+        try:
+            found = await self._client.get(Lease, self._name, namespace=NAMESPACE)
+        except NotFound:
+            return await self._create(asked)
+        if self._lease is None or found.metadata.resource_version != self._lease.metadata.resource_version:
+            self._lease, self._seen_at = found, self._clock.monotonic()
+        if not self._may_take(found):
+            return False
+        found.spec = self._spec(found)
+        try:
+            self._lease = await self._client.update(found)
+        except Conflict:
+            return False
+        self._renewed_at = asked
+        return True
+
+    async def _create(self, asked: float) -> bool:
+        lease = Lease(metadata=ObjectMeta(name=self._name, namespace=NAMESPACE))
+        lease.spec = self._spec(lease)
+        try:
+            self._lease = await self._client.create(lease)
+        except AlreadyExists:
+            return False
+        self._renewed_at = asked
+        return True
+
+    def _may_take(self, lease: Lease) -> bool:
+        if not lease.spec.holder_identity or self._holds(lease):
+            return True  # free; or an answer to our own request was lost
+        duration = lease.spec.lease_duration_seconds or self._timing.duration_s
+        return self._clock.monotonic() - self._seen_at > duration
+
+    def _holds(self, lease: Lease | None) -> bool:
+        return lease is not None and lease.spec.holder_identity == self._identity
+
+    def _spec(self, lease: Lease) -> LeaseSpec:
+        now = self._clock.now_micro_text()
+        return LeaseSpec(
+            holder_identity=self._identity,
+            lease_duration_seconds=max(1, round(self._timing.duration_s)),
+            acquire_time=lease.spec.acquire_time if self._holds(lease) else now,
+            renew_time=now,
+            lease_transitions=lease.spec.lease_transitions,
+        )
+
+    # --- keeping it -----------------------------------------------------------------------------------
+
+    async def _renew_on(self) -> None:
+        """Return when the lease is lost, or may be soon."""
+        timing = self._timing
+        while self._may_lead():
+            left = self._renewed_at + timing.renew_s - self._clock.monotonic()
+            due = self._renewed_at + timing.every_s - self._clock.monotonic()
+            if left <= 0:
+                log.warning("the lease was not renewed in time", extra={"lease": self._name})
+                return
+            if due > 0:
+                await asyncio.sleep(min(due, timing.retry_s))
+                continue
+            try:
+                async with asyncio.timeout(left):
+                    if not await self._renew():
+                        return
+            except (ApiError, TimeoutError) as error:
+                log.info("renewing the lease failed", extra={"lease": self._name, "error": str(error)})
+                await asyncio.sleep(min(timing.retry_s, max(left, 0.0)))
+
+    async def _renew(self) -> bool:
+        """False: somebody else holds it. Raises ApiError."""
+        assert self._lease is not None
+        asked = self._clock.monotonic()
+        transitions = self._lease.spec.lease_transitions
+        try:
+            self._lease = await self._client.update(self._renewal(self._lease))
+        except Conflict:
+            # an answer was lost, or the lease was taken
+            self._lease = await self._client.get(Lease, self._name, namespace=NAMESPACE)
+            if not self._holds(self._lease) or self._lease.spec.lease_transitions != transitions:
+                return False
+            self._lease = await self._client.update(self._renewal(self._lease))
+        self._renewed_at = asked
+        return True
+
+    def _renewal(self, lease: Lease) -> Lease:
+        return msgspec.structs.replace(lease, spec=self._spec(lease))
+
+    async def _release(self) -> None:
+        """So that nobody has to wait until it runs out. What cannot be released runs out."""
+        lease = self._lease
+        if lease is None or not self._holds(lease):
+            return
+        spec = msgspec.structs.replace(lease.spec, holder_identity="", renew_time=self._clock.now_micro_text())
+        self._lease = None
+        try:
+            async with asyncio.timeout(self._timing.retry_s):
+                await self._client.update(msgspec.structs.replace(lease, spec=spec))
+        except (ApiError, TimeoutError) as error:
+            log.info("the lease was not released", extra={"lease": self._name, "error": str(error)})
