@@ -17,7 +17,7 @@ import msgspec
 from apiserver.api.core.event import Event, EventSource
 from apiserver.api.core.references import ObjectReference
 from apiserver.api.errors import ApiError, Fenced, NotFound
-from apiserver.api.kinds import kind_of
+from apiserver.api.kinds import Kind, kind_named, kind_of
 from apiserver.api.meta import ObjectMeta, TopObject
 from apiserver.client import Client
 
@@ -31,6 +31,11 @@ WAITING_MAX = 10_000
 KNOWN_MAX = 4_096
 WRITERS = 4
 MESSAGE_CHARACTERS_MAX = 1024
+
+
+def _kind(about: TopObject) -> Kind:
+    named = kind_named(about.api_version, about.kind) if type(about) is TopObject else None
+    return named or kind_of(type(about))
 
 
 class _What(NamedTuple):
@@ -74,8 +79,8 @@ class Recorder:
     def event(
         self, about: TopObject, type_: Literal["Normal", "Warning"], reason: str, message: str, *, component: str
     ) -> None:
-        """Never waits, never raises."""
-        kind, meta = kind_of(type(about)), about.metadata
+        """Never waits, never raises. A bare TopObject says by apiVersion and kind what it stands for."""
+        kind, meta = _kind(about), about.metadata
         reference = (kind.api_version, kind.kind, meta.namespace, meta.name, meta.uid, "")
         what = _What(reference, type_, reason, message[:MESSAGE_CHARACTERS_MAX], component)
         now = self._clock.now_text()
