@@ -127,6 +127,19 @@ CLUSTER_ROLES: dict[str, Rows] = {
         ("approve", _CSR, "signers", "kubernetes.io/legacy-unknown"),
     ),
     "system:discovery": (("get", PATHS, f"/api /api/* /apis /apis/* /openapi /openapi/* {_HEALTH}"),),
+    # All of ours are one process with one certificate; ServiceAccounts of their own would guard nothing.
+    "system:kmini:controllers": (
+        (f"delete deletecollection patch update {READ}", "*", "*"),
+        (
+            "create",
+            "core",
+            "endpoints endpoints/restricted events persistentvolumeclaims persistentvolumes pods pods/binding "
+            "pods/eviction",
+        ),
+        ("create", "apps", "replicasets"),
+        ("create", "discovery.k8s.io", "endpointslices endpointslices/restricted"),
+        ("create", "coordination.k8s.io", "leases"),
+    ),
     "system:kube-controller-manager": (
         _EVENTS,
         ("create", "coordination.k8s.io", "leases"),
@@ -301,6 +314,7 @@ CLUSTER_ROLE_BINDINGS: dict[str, tuple[str, tuple[str, ...]]] = {
     "system:basic-user": ("system:basic-user", ("group:system:authenticated",)),
     "system:discovery": ("system:discovery", ("group:system:authenticated",)),
     "system:kube-controller-manager": ("system:kube-controller-manager", ("user:system:kube-controller-manager",)),
+    "system:kmini:controllers": ("system:kmini:controllers", ("user:system:kmini:controllers",)),
     "system:kube-dns": ("system:kube-dns", ("account:kube-system/kube-dns",)),
     "system:kube-scheduler": ("system:kube-scheduler", ("user:system:kube-scheduler",)),
     "system:monitoring": ("system:monitoring", ("group:system:monitoring",)),

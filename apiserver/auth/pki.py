@@ -38,6 +38,7 @@ SHARED_FILES = ("ca.crt", "ca.key", "peer-ca.crt", "peer-ca.key", SERVICE_ACCOUN
 ADMIN_GROUP = "system:masters"
 SERVER_GROUP = "kmini:servers"  # by which replicas know each other on the API port; only pki.py issues it
 SERVER_USER_PREFIX = "kmini:server:"
+CONTROLLERS_USER = "system:kmini:controllers"  # its role has the same name (default_role_tables.py)
 
 AUTHORITY_LIFETIME = datetime.timedelta(days=3650)
 LEAF_LIFETIME = datetime.timedelta(days=365)

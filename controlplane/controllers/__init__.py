@@ -1,5 +1,6 @@
-"""The controllers, one module or package each. `MAKERS` is the table of all: what `--controllers` names, in the order
-in which they are made. Modules are loaded when a term begins: a replica that never leads need not have them in memory.
+"""The controllers, one module or package each. `MODULES` is the table of all: what `--controllers` names.
+
+Modules are loaded when a term begins: a replica that never leads need not have them in memory.
 """
 
 from __future__ import annotations
@@ -10,25 +11,7 @@ from importlib import import_module
 from controlplane.runtime import Context, Part
 
 #: Name → module with `parts(context)`.
-MODULES = {
-    "deployment": "controlplane.controllers.deployment",
-    "replicaset": "controlplane.controllers.replicaset",
-    "node-lifecycle": "controlplane.controllers.node_lifecycle",
-    "node-ipam": "controlplane.controllers.node_ipam",
-    "pod-garbage-collector": "controlplane.controllers.pod_gc",
-    "event-ttl": "controlplane.controllers.event_ttl",
-    "lease-cleanup": "controlplane.controllers.lease_cleanup",
-    "certificatesigningrequest-cleaner": "controlplane.controllers.csr_cleaning",
-    "endpoints": "controlplane.controllers.endpoints",
-    "endpointslice": "controlplane.controllers.endpoint_slices",
-    "namespace": "controlplane.controllers.namespace",
-    "garbage-collector": "controlplane.controllers.garbage_collector",
-    "service-repair": "controlplane.controllers.service_repair",
-    "persistentvolume-binder": "controlplane.controllers.volume_binder",
-    "persistentvolume-provisioner": "controlplane.controllers.provisioner",
-    "persistentvolume-protection": "controlplane.controllers.volume_protection",
-    "scheduler": "controlplane.scheduler",
-}
+MODULES: dict[str, str] = {}
 
 
 def makers(*, without: Iterable[str] = ()) -> dict[str, Callable[[Context], Sequence[Part]]]:

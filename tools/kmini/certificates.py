@@ -2,8 +2,8 @@
 
 Runs before anything listens, and again while everything runs (rotating.py): each leaf is issued only when it is
 missing, bad, or past two thirds of its life. `DIR/pki` then holds ca, peer-ca, sa.key and the key ring (shared), and
-server (serving), admin (system:masters), replica (towards the other replicas' API ports) and, once the replica has an
-identity, peer.
+server (serving), admin (system:masters), replica (towards the other replicas' API ports), controllers (towards our own)
+and, once the replica has an identity, peer.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from .errors import CommandError
 SERVING = "server"
 ADMIN = "admin"
 REPLICA = "replica"
+CONTROLLERS = "controllers"
 PEER = "peer"
 
 
@@ -49,6 +50,7 @@ def make_ready(
         issue_serving(folder, names)
         issue_admin(folder)
         issue_replica(folder, name)
+        issue_controllers(folder)
     except (PkiError, OSError) as error:
         raise CommandError(str(error)) from error
 
@@ -70,6 +72,12 @@ def issue_replica(folder: Path, name: str) -> None:
     authority = pki.load_authority(folder, pki.CLUSTER_CA)
     if pki.needs_issue(folder, REPLICA, authority):
         pki.write_pair(folder, REPLICA, pki.issue_replica(authority, name))
+
+
+def issue_controllers(folder: Path) -> None:
+    authority = pki.load_authority(folder, pki.CLUSTER_CA)
+    if pki.needs_issue(folder, CONTROLLERS, authority):
+        pki.write_pair(folder, CONTROLLERS, pki.issue_client(authority, pki.CONTROLLERS_USER))
 
 
 def issue_peer(folder: Path, cluster_id: int, member_id: int) -> None:

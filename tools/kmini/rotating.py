@@ -45,10 +45,14 @@ def rotation_of(
         if replica_context is not None:
             replica_context.load_cert_chain(folder / "replica.crt", folder / "replica.key")
 
+    async def controllers() -> None:
+        await asyncio.to_thread(certificates.issue_controllers, folder)  # clients look at their files by themselves
+
     leaves = [
         Leaf(folder / "server.crt", folder / "ca.crt", serving),
         Leaf(folder / "admin.crt", folder / "ca.crt", admin),
         Leaf(folder / "replica.crt", folder / "ca.crt", replica),
+        Leaf(folder / "controllers.crt", folder / "ca.crt", controllers),
     ]
     if store.peer_port:
         leaves.append(Leaf(folder / "peer.crt", folder / "peer-ca.crt", store.renew_credentials))

@@ -41,6 +41,7 @@ from .access import authorize
 from .addresses import is_unspecified, join_host_port, own_address
 from .backups import Backups
 from .commands.version import package_version
+from .controlling import Controlled, Setting, controllers
 from .errors import EXIT_OK, CommandError
 from .kubeconfig import server_url
 from .layout import Layout, Running, ServerFile, owned
@@ -71,7 +72,9 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
     ca_dir: Path | None
     initial_cluster: Mapping[str, str]
     service_cidr: str
+    cluster_cidr: str
     cluster_domain: str
+    controllers: Controlled
     snapshot_every_s: float
     snapshot_keep: int
     snapshot_dir: Path
@@ -103,10 +106,11 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError("--api-port, --peer-port and --etcd-port must differ")
         if initial_cluster is not None and name not in initial_cluster:
             raise ValueError(f"--initial-cluster does not hold this replica's --name {name}")
-        try:
-            ipaddress.ip_network(flags["service_cidr"])
-        except ValueError as error:
-            raise ValueError(f"--service-cidr: {error}") from error
+        for flag in ("service_cidr", "cluster_cidr"):
+            try:
+                ipaddress.ip_network(flags[flag])
+            except ValueError as error:
+                raise ValueError(f"--{flag.replace('_', '-')}: {error}") from error
         _check_join(join, token_file, initial_cluster, flags["ca_dir"])
         url = server_url(advertise_address=advertise_address, bind=bind, api_port=flags["api_port"])
         advertise = advertise_address or (own_address() if is_unspecified(bind) else bind)
@@ -218,6 +222,7 @@ class Server:
         await face.take_newest_keys()
         await api.ready()
         await face.make_tokens()
+        await stack.enter_async_context(controllers(self._controlled(), api.registry))
 
     async def _join(self) -> None:
         """With --join, and no cluster yet: the shared keys and the members, from a server of the cluster."""
@@ -344,6 +349,23 @@ class Server:
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
+
+    def _controlled(self) -> Setting:
+        from controlplane.runtime.options import Options
+
+        options = self.options
+        return Setting(
+            controlled=options.controllers,
+            name=options.name,
+            url=server_url(advertise_address=None, bind=options.bind, api_port=options.api_port),
+            folder=self.layout.pki,
+            leads=self._leads,
+            options=Options(cluster_cidr=options.cluster_cidr, service_cidr=options.service_cidr),
+        )
+
+    def _leads(self) -> bool:
+        status = self.status()
+        return status is not None and status.leader == status.member_id
 
     # --- what others see ------------------------------------------------------------------------------
 

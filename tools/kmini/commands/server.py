@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from ..addresses import PORT, PORT_OR_OFF, Address, Cluster, Duration, Name
+from ..controlling import ControlledType
 from ..options import Invocation, command, data_dir_option, log_format_option, option
 
 _folder = click.Path(file_okay=False, path_type=Path)
@@ -30,7 +31,9 @@ _folder = click.Path(file_okay=False, path_type=Path)
 @option("--token-auth-file", type=click.Path(dir_okay=False, path_type=Path), help="CSV of token,user,uid,groups.")
 @option("--trace-endpoint", help="OTLP over HTTP: where traces of requests go. [default: none are made]")
 @option("--service-cidr", default="10.96.0.0/16", help="Its first address goes into the serving certificate.")
+@option("--cluster-cidr", default="10.244.0.0/16", help="Nodes get the ranges of their pods from it.")
 @option("--cluster-domain", default="cluster.local", help="Names under it go into the serving certificate.")
+@option("--controllers", type=ControlledType(), default="in-process", help="Where controllers and scheduler run.")
 @option("--snapshot-every", type=Duration(), default="12h", help="Scheduled backups; 0 turns them off.")
 @option("--snapshot-keep", type=click.IntRange(1), default=5, help="How many scheduled backups are kept.")
 @option("--snapshot-dir", type=_folder, help="Where they go. [default: DIR/snapshots]")
@@ -39,7 +42,8 @@ _folder = click.Path(file_okay=False, path_type=Path)
 def server(context: click.Context, /, log_format: str, **flags: Any) -> int:
     """Run one replica of the control plane in the foreground until SIGTERM.
 
-    What runs is the store, the Kubernetes API and the etcd v3 face. There are no controllers and no node agent yet.
+    What runs is the store, the Kubernetes API, the etcd v3 face, and, on the replica that leads, controllers and
+    scheduler.
     """
     from .. import collector
 

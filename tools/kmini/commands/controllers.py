@@ -1,0 +1,80 @@
+"""`kmini controllers`: controllers and scheduler as a process of their own, anywhere the API can be reached from."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+from pathlib import Path
+
+import click
+
+from ..addresses import Name
+from ..errors import EXIT_OK, CommandError
+from ..options import Invocation, command, log_format_option, option
+
+
+@command("controllers")
+@option(
+    "--kubeconfig",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    required=True,
+    help="Of a user with the rights of ClusterRole system:kmini:controllers.",
+)
+@option("--name", type=Name(), help="Of this candidate in the election. [default: the machine's]")
+@option("--without", multiple=True, help="A controller that is left out. Repeatable.")
+@option("--cluster-cidr", default="10.244.0.0/16", help="Nodes get the ranges of their pods from it.")
+@click.option("--parent", type=int, hidden=True, help="End when this process does.")
+@log_format_option
+@click.pass_context
+def controllers(
+    context: click.Context,
+    /,
+    kubeconfig: Path,
+    name: str | None,
+    without: tuple[str, ...],
+    cluster_cidr: str,
+    parent: int | None,
+    log_format: str,
+) -> int:
+    """Run all controllers and the scheduler in the foreground until SIGTERM; of several such processes one works."""
+    from .. import logs
+    from ..controlling import go_with_parent
+
+    logs.set_up(log_format, debug=context.find_root().ensure_object(Invocation).debug)
+    if parent is not None:
+        go_with_parent(parent)
+    import uvloop
+
+    identity = name or socket.gethostname()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_run(kubeconfig, identity, without, cluster_cidr))
+    return EXIT_OK
+
+
+async def _run(kubeconfig: Path, identity: str, without: tuple[str, ...], cluster_cidr: str) -> None:
+    from apiserver.client import Client
+    from controlplane.controllers import makers
+    from controlplane.runtime.manager import Manager
+    from controlplane.runtime.options import Options
+
+    try:
+        chosen, client = makers(without=without), Client.from_kubeconfig(kubeconfig, user_agent="kmini-controllers")
+    except ValueError as error:
+        raise CommandError(str(error)) from error
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    async with client:
+        manager = Manager(client, chosen, identity=identity, options=Options(cluster_cidr=cluster_cidr))
+        running = asyncio.create_task(manager.run(), name="controllers")
+        waiting = asyncio.create_task(stopping.wait(), name="signal")
+        click.echo(f"{identity} campaigns")
+        try:
+            await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
+            if running.done():
+                running.result()
+        finally:
+            for task in (running, waiting):
+                task.cancel()
+            await asyncio.gather(running, waiting, return_exceptions=True)
