@@ -1,0 +1,76 @@
+"""What a filter is: plain functions in a table row.
+
+A filter is one of two kinds:
+
+- *local*: `check(template, node)` looks at the pod's template and one node alone. Its verdict is kept for all pods of
+  the template until that node changes, so it must depend on nothing else.
+- *wide*: `prepare(cycle)` looks at the whole snapshot once per decision and gives a function that judges one node; None
+  when the filter has nothing to say of this pod. It may raise `Refused` when no node will do, whichever.
+
+A verdict is a tuple of reasons; empty (`FITS`) when the node will do. Functions must not change what they are given,
+nor wait, nor raise anything else.
+
+Filters of users come by the entry point group `kmini.scheduler.filters` (controlplane/scheduler/plugins.py); each
+names a `Filter`, and runs after ours, in the order of their names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+
+from apiserver.api.core.node import Node
+from controlplane.scheduler.node_info import NodeInfo
+from controlplane.scheduler.pod_info import PodInfo, Template
+from controlplane.scheduler.snapshot import Snapshot
+
+from .reason import Reason, Verdict
+
+
+class PodVolumes(Protocol):
+    """The claims of the pod that is being decided, looked at once (controlplane/scheduler/volumes.py)."""
+
+    @property
+    def refusal(self) -> str:
+        """What keeps the pod out of every node; "" when nothing does."""
+
+    def why_not(self, node: Node) -> str:
+        """Why the claims keep the pod away from this node; "" when they do not."""
+
+
+class Cycle(msgspec.Struct, frozen=True):
+    """One decision: the pod, and all that it is decided from. `volumes` is None for a pod without claims."""
+
+    pod: PodInfo
+    snapshot: Snapshot
+    volumes: PodVolumes | None = None
+
+    @property
+    def template(self) -> Template:
+        return self.pod.template
+
+
+class Refused(Exception):
+    """No node will do, whichever: what is in the way is not the nodes' business."""
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(reason.message)
+        self.reason = reason
+
+
+#: Of the nodes of one decision.
+Check = Callable[[NodeInfo], Verdict]
+
+
+class Filter(msgspec.Struct, frozen=True):
+    """A row of the table; just one of `check` and `prepare` is given. `name` is Kubernetes' own where it has one."""
+
+    name: str
+    check: Callable[[Template, NodeInfo], Verdict] | None = None
+    prepare: Callable[[Cycle], Check | None] | None = None
+
+    def __post_init__(self) -> None:
+        if (self.check is None) == (self.prepare is None):
+            raise ValueError(f"filter {self.name!r} needs either check or prepare")

@@ -1,0 +1,1 @@
+"""Which of the nodes that will do is best for a pod: one file per idea, all in one table (table.py)."""
