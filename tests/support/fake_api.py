@@ -13,8 +13,8 @@ What a hook of `on_write` raises is kept and raised by `check`: a client never s
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from random import Random
 from typing import Any, NamedTuple, TypeVar
 
@@ -97,7 +97,7 @@ class FakeApi:
         self._feeds = {
             REGISTRY + row.key.encode() + b"/": Feed(row, self._views[row]) for row in table.rows if not row.stored_as
         }
-        self._streams = Streams(self.faults, Random(seed + 2), lambda: self.store.revision)
+        self._streams = Streams(Random(seed + 2), lambda: self.store.revision)
         self._targets: dict[str, Target] = {}
         for obj in self._verbs.first_objects():
             self.put(obj)
@@ -154,6 +154,15 @@ class FakeApi:
         found = self.get(type(obj), meta.name, meta.namespace)
         assert found is not None
         return found
+
+    @contextmanager
+    def acting_as(self, client: str) -> Iterator[None]:
+        """What is put within is logged under that name."""
+        self._by = client
+        try:
+            yield
+        finally:
+            self._by = ""
 
     async def _put(self, write: Write) -> None:
         for effect in self._verbs.effects[write.resource.key]:
@@ -389,7 +398,8 @@ class FakeApi:
         timeout_s = float(options.timeout_s or 3600)
         wish = WatchWish(selection, namespace, start, items, bool(options.initial_events), options.bookmarks, timeout_s)
         feed = self._feeds[REGISTRY + call.stored.key.encode() + b"/"]
-        return FakeStream(200, WatchStream(self._streams, feed, wish).lines(), b"")
+        faults = self.faults if at_risk else FeedFaults()
+        return FakeStream(200, WatchStream(self._streams, feed, wish, faults).lines(), b"")
 
     def _initial(self, call: Call, selection: Selection, revision: int) -> list[Stored]:
         async def all_of_them() -> list[Stored]:

@@ -92,8 +92,7 @@ def _resolve(future: asyncio.Future[None]) -> None:
 class Streams:
     """What all watches share. `revision` is the store's; another number of `breaks` ends every stream there is."""
 
-    def __init__(self, faults: FeedFaults, random: Random, revision: Callable[[], int]) -> None:
-        self.faults = faults
+    def __init__(self, random: Random, revision: Callable[[], int]) -> None:
         self.random = random
         self.revision = revision
         self.breaks = 0
@@ -114,16 +113,17 @@ class WatchWish(NamedTuple):
 class WatchStream:
     """One watch. `lines` ends with its time, and raises TransportError when it breaks."""
 
-    def __init__(self, streams: Streams, feed: Feed, wish: WatchWish) -> None:
+    def __init__(self, streams: Streams, feed: Feed, wish: WatchWish, faults: FeedFaults) -> None:
         self._streams = streams
+        self._faults = faults
         self._feed = feed
         self._wish = wish
         self._breaks = streams.breaks
         self._told = wish.start
         self._due_s = 0.0
         self._at = feed.after(wish.start)
-        if wish.initial is None and streams.faults.watch_repeats:
-            self._at = max(feed.dropped, self._at - streams.random.randint(0, streams.faults.watch_repeats))
+        if wish.initial is None and faults.watch_repeats:
+            self._at = max(feed.dropped, self._at - streams.random.randint(0, faults.watch_repeats))
 
     async def lines(self) -> AsyncGenerator[bytes, None]:
         wish, feed = self._wish, self._feed
@@ -151,19 +151,19 @@ class WatchStream:
 
     async def _next(self) -> bytes | None:
         """The next change as it is told, once its time has come; None when it is none of this watch's business."""
-        feed, streams, at = self._feed, self._streams, self._at - self._feed.dropped
+        feed, streams, faults, at = self._feed, self._streams, self._faults, self._at - self._feed.dropped
         change, moment = feed.changes[at], feed.moments[at]
         self._at += 1
         self._told = max(self._told, change.revision)
         line = wanted_line(feed, change, self._wish.selection, self._wish.namespace)
         if line is None:
             return None
-        self._due_s = max(self._due_s, moment + streams.random.uniform(*streams.faults.watch_lag_s))
+        self._due_s = max(self._due_s, moment + streams.random.uniform(*faults.watch_lag_s))
         wait_s = self._due_s - asyncio.get_running_loop().time()
         if wait_s > 0:
             await asyncio.sleep(wait_s)
         self._check()
-        if streams.faults.watch_break and streams.random.random() < streams.faults.watch_break:
+        if faults.watch_break and streams.random.random() < faults.watch_break:
             raise _cut()
         return line
 
