@@ -41,14 +41,16 @@ def kmini(*arguments: object, timeout_s: float = 60.0, **variables: str) -> subp
 
 
 class Server:
-    """One `kmini server` on loopback."""
+    """One `kmini server` on loopback, of which nothing runs but what a test is about: `controllers` are off."""
 
-    def __init__(self, name: str, data_dir: Path, *extra: object, ports: Sequence[int] = ()) -> None:
+    def __init__(
+        self, name: str, data_dir: Path, *extra: object, ports: Sequence[int] = (), controllers: str = "none"
+    ) -> None:
         self.name = name
         self.data_dir = data_dir
         self.peer_port, self.etcd_port, self.api_port = ports or free_ports(3)
         self.ready_line = ""
-        self._extra = [str(argument) for argument in extra]
+        self._extra = ["--controllers", controllers, *map(str, extra)]
         self._process: subprocess.Popen[str] | None = None
 
     @property

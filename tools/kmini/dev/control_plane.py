@@ -20,6 +20,7 @@ from typing import Any, Self
 
 from apiserver.auth import pki
 
+from ..controlling import Controlled
 from ..kubeconfig import document
 from .links import Links
 from .loops import LoopThread, replica_loop
@@ -30,20 +31,23 @@ SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  # a place, not a file name; the 
 SHARED_MEMORY_BYTES_MIN = 1 << 30
 PORT_TRIES_MAX = 50
 START_TIMEOUT_S = 30.0
+NOBODY = Controlled("none")
 
 
 class ControlPlane:
-    """`with ControlPlane(replicas=3) as plane:`. `port` is that of the API, 0 takes a free one.
+    """`with ControlPlane(replicas=3) as plane:`. `port` is that of the API, 0 takes a free one. `controllers`
+    says where controllers and scheduler run.
 
     One replica serves at 127.0.0.1. Three serve at 127.0.0.11, .12 and .13, all at the same port, as three machines
     would.
     """
 
-    def __init__(self, *, replicas: int = 1, port: int = 0) -> None:
+    def __init__(self, *, replicas: int = 1, port: int = 0, controllers: Controlled = NOBODY) -> None:
         if replicas not in (1, 3):
             raise ValueError(f"a control plane for tests has 1 replica or 3, not {replicas}")
         self.names: Sequence[str] = NAMES[:replicas]
         self._port = port
+        self._controlled = controllers
         self._stack = ExitStack()
         self._loop: LoopThread | None = None
         self._links: Links | None = None
@@ -168,6 +172,7 @@ class ControlPlane:
                 bind=peers[name][1] if peers else "",
                 host=host,
                 api_port=api_port,
+                controlled=self._controlled,
             )
         self._stack.callback(self._stop_replicas)
         self._everywhere(Replica.start)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from apiserver.auth import pki
 from apiserver.server import ApiOptions
+from controlplane.runtime.options import Options
 from raftstore import Store, StoreConfig
 from raftstore.errors import UnavailableError
 from raftstore.identity import PeerIdentity
@@ -21,6 +22,7 @@ from raftstore.replica import ReplicaStatus
 from .. import certificates
 from ..api_face import ApiFace
 from ..commands.version import package_version
+from ..controlling import Controlled, Setting, controllers
 from ..layout import Layout
 from .loops import LoopThread
 
@@ -42,6 +44,7 @@ class Replica:
         bind: str,
         host: str,
         api_port: int,
+        controlled: Controlled,
     ) -> None:
         self.name = name
         self.thread = thread
@@ -53,6 +56,7 @@ class Replica:
         self._bind = bind
         self._host = host
         self._api_port = api_port
+        self._controlled = controlled
         self._serving = AsyncExitStack()
         self._storing = AsyncExitStack()
 
@@ -77,6 +81,7 @@ class Replica:
         await self._wait_for_leader(self.store)
         server = await self._serving.enter_async_context(face.serve(self.store))
         await server.ready()
+        await self._serving.enter_async_context(controllers(self._setting(), server.registry))
 
     async def stop_serving(self) -> None:
         """While the store of a majority is still there, or it takes its time."""
@@ -86,6 +91,20 @@ class Replica:
         await self._serving.aclose()
         await self._storing.aclose()
         self.store = None
+
+    def _setting(self) -> Setting:
+        return Setting(
+            controlled=self._controlled,
+            name=self.name,
+            url=self.url,
+            folder=self.pki,
+            leads=self._leads,
+            options=Options(service_cidr=SERVICE_CIDR),
+        )
+
+    def _leads(self) -> bool:
+        status = self.status()
+        return status is not None and status.leader == status.member_id
 
     def _make_certificates(self) -> None:
         names = pki.serving_names(addresses=[self._host], service_cidr=SERVICE_CIDR, cluster_domain=CLUSTER_DOMAIN)
