@@ -28,6 +28,7 @@ class Metadata(msgspec.Struct, rename=json_name, kw_only=True, gc=False):
     namespace: str = ""
     uid: str = ""
     resource_version: str = ""
+    creation_timestamp: str | None = None
     deletion_timestamp: str | None = None
     owner_references: list[OwnerReference] = []
     finalizers: list[str] = []

@@ -1,0 +1,58 @@
+"""Controllers that look at everything now and then: a sweep, a wait, and what is done about a sweep that fails."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from apiserver.api.errors import ApiError, Fenced
+from apiserver.client import Informer
+from controlplane.runtime import Context
+from controlplane.runtime.controller import SYNC_TIMEOUT_S
+from controlplane.runtime.queue import RetryTiming
+
+log = logging.getLogger("controlplane.periodic")
+
+RETRY = RetryTiming(first_s=1.0, longest_s=60.0)
+#: Many controllers begin with a term; not all of them have to look at everything in its first second.
+SPREAD_S = 10.0
+
+
+class Sweep(Protocol):
+    async def sweep(self) -> float:
+        """Look at everything once. In how many seconds to look again."""
+        ...
+
+
+class Periodic:
+    """A Part: sweeps until it is cancelled. Raises Fenced; what else goes wrong is tried again."""
+
+    def __init__(self, context: Context, name: str, sweep: Sweep, informers: Sequence[Informer[Any]] = ()) -> None:
+        self.name = name
+        self._sweep = sweep
+        self._informers = informers
+        self._random = context.random
+
+    async def run(self) -> None:
+        for informer in self._informers:
+            await informer.wait_for_sync(timeout_s=SYNC_TIMEOUT_S)
+        await asyncio.sleep(self._random.uniform(0.0, SPREAD_S))
+        failures = 0
+        while True:
+            wait_s = await self._try(failures)
+            failures = 0 if wait_s is not None else failures + 1
+            await asyncio.sleep(RETRY.wait_s(failures - 1, self._random) if wait_s is None else wait_s)
+
+    async def _try(self, failures: int) -> float | None:
+        try:
+            return await self._sweep.sweep()
+        except Fenced:
+            raise
+        except (ApiError, OSError, TimeoutError) as error:
+            log.warning(
+                "a sweep failed and is tried again",
+                extra={"controller": self.name, "failures": failures + 1, "error": str(error)},
+            )
+            return None
