@@ -24,6 +24,7 @@ COMMANDS = {
     "doctor": ("kmini.commands.doctor", "doctor", "Check disk, clock, certificates, quorum and lag."),
     "server": ("kmini.commands.server", "server", "Run one replica in the foreground."),
     "controllers": ("kmini.commands.controllers", "controllers", "Run controllers and scheduler by themselves."),
+    "cluster": ("kmini.commands.cluster", "cluster", "Run many hosts on this machine, and hurt them, for tests."),
     "dev": ("kmini.commands.dev", "dev", "Run a control plane with temporary data, for tests."),
     "snapshot": ("kmini.commands.snapshot", "snapshot", "Save, verify and restore a backup."),
     "recover": ("kmini.commands.recover", "recover", "Start again from what a damaged replica still has."),

@@ -59,14 +59,14 @@ def start(layout: Layout, arguments: Sequence[str], *, timeout_s: float = START_
             process.returncode = 0  # it outlives us on purpose: nobody here is to wait for it
             return running
         if process.poll() is not None:
-            raise CommandError(f"the server ended: {_last_error(layout.server_log, log_start)}")
+            raise CommandError(f"the server ended: {last_error(layout.server_log, log_start)}")
         time.sleep(POLL_S)
     process.returncode = 0
     raise NotReady(f"the server (process {process.pid}) is not ready after {timeout_s:.0f} s: see {layout.server_log}")
 
 
-def _last_error(log: Path, start: int) -> str:
-    """The last line that is no log record, or the last line there is."""
+def last_error(log: Path, start: int) -> str:
+    """What a daemon ended with: the last line that is no log record, or the last line there is."""
     with log.open("rb") as file:
         file.seek(max(start, file.seek(0, os.SEEK_END) - LOG_TAIL_BYTES))
         lines = [line for line in file.read().decode(errors="replace").splitlines() if line.strip()]

@@ -1,0 +1,199 @@
+"""What a cluster is made of on this machine: put up, looked at, and removed by its state alone.
+
+Everything that is made outside the cluster's folder has the cluster's id in its name and is known before it is made, so
+that `remove` is right after anything: a build that was killed half way, a reboot, or a second call.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import time
+from collections.abc import Iterable
+from ipaddress import IPv4Network
+
+import msgspec
+
+from ..errors import CommandError, NotReady
+from ..supervise import last_error
+from . import access, cgroups, namespaces, network, processes
+from .cgroups import Group
+from .daemons import DAEMONS, Files, command_line
+from .state import ClusterState, HostState, boot_id, new_id, plan_hosts, write
+
+DISK_BYTES_MAX = 4 * 1024**3  # of a host on tmpfs: memory is taken as it is written
+PROGRESS_AFTER_S = 1.0
+POLL_S = 0.1
+
+
+class Wish(msgspec.Struct, frozen=True, kw_only=True):
+    """What was asked for."""
+
+    servers: int
+    nodes: int
+    tmpfs: bool
+    server_arguments: tuple[str, ...] = ()
+    node_arguments: tuple[str, ...] = ()
+
+
+# --- may it be, and is it -----------------------------------------------------------------------------
+
+
+def check_root() -> None:
+    """Raises CommandError."""
+    if os.geteuid() != 0:
+        raise CommandError("hosts are network namespaces and cgroups, which only root can make: run this as root")
+
+
+def check_machine() -> None:
+    """Whether hosts can be made here. Raises CommandError saying what is missing."""
+    check_root()
+    try:
+        namespaces.allowed()
+    except OSError as error:
+        raise CommandError(f"this machine lets nobody make a network namespace ({error.strerror})") from error
+    top = cgroups.hierarchy()
+    if not os.access(top, os.W_OK):
+        raise CommandError(f"{top} is mounted read-only: hosts need a cgroup each")
+
+
+def runs(state: ClusterState) -> bool:
+    """Whether it was built to the end, since the machine started, and its namespaces are there."""
+    return state.phase == "up" and state.boot_id == boot_id() and network.exists(state)
+
+
+def check_same(state: ClusterState, wish: Wish, files: Files) -> None:
+    """Raises CommandError when what runs is not what is asked for."""
+    servers, nodes = len(state.of_role("server")), len(state.of_role("node"))
+    if (servers, nodes) != (wish.servers, wish.nodes):
+        raise CommandError(
+            f"a cluster of {servers} servers and {nodes} nodes runs in {files.folder} already: "
+            "take it down first, or use another folder"
+        )
+
+
+def check_alive(hosts: Iterable[HostState], state: ClusterState, files: Files) -> None:
+    """Raises CommandError with the last words of a daemon that ended by itself."""
+    for host in hosts:
+        for process in state.host(host.name).processes:
+            if not processes.alive(process):
+                log = files.log(host.name, process.name)
+                raise CommandError(f"{process.name} on {host.name} ended: {last_error(log, 0)}")
+
+
+def group_of(state: ClusterState, host: str) -> Group:
+    return Group(cgroups.hierarchy() / state.group_name / host)
+
+
+# --- building -----------------------------------------------------------------------------------------
+
+
+def build(known: ClusterState | None, wish: Wish, files: Files) -> ClusterState:
+    """Keys, network, cgroups and disks; no daemon yet. `known` is what was there before and is removed. Raises
+    CommandError.
+
+    A cluster that was down keeps its addresses, because its servers know each other by them.
+    """
+    try:
+        with network.alone():
+            state = _planned(known, wish, files)
+            write(files.state, state)
+            network.build(state)
+        access.prepare_keys(state, files)
+        for host in state.hosts:
+            group_of(state, host.name).create()
+            _make_disk(state, host, files)
+    except OSError as error:
+        raise CommandError(f"cannot build the cluster: {error.filename or ''}: {error.strerror}") from error
+    return state
+
+
+def _planned(known: ClusterState | None, wish: Wish, files: Files) -> ClusterState:
+    in_use = network.networks_in_use()
+    kept = known is not None and not known.tmpfs and any(files.data_dir(host.name).exists() for host in known.hosts)
+    if known is not None and kept:
+        subnet = IPv4Network(known.subnet)
+        if any(subnet.overlaps(other) for other in in_use):
+            raise CommandError(f"the servers in {files.folder} have addresses of {subnet}, which is in use now")
+        if len(known.of_role("server")) != wish.servers:
+            raise CommandError(
+                f"{files.folder} holds the data of {len(known.of_role('server'))} servers, not {wish.servers}: "
+                "`kmini cluster down --purge` removes it"
+            )
+    else:
+        subnet = network.choose_subnet(in_use)
+    return ClusterState(
+        id=known.id if known is not None else new_id(),
+        boot_id=boot_id(),
+        phase="building",
+        subnet=str(subnet),
+        tmpfs=wish.tmpfs,
+        hosts=plan_hosts(subnet, servers=wish.servers, nodes=wish.nodes),
+        server_arguments=wish.server_arguments,
+        node_arguments=wish.node_arguments,
+    )
+
+
+def _make_disk(state: ClusterState, host: HostState, files: Files) -> None:
+    disk = files.disk(host.name)
+    disk.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if state.tmpfs:
+        namespaces.mount_tmpfs(disk, size_bytes=DISK_BYTES_MAX)
+
+
+def start_daemon(state: ClusterState, host: HostState, files: Files) -> HostState:
+    """The host with its daemon started. Raises CommandError."""
+    name = DAEMONS[host.role]
+    process = processes.start(
+        name,
+        leaf=group_of(state, host.name).leaf,
+        namespace=network.namespace_path(state, host.name),
+        log=files.log(host.name, name),
+        argv=command_line(state, host, files),
+    )
+    return msgspec.structs.replace(host, processes=(process,))
+
+
+def take_agent_token(state: ClusterState, files: Files, deadline: float) -> None:
+    """Keep what nodes join with: a server writes it a moment after it is ready. Raises NotReady, CommandError."""
+    from apiserver.auth.pki import write_file
+
+    while True:
+        for server in state.of_role("server"):
+            with contextlib.suppress(FileNotFoundError):
+                write_file(files.agent_token, (files.data_dir(server.name) / "token").read_bytes(), secret=True)
+                return
+        if time.monotonic() > deadline:
+            raise NotReady(f"no server wrote the token that nodes join with: see {files.logs}")
+        time.sleep(POLL_S)
+
+
+# --- removing -----------------------------------------------------------------------------------------
+
+
+def remove(state: ClusterState, files: Files) -> None:
+    """Processes, cgroups, links, namespaces, mounts: whatever of them is there. Raises CommandError."""
+    check_root()
+    try:
+        Group(cgroups.hierarchy() / state.group_name).remove()
+        with network.alone():
+            network.remove(state)
+        for mount in namespaces.mounts_under(files.hosts):
+            namespaces.unmount(mount)
+    except OSError as error:
+        raise CommandError(f"cannot remove the cluster: {error.filename or ''}: {error.strerror}") from error
+
+
+def purge(files: Files) -> None:
+    """Remove what a cluster keeps in its folder, and the folder when nothing else is in it. Raises CommandError."""
+    try:
+        for folder in (files.hosts, files.pki, files.logs):
+            if folder.is_dir():
+                shutil.rmtree(folder)
+        for path in (files.kubeconfig, files.agent_token, files.state, files.lock):
+            path.unlink(missing_ok=True)
+        if not any(files.folder.iterdir()):
+            files.folder.rmdir()
+    except OSError as error:
+        raise CommandError(f"cannot remove {error.filename}: {error.strerror}") from error

@@ -1,0 +1,62 @@
+"""Run as a script: become a process of a host, then become the command.
+
+    python -I -S enter.py GROUP NAMESPACE LOG COMMAND [ARGUMENT ...]
+
+A process of its own, because a program with threads must not run code of ours between fork and exec. The group is
+entered first: whoever kills the host also gets a process that is not there yet, and one that comes when the host is
+gone finds neither group nor namespace and ends. LOG is a file for a daemon: it gets a session and that file, and its
+id and start time are printed as `PID TICKS`; with `-` the command runs here, with the streams it was given.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+
+CLONE_NEWNET = 0x40000000
+FAILED = 125  # as env(1) and others say "the wrapper itself failed"
+
+
+def enter(group: str, namespace: str) -> None:
+    """Raises OSError."""
+    with open(os.path.join(group, "cgroup.procs"), "w") as file:
+        file.write(str(os.getpid()))
+    descriptor = os.open(namespace, os.O_RDONLY | os.O_CLOEXEC)
+    if ctypes.CDLL(None, use_errno=True).setns(descriptor, CLONE_NEWNET) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), namespace)
+    os.close(descriptor)
+
+
+def become_daemon(log: str) -> None:
+    """Returns in the child alone; the parent says who it is and ends. Raises OSError."""
+    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    pid = os.fork()
+    if pid:
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
+            ticks = file.read().rpartition(")")[2].split()[19]
+        sys.stdout.write(f"{pid} {ticks}\n")
+        sys.stdout.flush()
+        os._exit(0)
+    os.setsid()
+    os.chdir("/")
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+
+
+def main(group: str, namespace: str, log: str, *command: str) -> int:
+    """The exit code, when it does not become the command."""
+    try:
+        enter(group, namespace)
+        if log != "-":
+            become_daemon(log)
+        os.execvp(command[0], command)  # noqa: S606 (the point of this file)
+    except OSError as error:
+        sys.stderr.write(f"error: {error.filename or command[0]}: {error.strerror}\n")
+    return FAILED
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
