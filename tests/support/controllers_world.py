@@ -16,6 +16,7 @@ invariant (`check`), a part or a hook raised comes out of it, or of the world's 
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from random import Random
@@ -27,11 +28,13 @@ from controllers_world_nodes import Binder, Kubelet
 from controllers_world_objects import node
 from fake_api import CONTROLLERS, FakeApi, Faults, Hook, Written
 
+from apiserver.api.errors import ApiError
 from apiserver.api.meta import TopObject
 from apiserver.client import Client, Informers
 from controlplane.runtime.context import Context
 from controlplane.runtime.metrics import Metrics
 from controlplane.runtime.options import Options
+from controlplane.runtime.pace import SLICE_S, Pace
 from controlplane.runtime.queue import WorkQueue
 from controlplane.runtime.reconciler import Part
 
@@ -42,6 +45,7 @@ NEWS = frozenset({"Event", "Lease"})
 SEED = "KMINI_SEED"  # replays one seed
 SEEDS = "KMINI_SEEDS"  # another number of them
 _SHOWN = 40
+_LOGGERS = ("controlplane", "apiserver.client")
 
 
 class Term:
@@ -96,15 +100,34 @@ class Term:
 
 
 class TrackedContext(Context):
-    """Its queues can be looked at."""
+    """Its queues can be looked at, and its pace gives way at moments that the seed chooses."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self.queues: dict[str, WorkQueue] = {}
+        self._passed_s = 0.0
+        self.pace = Pace(self._time_that_passes)
+
+    def _time_that_passes(self) -> float:
+        self._passed_s += self.random.random() * SLICE_S
+        return self._passed_s
 
     def queue(self, name: str) -> WorkQueue:
         self.queues[name] = super().queue(name)
         return self.queues[name]
+
+
+class Bugs(logging.Handler):
+    """Exceptions that were logged and survived: in a test they are failures. ApiErrors are news, no bugs."""
+
+    def __init__(self, failures: list[BaseException]) -> None:
+        super().__init__(logging.ERROR)
+        self._failures = failures
+
+    def emit(self, record: logging.LogRecord) -> None:
+        error = record.exc_info[1] if record.exc_info else None
+        if error is not None and not isinstance(error, ApiError):
+            self._failures.append(error)
 
 
 class World:
@@ -137,6 +160,7 @@ class World:
         self._parts = parts
         self._name = name
         self._crashes: asyncio.Task[None] | None = None
+        self._bugs = Bugs(self.api.failures)
         for number in range(nodes):
             self.api.put(node(f"node-{number + 1}"))
         own = api is None
@@ -146,6 +170,8 @@ class World:
     # --- life -----------------------------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:
+        for name in _LOGGERS:
+            logging.getLogger(name).addHandler(self._bugs)
         for each in (self.kubelet, self._binder):
             if each is not None:
                 each.begin()
@@ -154,6 +180,13 @@ class World:
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        await self._end()
+        for name in _LOGGERS:
+            logging.getLogger(name).removeHandler(self._bugs)
+        if kind is None:
+            self.raise_failures()
+
+    async def _end(self) -> None:
         assert self._crashes is not None
         self._crashes.cancel()
         await asyncio.gather(self._crashes, return_exceptions=True)
@@ -162,8 +195,6 @@ class World:
         for each in (self.kubelet, self._binder):
             if each is not None:
                 each.end()
-        if kind is None:
-            self.raise_failures()
 
     def _start(self) -> None:
         client = self.api.client(self._name)
@@ -277,6 +308,9 @@ def run_world(
             try:
                 await body(world)
             except Exception as error:
+                for failure in world.api.failures:
+                    if failure is not error:
+                        error.add_note(f"before that: {type(failure).__name__}: {failure}")
                 error.add_note(f"seed {seed} ({SEED}={seed} replays it alone)\n{world.told()}")
                 raise
 
