@@ -1,0 +1,109 @@
+"""What a ReplicaSet has asked for and the cache does not show yet.
+
+A cache is always a little behind. Who counts pods right after he made some counts too few and makes more; who has just
+deleted some may delete others instead. So every name that is created and every uid that is deleted is noted here
+*before* it is asked for, and nothing is created or deleted for this ReplicaSet until the cache has shown all of it.
+
+A write without an answer stays noted as unsure, and the next thing done is that very write again: the same name cannot
+be created twice, and the same uid not deleted twice, so it does not matter whether it happened, or when.
+
+Kubernetes gives up waiting after five minutes, which lets a cache that slow do harm. Here whatever was awaited for
+LOOK_AFTER_S is looked up in the API itself: the cache may have missed a pod that came and went.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from apiserver.api.apps import ReplicaSetStatus
+from apiserver.api.core.pod import Pod
+from apiserver.client import Change
+from controlplane.runtime import Request
+
+LOOK_AFTER_S = 30.0
+
+
+class Awaited(msgspec.Struct):
+    """One write that the cache does not show yet. Creations are known by name, deletions by uid."""
+
+    name: str
+    since_s: float
+    unsure: bool = False
+
+
+class Expectations:
+    """Of one ReplicaSet: another uid has others."""
+
+    def __init__(self, uid: str, clock: Callable[[], float]) -> None:
+        self.uid = uid
+        self.creating: dict[str, Awaited] = {}  # by name
+        self.deleting: dict[str, Awaited] = {}  # by uid
+        self.written: ReplicaSetStatus | None = None  # the status we wrote last
+        self._clock = clock
+
+    def expect_creation(self, name: str) -> None:
+        self.creating[name] = Awaited(name, self._clock())
+
+    def expect_deletion(self, pod: Pod) -> None:
+        self.deleting[pod.metadata.uid] = Awaited(pod.metadata.name, self._clock())
+
+    def observe(self, change: Change[Pod]) -> None:
+        """The cache shows something new about a pod."""
+        meta = change.object.metadata
+        self.creating.pop(meta.name, None)
+        if change.type == "deleted" or meta.deletion_timestamp is not None:
+            self.deleting.pop(meta.uid, None)
+
+    def look(self, find: Callable[[str], Pod | None]) -> None:
+        """The same from the cache as it is: `find` gives what has a name there."""
+        for name in [name for name in self.creating if find(name)]:
+            del self.creating[name]
+        for uid, awaited in list(self.deleting.items()):
+            pod = find(awaited.name)
+            if pod is None or pod.metadata.uid != uid or pod.metadata.deletion_timestamp is not None:
+                del self.deleting[uid]
+
+    @property
+    def fulfilled(self) -> bool:
+        return not self.creating and not self.deleting
+
+    def overdue(self, awaited: Awaited) -> bool:
+        return self._clock() - awaited.since_s >= LOOK_AFTER_S
+
+    def due_in_s(self) -> float:
+        """Seconds until something is overdue; LOOK_AFTER_S when nothing is awaited."""
+        since = [each.since_s for each in (*self.creating.values(), *self.deleting.values())]
+        return max(0.0, min(since) + LOOK_AFTER_S - self._clock()) if since else LOOK_AFTER_S
+
+    def await_on(self, awaited: Awaited) -> None:
+        """It is certain by now, and the cache is to show it: wait from now on."""
+        awaited.unsure = False
+        awaited.since_s = self._clock()
+
+    def is_going(self, pod: Pod) -> bool:
+        """We have asked for its end, whatever the cache says."""
+        return pod.metadata.uid in self.deleting
+
+
+class Books:
+    """The Expectations of all ReplicaSets there are."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._of: dict[Request, Expectations] = {}
+
+    def of(self, request: Request, uid: str) -> Expectations:
+        found = self._of.get(request)
+        if found is None or found.uid != uid:
+            found = self._of[request] = Expectations(uid, self._clock)
+        return found
+
+    def known(self, request: Request, uid: str) -> Expectations | None:
+        found = self._of.get(request)
+        return found if found is not None and found.uid == uid else None
+
+    def close(self, request: Request) -> None:
+        """The ReplicaSet is gone."""
+        self._of.pop(request, None)

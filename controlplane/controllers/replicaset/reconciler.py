@@ -1,0 +1,134 @@
+"""ReplicaSet: as many pods of one template as it asks for.
+
+What must hold: pods are created and deleted only from a view in which every earlier write of this ReplicaSet can be
+seen (expectations.py), so that a cache that is behind, a repeated event or a lost answer never makes one pod too many
+or ends one too many. The status counts no pod whose end was asked for, even when the cache does not know yet: the
+Deployment reckons with what it says.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+from apiserver.api.apps import ReplicaSet
+from apiserver.api.core.pod import Pod
+from apiserver.api.errors import ApiError
+from apiserver.api.selectors import Labels, from_label_selector
+from controlplane.controllers.claims import ORPHANS, Claims, Found, controller_of, orphans
+from controlplane.controllers.patches import difference, seen
+from controlplane.runtime import DONE, Context, Request, Result
+from controlplane.runtime.caches import BY_CONTROLLER
+
+from .expectations import Books, Expectations
+from .order import pods_to_delete
+from .pod_state import is_active
+from .pods import PodWriter, namespace_is_ending
+from .status import Failure, Tally, status_of, tally
+
+log = logging.getLogger("controlplane.replicaset")
+
+#: Pods created or deleted in one reconciliation, as in Kubernetes.
+BURST_MAX = 500
+
+
+class ReplicaSetReconciler:
+    """One for a term of leadership."""
+
+    def __init__(self, context: Context, books: Books) -> None:
+        self._context = context
+        self._books = books
+        self._pods = context.caches.pods.cache
+        self._replica_sets = context.caches.replica_sets.cache
+        context.caches.pods.add_index(ORPHANS, orphans)
+        self._writer = PodWriter(context)
+
+    async def reconcile(self, request: Request) -> Result:
+        """Raises ApiError."""
+        owner = self._replica_sets.get(request.name, namespace=request.namespace)
+        if owner is None:
+            self._books.close(request)
+            return DONE
+        try:
+            selector = from_label_selector(owner.spec.selector)
+        except ValueError as error:
+            log.warning("a selector cannot be read", extra={"about": str(request), "error": str(error)})
+            return DONE
+        expectations = self._books.of(request, owner.metadata.uid)
+        # first whether everything awaited can be seen, then the pods: the other way round one that comes in between
+        # would count as seen without being among them
+        expectations.look(lambda name: self._pods.get(name, namespace=request.namespace))
+        fulfilled = expectations.fulfilled
+        pods = await self._claim(owner, selector, expectations)
+        ending = owner.metadata.deletion_timestamp is not None
+        failure: ApiError | None = None
+        if fulfilled and not ending:
+            failure = await self._manage(owner, pods, expectations)
+        too_many = len(pods) > (owner.spec.replicas or 0)
+        pods = [pod for pod in pods if not expectations.is_going(pod)]
+        counts = await tally(owner, pods, clock=self._context.clock, pace=self._context.pace)
+        said = None if failure is None else Failure("FailedDelete" if too_many else "FailedCreate", failure.message)
+        await self._write_status(owner, counts, said, expectations, managed=fulfilled)
+        if failure is not None:
+            raise failure
+        if not fulfilled and not ending:
+            await self._writer.settle(owner, expectations, seen=len(self._owned(owner, expectations)))
+        return _again(counts, expectations)
+
+    async def _claim(self, owner: ReplicaSet, selector: Labels, expectations: Expectations) -> list[Pod]:
+        """The pods that count. Raises ApiError."""
+        owned = self._owned(owner, expectations)
+        free = [pod for pod in self._pods.by_index(ORPHANS, owner.metadata.namespace) if is_active(pod)]
+        claims = Claims(self._context.client, self._context.pace, owner, selector, Pod)
+        return await claims.settle(Found(owned, free))
+
+    def _owned(self, owner: ReplicaSet, expectations: Expectations) -> list[Pod]:
+        owned = self._pods.by_index(BY_CONTROLLER, owner.metadata.uid)
+        return [pod for pod in owned if is_active(pod) and not expectations.is_going(pod)]
+
+    async def _manage(self, owner: ReplicaSet, pods: list[Pod], expectations: Expectations) -> ApiError | None:
+        """Create what is missing, or delete what is too much. The first failure, if there was one."""
+        wanted = owner.spec.replicas or 0
+        if len(pods) < wanted:
+            failure = await self._writer.create(owner, min(wanted - len(pods), BURST_MAX), expectations)
+            return None if failure is not None and namespace_is_ending(failure) else failure
+        if len(pods) > wanted:
+            count = min(len(pods) - wanted, BURST_MAX)
+            context = self._context
+            chosen = await pods_to_delete(pods, self._related(owner), count, clock=context.clock, pace=context.pace)
+            return await self._writer.delete(owner, chosen, expectations)
+        return None
+
+    def _related(self, owner: ReplicaSet) -> Iterator[Pod]:
+        """The pods of all ReplicaSets with the same owner, this one's among them."""
+        controller = controller_of(owner)
+        family = [owner] if controller is None else self._replica_sets.by_index(BY_CONTROLLER, controller.uid)
+        for each in family:
+            yield from self._pods.by_index(BY_CONTROLLER, each.metadata.uid)
+
+    async def _write_status(
+        self,
+        owner: ReplicaSet,
+        counts: Tally,
+        failure: Failure | None,
+        expectations: Expectations,
+        *,
+        managed: bool,
+    ) -> None:
+        """Only when something changed. Raises Conflict when the ReplicaSet is not what was looked at any more."""
+        status = status_of(owner, counts, failure, managed=managed, clock=self._context.clock)
+        expectations.written = status
+        patch = difference(owner.status, status)
+        if patch:
+            body = {"metadata": seen(owner), "status": patch}
+            meta = owner.metadata
+            client = self._context.client
+            await client.patch(ReplicaSet, meta.name, body, namespace=meta.namespace, subresource="status")
+
+
+def _again(counts: Tally, expectations: Expectations) -> Result:
+    """Look again when a pod becomes available by the clock alone, or when something awaited has not come."""
+    moments = [] if counts.next_available_s is None else [counts.next_available_s]
+    if not expectations.fulfilled:
+        moments.append(expectations.due_in_s())
+    return Result(requeue_after_s=min(moments)) if moments else DONE
