@@ -53,10 +53,14 @@ class Election:
         timing: ElectionTiming | None = None,
         may_lead: Callable[[], bool] = lambda: True,
     ) -> None:
-        """`identity` must be new for each process: one that comes back is another candidate."""
+        """`identity` must be new for each process: one that comes back is another candidate. Each term has a name of
+        its own under it, so that it has a number of its own too: what a former term of this very process still has on
+        its way is refused like anybody else's."""
         self._client = client
         self._name = name
-        self._identity = identity
+        self._process = identity
+        self._identity = f"{identity}.1"
+        self._term = 1
         self._clock = clock
         self._timing = timing or ElectionTiming()
         self._may_lead = may_lead
@@ -89,6 +93,8 @@ class Election:
                 self._leading.set(0)
                 log.info("no longer leading", extra={"lease": self._name})
                 await self._release()
+            self._term += 1
+            self._identity = f"{self._process}.{self._term}"
             await asyncio.sleep(self._timing.retry_s)
 
     async def _lead(self, lead: Callable[[int], Awaitable[None]], transitions: int) -> None:
@@ -148,8 +154,9 @@ class Election:
         return True
 
     def _may_take(self, lease: Lease) -> bool:
-        if not lease.spec.holder_identity or self._holds(lease):
-            return True  # free; or an answer to our own request was lost
+        holder = lease.spec.holder_identity
+        if not holder or holder.startswith(f"{self._process}."):
+            return True  # free, or ours: an answer was lost, or it could not be released
         duration = lease.spec.lease_duration_seconds or self._timing.duration_s
         return self._clock.monotonic() - self._seen_at > duration
 
@@ -172,8 +179,8 @@ class Election:
         """Return when the lease is lost, or may be soon."""
         timing = self._timing
         while self._may_lead():
-            left = self._renewed_at + timing.renew_s - self._clock.monotonic()
-            due = self._renewed_at + timing.every_s - self._clock.monotonic()
+            left = self._left_s(timing.renew_s)
+            due = self._left_s(timing.every_s)
             if left <= 0:
                 log.warning("the lease was not renewed in time", extra={"lease": self._name})
                 return
@@ -186,7 +193,10 @@ class Election:
                         return
             except (ApiError, TimeoutError) as error:
                 log.info("renewing the lease failed", extra={"lease": self._name, "error": str(error)})
-                await asyncio.sleep(min(timing.retry_s, max(left, 0.0)))
+                await asyncio.sleep(min(timing.retry_s, self._left_s(timing.renew_s)))
+
+    def _left_s(self, since_renewal_s: float) -> float:
+        return max(0.0, self._renewed_at + since_renewal_s - self._clock.monotonic())
 
     async def _renew(self) -> bool:
         """False: somebody else holds it. Raises ApiError."""

@@ -1,0 +1,154 @@
+"""The manager: all parts while it leads, everything new in the next term, and an end for a term that went wrong."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+import virtual_time
+from fake_api import FakeApi
+
+from apiserver.api.coordination import Lease
+from apiserver.api.core.config import ConfigMap
+from apiserver.api.errors import Fenced
+from apiserver.api.meta import ObjectMeta
+from controlplane.runtime import Context, Part
+from controlplane.runtime.election import NAMESPACE
+from controlplane.runtime.manager import LEASE, Manager
+
+
+class Looper:
+    """A part that writes something every second, and fails when it is told to."""
+
+    name = "looper"
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self.running = False
+        self.failure: Exception | None = None
+
+    async def run(self) -> None:
+        self.running = True
+        try:
+            while self.failure is None:
+                await self.context.client.create(
+                    ConfigMap(metadata=ObjectMeta(generate_name="x-", namespace="default"))
+                )
+                await asyncio.sleep(1)
+            raise self.failure
+        finally:
+            self.running = False
+
+
+class Host:
+    """A process with a manager."""
+
+    def __init__(self, api: FakeApi, name: str) -> None:
+        self.parts: list[Looper] = []
+        self.manager = Manager(api.client(name), {"looper": self._make}, identity=name, clock=virtual_time.clock())
+        self.task = asyncio.create_task(self.manager.run())
+
+    def _make(self, context: Context) -> Sequence[Part]:
+        self.parts.append(Looper(context))
+        return self.parts[-1:]
+
+    async def stop(self) -> None:
+        self.task.cancel()
+        await asyncio.gather(self.task, return_exceptions=True)
+
+
+def test_parts_run_while_it_leads_and_end_with_it() -> None:
+    async def body() -> None:
+        api = FakeApi()
+        host = Host(api, "a")
+        await asyncio.sleep(30)
+        assert host.manager.leads
+        assert "looper" in host.manager.running
+        assert len(api.objects(ConfigMap, "default")) >= 29
+        await host.stop()
+        assert not host.parts[0].running
+        assert host.manager.running == []
+        lease = api.get(Lease, LEASE, NAMESPACE)
+        assert lease is not None
+        assert not lease.spec.holder_identity
+
+    virtual_time.run(body())
+
+
+def test_a_part_that_fails_ends_the_term_and_the_next_one_begins_anew() -> None:
+    async def body() -> None:
+        api = FakeApi()
+        host = Host(api, "a")
+        await asyncio.sleep(5)
+        host.parts[0].failure = ValueError("broken")
+        await asyncio.sleep(10)
+        assert not host.parts[0].running
+        assert host.parts[-1].running
+        assert len(host.parts) == 2
+        assert host.parts[1].context is not host.parts[0].context
+        await host.stop()
+
+    virtual_time.run(body())
+
+
+def test_what_a_term_left_behind_is_refused_when_another_leads() -> None:
+    """A write that was on its way when its process was paused; the real pause is in tests/integration/controlplane."""
+
+    async def body() -> None:
+        api = FakeApi()
+        one = Host(api, "a")
+        await asyncio.sleep(5)
+        other = Host(api, "b")
+        api.kill("a")
+        await asyncio.sleep(30)
+        assert other.manager.leads
+        assert not one.parts[0].running
+        api.revive("a")
+        with pytest.raises(Fenced):
+            await one.parts[0].context.client.create(ConfigMap(metadata=ObjectMeta(name="late", namespace="default")))
+        await one.stop()
+        await other.stop()
+
+    virtual_time.run(body())
+
+
+def test_events_of_one_object_are_counted_up_and_bounded() -> None:
+    async def body() -> None:
+        from apiserver.api.core.event import Event
+
+        api = FakeApi()
+        context_of: list[Context] = []
+
+        def make(context: Context) -> Sequence[Part]:
+            context_of.append(context)
+            return ()
+
+        manager = Manager(api.client("a"), {"none": make}, identity="a", clock=virtual_time.clock())
+        task = asyncio.create_task(manager.run())
+        await asyncio.sleep(2)
+        recorder = context_of[0].recorder
+        about = api.put(ConfigMap(metadata=ObjectMeta(name="x", namespace="default")))
+        for _ in range(40):
+            recorder.event(about, "Normal", "Same", "the same again", component="test")
+        await asyncio.sleep(2)
+        for number in range(40):
+            recorder.event(about, "Warning", "Other", f"number {number}", component="test")
+        await asyncio.sleep(2)
+        events = api.objects(Event, "default")
+        same = [each for each in events if each.reason == "Same"]
+        assert [each.count for each in same] == [40]
+        assert same[0].involved_object.uid == about.metadata.uid
+        others = [each for each in events if each.reason == "Other"]
+        assert len(others) == 24  # a burst of 25 for one object, one of which was spent
+        recorder.event(about, "Normal", "Same", "the same again", component="test")
+        await asyncio.sleep(2)
+        assert [each.count for each in api.objects(Event, "default") if each.reason == "Same"] == [41]
+        api.remove(Event, same[0].metadata.name)
+        recorder.event(about, "Normal", "Same", "the same again", component="test")
+        await asyncio.sleep(2)
+        assert [each.count for each in api.objects(Event, "default") if each.reason == "Same"] == [1]
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    virtual_time.run(body())
