@@ -11,7 +11,16 @@ from importlib import import_module
 from controlplane.runtime import Context, Part
 
 #: Name → module with `parts(context)`.
-MODULES: dict[str, str] = {}
+MODULES = {
+    "replicaset": "controlplane.controllers.replicaset",
+    "node-lifecycle": "controlplane.controllers.node_lifecycle",
+    "node-ipam": "controlplane.controllers.node_ipam",
+    "garbage-collector": "controlplane.controllers.garbage_collector",
+    "pod-garbage-collector": "controlplane.controllers.pod_gc",
+    "event-ttl": "controlplane.controllers.event_ttl",
+    "lease-cleanup": "controlplane.controllers.lease_cleanup",
+    "certificatesigningrequest-cleaner": "controlplane.controllers.csr_cleaning",
+}
 
 
 def makers(*, without: Iterable[str] = ()) -> dict[str, Callable[[Context], Sequence[Part]]]:
