@@ -10,20 +10,17 @@ import contextlib
 import os
 import shutil
 import time
-from collections.abc import Iterable
 from ipaddress import IPv4Network
 
 import msgspec
 
 from ..errors import CommandError, NotReady
-from ..supervise import last_error
 from . import access, cgroups, namespaces, network, processes
 from .cgroups import Group
 from .daemons import DAEMONS, Files, command_line
 from .state import ClusterState, HostState, boot_id, new_id, plan_hosts, write
 
 DISK_BYTES_MAX = 4 * 1024**3  # of a host on tmpfs: memory is taken as it is written
-PROGRESS_AFTER_S = 1.0
 POLL_S = 0.1
 
 
@@ -71,15 +68,6 @@ def check_same(state: ClusterState, wish: Wish, files: Files) -> None:
             f"a cluster of {servers} servers and {nodes} nodes runs in {files.folder} already: "
             "take it down first, or use another folder"
         )
-
-
-def check_alive(hosts: Iterable[HostState], state: ClusterState, files: Files) -> None:
-    """Raises CommandError with the last words of a daemon that ended by itself."""
-    for host in hosts:
-        for process in state.host(host.name).processes:
-            if not processes.alive(process):
-                log = files.log(host.name, process.name)
-                raise CommandError(f"{process.name} on {host.name} ended: {last_error(log, 0)}")
 
 
 def group_of(state: ClusterState, host: str) -> Group:

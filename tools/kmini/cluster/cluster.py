@@ -17,7 +17,6 @@ same address and the same disk. What a machine loses without power (unsynced dat
 
 from __future__ import annotations
 
-import os
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -29,8 +28,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from ..errors import CommandError, NotReady
-from . import access, building, network, processes
-from .building import PROGRESS_AFTER_S
+from . import access, building, network, processes, waiting
 from .cgroups import Group
 from .daemons import DAEMONS, Files
 from .state import OUTSIDE, ClusterState, Cut, HostState, Process, Role, locked, read, write
@@ -38,7 +36,6 @@ from .state import OUTSIDE, ClusterState, Cut, HostState, Process, Role, locked,
 READY_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 30.0
 RUN_TIMEOUT_S = 60.0
-POLL_S = 0.1
 
 
 class Host(NamedTuple):
@@ -205,6 +202,11 @@ class Cluster:
         """The server that leads in the newest term any server knows of; None when that is not known."""
         return access.leader(self.state, self.files)
 
+    def wait_leader(self, *, other_than: str | None = None, timeout_s: float = READY_TIMEOUT_S) -> str:
+        """The leader, once there is one, and one that is not `other_than`. Raises NotReady."""
+        deadline = time.monotonic() + timeout_s
+        return waiting.until_leader(self.state, self.files, deadline=deadline, other_than=other_than)
+
     def wait_ready(self, *hosts: str, timeout_s: float = READY_TIMEOUT_S) -> None:
         """Until these hosts (all, when none is named) are ready. Raises NotReady, CommandError when a daemon ended."""
         state = self.state
@@ -364,22 +366,7 @@ class Cluster:
         return state
 
     def _wait(self, state: ClusterState, hosts: Sequence[HostState], deadline: float) -> None:
-        started = time.monotonic()
-        missing = {host.name for host in hosts}
-        while missing:
-            chosen = [host for host in state.hosts if host.name in missing]
-            building.check_alive(chosen, read(self.files.state) or state, self.files)
-            servers = [host for host in chosen if host.role == "server"]
-            ready = access.ready_servers(servers, self.files) if servers else frozenset()
-            if any(host.role == "node" for host in chosen):
-                ready |= access.ready_nodes(state, self.files)
-            for name in sorted(missing & ready):
-                elapsed = time.monotonic() - started
-                self._say(f"{name} is ready" + (f" ({elapsed:.1f} s)" if elapsed > PROGRESS_AFTER_S else ""))
-            missing -= ready
-            if missing and time.monotonic() > deadline:
-                raise NotReady(f"{', '.join(sorted(missing))} not ready in time: see {self.files.logs}{os.sep}")
-            time.sleep(POLL_S if missing else 0)
+        waiting.until_ready(state, hosts, self.files, deadline=deadline, say=self._say)
 
 
 def _names(value: str | Iterable[str] | None) -> list[str]:

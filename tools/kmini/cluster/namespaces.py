@@ -11,6 +11,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import re
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +22,7 @@ Result = TypeVar("Result")
 _CLONE_NEWNET = 0x40000000
 _MS_BIND = 0x1000
 _MNT_DETACH = 2
+_OCTAL = re.compile(rb"\\([0-3][0-7]{2})")
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -78,12 +80,12 @@ def unmount(path: Path) -> None:
             raise OSError(number, os.strerror(number), str(path))
 
 
-def mounts_under(folder: Path) -> list[Path]:
+def mounts_under(folder: Path, *, table: Path = Path("/proc/self/mountinfo")) -> list[Path]:
     """Mount points at or below `folder`, the last one made first. Raises OSError."""
     found = []
-    for line in Path("/proc/self/mountinfo").read_bytes().splitlines():
-        escaped = line.split(b" ")[4]
-        path = Path(os.fsdecode(escaped.decode("latin-1").encode().decode("unicode_escape").encode("latin-1")))
+    for line in table.read_bytes().splitlines():
+        escaped = line.split(b" ")[4]  # blanks and the like are written as \\ooo (proc(5))
+        path = Path(os.fsdecode(_OCTAL.sub(lambda match: bytes([int(match[1], 8)]), escaped)))
         if path.is_relative_to(folder):
             found.append(path)
     return found[::-1]

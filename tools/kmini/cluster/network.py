@@ -2,7 +2,8 @@
 
 Each host is a network namespace with one link, `eth0`. The other ends hang on a bridge in a namespace of the cluster's
 own, the switch. One pair of links leads from there to the root namespace, which is not changed otherwise: one link, one
-address, and the route that comes with it. Hosts have no way further out.
+address, and the route that comes with it. Hosts have it as their gateway, so that they know an address of their own as
+machines do; further out they get only where the root namespace forwards.
 
 A cut is one direction between two places: the sender gets a permanent neighbour entry that gives the receiver's address
 to a MAC that nobody has. The bridge floods such frames and everybody drops them: lost without a word, for connections
@@ -22,6 +23,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any, TypeVar
@@ -109,7 +111,7 @@ def build(state: ClusterState) -> None:
         namespaces.create(namespace_path(state, place))
     _in_place(state, SWITCH, lambda link: _build_switch(link, state))
     for host in state.hosts:
-        _in_place(state, host.name, lambda link, host=host: _build_host(link, host))  # type: ignore[misc]
+        _in_place(state, host.name, partial(_build_host, host=host, gateway=state.outside_address))
     _build_outside(state)
 
 
@@ -148,11 +150,12 @@ def _build_switch(link: Any, state: ClusterState) -> None:
     link.link("set", index=_index(link, OUTSIDE), master=bridge, state="up")
 
 
-def _build_host(link: Any, host: HostState) -> None:
+def _build_host(link: Any, host: HostState, *, gateway: str) -> None:
     with contextlib.suppress(FileNotFoundError):  # a kernel without IPv6
         Path(f"/proc/sys/net/ipv6/conf/{HOST_LINK}/disable_ipv6").write_text("1")
     link.link("set", index=_index(link, "lo"), state="up")
     _give_address(link, HOST_LINK, host.address)
+    link.route("add", dst="default", gateway=gateway)
 
 
 def _build_outside(state: ClusterState) -> None:

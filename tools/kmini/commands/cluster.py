@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..addresses import Duration
 from ..errors import EXIT_FAILED, EXIT_OK, CommandError
 from ..options import command, option, output_option
 
@@ -29,6 +30,12 @@ def _folder_option(function: Callable[..., Any]) -> Callable[..., Any]:
     )(function)
 
 
+def _timeout_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    return click.option(
+        "--timeout", type=Duration(), default="60s", help="How long to wait until it is ready.", show_default=True
+    )(function)
+
+
 def _opened(folder: Path, **wish: Any) -> Cluster:
     from ..cluster import Cluster
 
@@ -40,11 +47,12 @@ def _opened(folder: Path, **wish: Any) -> Cluster:
 @click.option("--servers", type=int, default=3, help="Hosts with a control-plane replica.", show_default=True)
 @click.option("--nodes", type=int, default=0, help="Hosts with a node agent.", show_default=True)
 @click.option("--tmpfs", is_flag=True, help="Keep the hosts' disks in memory: faster, and gone with `down`.")
+@_timeout_option
 @output_option
-def up(folder: Path, servers: int, nodes: int, tmpfs: bool, output: str) -> None:
+def up(folder: Path, servers: int, nodes: int, tmpfs: bool, timeout: float, output: str) -> None:
     """Start a cluster and wait until it is ready. Idempotent."""
     found = _opened(folder, servers=servers, nodes=nodes, tmpfs=tmpfs)
-    started = found.up()
+    started = found.up(timeout_s=timeout)
     if output == "json":
         _report(found, output)
         return
@@ -141,21 +149,23 @@ def kill(folder: Path, host: str, process: str | None) -> None:
 @command("start")
 @_folder_option
 @click.argument("host")
-def start(folder: Path, host: str) -> None:
+@_timeout_option
+def start(folder: Path, host: str, timeout: float) -> None:
     """Start what does not run in a host, and wait until it is ready."""
     found = _opened(folder)
     found.start(host)
-    found.wait_ready(host)
+    found.wait_ready(host, timeout_s=timeout)
 
 
 @command("restart")
 @_folder_option
 @click.argument("host")
-def restart(folder: Path, host: str) -> None:
+@_timeout_option
+def restart(folder: Path, host: str, timeout: float) -> None:
     """Stop a host's daemon in good order, start it again, and wait until it is ready."""
     found = _opened(folder)
     found.restart(host)
-    found.wait_ready(host)
+    found.wait_ready(host, timeout_s=timeout)
 
 
 @command("pause")
