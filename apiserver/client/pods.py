@@ -19,9 +19,14 @@ from .responses import decode_object
 _POD = kind_of(Pod)
 
 
-async def bind(client: Client, pod: str, node: str, *, namespace: str | None = None, uid: str = "") -> None:
-    """Give a pod to a node. Raises Conflict when it has one already, is another pod than `uid`, or does not fit."""
+async def bind(
+    client: Client, pod: str, node: str, *, namespace: str | None = None, uid: str = "", resource_version: str = ""
+) -> None:
+    """Give a pod to a node. Raises Conflict when it has one already, is another pod than `uid`, has changed since
+    `resource_version`, or does not fit."""
     metadata = {"name": pod} | ({"uid": uid} if uid else {})
+    if resource_version:
+        metadata["resourceVersion"] = resource_version
     body = {
         "apiVersion": "v1",
         "kind": "Binding",

@@ -25,3 +25,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     # what is kept for a while
     event_ttl_s: float = 3600.0
     terminated_pods_max: int = 12_500
+    # scheduler
+    scheduler_name: str = "default-scheduler"  # pods that name another one are left to it
+    scheduler_percentage: int = 0  # of the nodes that will do, how many are enough; 0: by the size of the cluster
+    scheduler_weights: dict[str, int] = {}
+    volume_bind_timeout_s: float = 600.0  # a pod waits so long for its volumes before it looks for another node
