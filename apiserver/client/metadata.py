@@ -80,13 +80,6 @@ async def delete(
     await client.send(requests.delete(path_of(kind, namespace or client.namespace, name), options))
 
 
-async def delete_some(
-    client: Client, kind: Kind, *, namespace: str, limit: int, options: DeleteOptions | None = None
-) -> None:
-    """The first `limit` objects of a namespace, in the order of their names. Those that wait for somebody stay."""
-    await client.send(requests.delete(path_of(kind, namespace), options, ListOptions(limit=limit)))
-
-
 def _watched(event: RawEvent) -> Watched[Metadata]:
     found = decode(event.object)
     return Watched(Event(event.type, found), found.resource_version)

@@ -21,6 +21,7 @@ from apiserver.api.meta import ObjectMeta
 from apiserver.client import Change, Client, Informer, ListOptions, metadata
 from apiserver.client.metadata import Metadata
 from apiserver.client.retry import Backoff
+from controlplane.controllers.stored_kinds import EVENT, LEASE, POD, stored_kinds
 from controlplane.runtime.caches import NODE_LEASES, Caches
 from controlplane.runtime.pace import Pace
 
@@ -29,25 +30,18 @@ from .graph import Graph
 log = logging.getLogger("controlplane.garbage_collector")
 
 PAGE_SIZE = 500
-_OTHER_FORMS = ("v1alpha1", "events")
-_NOT_WATCHED = (KINDS["core", "Binding"], KINDS["core", "Event"])
-_LEASE = KINDS["coordination", "Lease"]
 _RELIST = Backoff(first_s=0.2, longest_s=30.0)
 
 
 def collectable() -> list[Kind]:
-    """Every kind that is stored, may be deleted, and may have owners or dependents."""
-    return [
-        row
-        for (package, _), row in KINDS.items()
-        if package not in _OTHER_FORMS and row not in _NOT_WATCHED and not row.kind.endswith("Review")
-    ]
+    """Every kind that may be deleted, and may have owners or dependents."""
+    return [kind for kind in stored_kinds() if kind is not EVENT]
 
 
 def kept_anyway(caches: Caches) -> Mapping[Kind, Informer[Any]]:
     """The informers that other controllers run as well."""
     return {
-        KINDS["core", "Pod"]: caches.pods,
+        POD: caches.pods,
         KINDS["core", "Node"]: caches.nodes,
         KINDS["core", "Service"]: caches.services,
         KINDS["core", "Endpoints"]: caches.endpoints,
@@ -104,7 +98,7 @@ class Monitor:
         self._client = client
         self._graph = graph
         self._pace = pace
-        fields = f"metadata.namespace!={NODE_LEASES}" if kind is _LEASE else ""
+        fields = f"metadata.namespace!={NODE_LEASES}" if kind is LEASE else ""
         self._options = ListOptions(fields=fields, limit=PAGE_SIZE)
         self._failures = 0
 

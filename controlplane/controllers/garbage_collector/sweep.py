@@ -19,12 +19,13 @@ from apiserver.api.meta import LabelSelector
 from apiserver.api.selectors import from_label_selector
 from apiserver.client import Client, ListOptions, metadata
 from apiserver.client.metadata import Metadata
+from controlplane.controllers.stored_kinds import POD
 from controlplane.runtime.pace import Pace
 
 from .graph import Node
 from .monitors import PAGE_SIZE, collectable
 
-_SELECTED = (KINDS["core", "Pod"], KINDS["apps", "ReplicaSet"])
+_SELECTED = (POD, KINDS["apps", "ReplicaSet"])
 _SELECTING = (KINDS["apps", "Deployment"], KINDS["apps", "ReplicaSet"])
 
 
