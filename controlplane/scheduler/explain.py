@@ -1,8 +1,9 @@
 """One decision: which node a pod goes to, or why it goes to none. Pure: no clock, no I/O; chance is given in.
 
 The order: filters that refuse every node at once; filters node by node, in the table's order, until enough nodes are
-found; scores of those; the best wins, and chance decides between equals. As Kubernetes does, a big cluster is not looked
-through whole: about half of 1,000 nodes, a tenth of 5,000 and at least 100, beginning where the last decision stopped.
+found; scores of those; the best wins, and chance decides between equals. As Kubernetes does, a big cluster is not
+looked through whole: about half of 1,000 nodes, a tenth of 5,000 and at least 100, beginning where the last decision
+stopped.
 
 Results that depend on the template and one node alone are kept per template (verdicts.py) and made anew for nodes that
 changed. A decision with them equals one without.
@@ -10,25 +11,36 @@ changed. A decision with them equals one without.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter, OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from random import Random
 
 import msgspec
 
-from .filters.filter import PodVolumes
-from .filters.reason import Reason, Verdict
-from .pod_info import PodInfo
+from .filters import node_affinity, node_name
+from .filters.filter import Check, Cycle, PodVolumes, Refused
+from .filters.reason import FITS, Reason, Verdict
+from .pod_info import PodInfo, Template
 from .profile import Profile
+from .scores.score import Scale, scaled
 from .snapshot import Snapshot
+from .verdicts import Verdicts
+
+#: Templates whose results are kept; those not decided the longest are dropped beyond that.
+TEMPLATES_MAX = 128
+#: Fewer nodes than that are always looked through whole, and at least as many are found: Kubernetes'.
+FEASIBLE_MIN = 100
+_PERCENTAGE_MIN = 5
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """`node`: where the pod goes; None when no node will do.
 
-    reasons: Why not, by name of the node, of those that were looked at. refused: what is in the way on every node.
-    evaluated: how many nodes were looked at; of them `feasible` would do; `nodes` there are in all.
-    scores: weighted sums by name of the node; by_score: the parts of the chosen node's by name of the score. Both only
-    when asked for.
+    reasons: Why not, by name of the node; of every node when none will do. refused: what is in the way on all of them.
+    nodes: How many there are; `evaluated` were looked at, and of those `feasible` would do.
+    scores: Weighted sums of those by name; by_score: the parts of the chosen one by name of the score. Those two, and
+        the reasons when a node was found, only when an explanation was asked for.
     """
 
     node: str | None
@@ -40,18 +52,182 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     scores: Mapping[str, int] = {}
     by_score: Mapping[str, int] = {}
 
+    @property
+    def all_reasons(self) -> list[Reason]:
+        """Each once for every node it is told of."""
+        if self.refused is not None:
+            return [self.refused]
+        return [reason for verdict in self.reasons.values() for reason in verdict]
+
 
 class Decider:
-    """Decides for one snapshot after another change of it, keeping what still holds. For one event loop."""
+    """Decides on one snapshot, again and again while it changes, keeping what still holds. For one event loop."""
 
     def __init__(self, snapshot: Snapshot, profile: Profile, random: Random) -> None:
-        raise NotImplementedError
+        self._snapshot = snapshot
+        self._profile = profile
+        self._random = random
+        self._kept: OrderedDict[Template, Verdicts] = OrderedDict()
+        self._start = 0
 
     def decide(self, pod: PodInfo, *, volumes: PodVolumes | None = None, explain: bool = False) -> Decision:
-        """`explain`: look at every node, tell all reasons of each, and the scores."""
-        raise NotImplementedError
+        """`explain`: look at every node, tell all reasons of each, and the scores; of equal nodes the first by name."""
+        cycle = Cycle(pod, self._snapshot, volumes)
+        total = len(self._snapshot.nodes)
+        if not total:
+            return Decision(node=None)
+        try:
+            checks = self._wide_checks(cycle)
+        except Refused as refused:
+            return Decision(node=None, refused=refused.reason, nodes=total)
+        verdicts = self._verdicts(cycle)
+        if explain:
+            return self._explained(cycle, verdicts, checks)
+        feasible, evaluated = self._search(cycle, verdicts, checks)
+        if not feasible:
+            return self._none(cycle, verdicts, checks, evaluated)
+        return Decision(
+            node=self._best(cycle, verdicts, feasible), nodes=total, evaluated=evaluated, feasible=len(feasible)
+        )
+
+    # --- looking for nodes that will do ---------------------------------------------------------------
+
+    def _wide_checks(self, cycle: Cycle) -> list[Check]:
+        prepared = (each.prepare(cycle) for each in self._profile.filters if each.prepare is not None)
+        return [check for check in prepared if check is not None]
+
+    def _verdicts(self, cycle: Cycle) -> Verdicts:
+        verdicts = self._kept.get(cycle.template)
+        if verdicts is None:
+            verdicts = self._kept[cycle.template] = Verdicts(cycle, self._profile)
+            if len(self._kept) > TEMPLATES_MAX:
+                self._kept.popitem(last=False)
+        else:
+            self._kept.move_to_end(cycle.template)
+        verdicts.fit(len(self._snapshot.nodes))
+        return verdicts
+
+    def _search(self, cycle: Cycle, verdicts: Verdicts, checks: Sequence[Check]) -> tuple[list[int], int]:
+        """Places of nodes that will do, until there are enough; and how many were looked at."""
+        nodes, generations = self._snapshot.nodes, self._snapshot.generations
+        stamps, local = verdicts.stamps, verdicts.verdicts
+        enough = nodes_enough(len(nodes), self._profile.percentage)
+        named = self._named(cycle)
+        start = self._start % len(nodes)
+        slots = chain(range(start, len(nodes)), range(start)) if named is None else named
+        found: list[int] = []
+        looked = 0
+        for looked, slot in enumerate(slots, 1):  # noqa: B007  # the last number is what is wanted
+            if stamps[slot] != generations[slot]:
+                verdicts.renew(slot, nodes[slot])
+            if local[slot]:
+                continue
+            if checks and any(check(nodes[slot]) for check in checks):
+                continue
+            found.append(slot)
+            if len(found) == enough:
+                break
+        if named is None:
+            self._start = (start + looked) % len(nodes)
+        return found, looked
+
+    def _named(self, cycle: Cycle) -> list[int] | None:
+        """The places of the only nodes that the pod may go to by name; None when it names none."""
+        names: Iterable[str] | None = (cycle.pod.node_name,) if cycle.pod.node_name else cycle.template.needs.names
+        if names is None:
+            return None
+        found = (self._snapshot.node(name) for name in sorted(names))
+        return [info.slot for info in found if info is not None]
+
+    def _none(self, cycle: Cycle, verdicts: Verdicts, checks: Sequence[Check], evaluated: int) -> Decision:
+        """The decision that no node will do, with the first reason of each."""
+        nodes = self._snapshot.nodes
+        named = self._named(cycle)
+        other = node_name.OTHER_NODE if cycle.pod.node_name else node_affinity.NO_MATCH
+        reasons: dict[str, Verdict] = {} if named is None else {info.name: other for info in nodes}
+        for slot in range(len(nodes)) if named is None else named:
+            info = nodes[slot]
+            reasons[info.name] = verdicts.verdicts[slot] or next(filter(None, (check(info) for check in checks)))
+        return Decision(node=None, reasons=reasons, nodes=len(nodes), evaluated=evaluated)
+
+    # --- the best of them -----------------------------------------------------------------------------
+
+    def _best(self, cycle: Cycle, verdicts: Verdicts, slots: list[int]) -> str:
+        nodes = self._snapshot.nodes
+        if len(slots) == 1:
+            return nodes[slots[0]].name
+        fixed = verdicts.fixed
+        totals = [fixed[slot] for slot in slots]
+        for weight, numbers in self._compared(cycle, verdicts, slots).values():
+            totals = [total + weight * number for total, number in zip(totals, numbers, strict=True)]
+        most = max(totals)
+        if totals.count(most) == 1:
+            return nodes[slots[totals.index(most)]].name
+        best = [slot for slot, total in zip(slots, totals, strict=True) if total == most]
+        return nodes[best[self._random.randrange(len(best))]].name
+
+    def _compared(self, cycle: Cycle, verdicts: Verdicts, slots: Sequence[int]) -> dict[str, tuple[int, Sequence[int]]]:
+        """Weight and 0..100 of each node, by name of the score: of the scores that look at more than one node."""
+        nodes = [self._snapshot.nodes[slot] for slot in slots]
+        found: dict[str, tuple[int, Sequence[int]]] = {}
+        for score in self._profile.scores:
+            if (score.rate is not None and score.scale is Scale.SCALED) or not score.concerns(cycle):
+                continue
+            if score.prepare is not None:
+                numbers = score.prepare(cycle, nodes)
+            else:
+                numbers = scaled(verdicts.numbers(score, slots, nodes), score.scale)
+            if numbers is not None:
+                found[score.name] = (score.weight, numbers)
+        return found
+
+    # --- explaining -----------------------------------------------------------------------------------
+
+    def _explained(self, cycle: Cycle, verdicts: Verdicts, checks: Sequence[Check]) -> Decision:
+        nodes, local = self._snapshot.nodes, self._profile.local_checks
+        reasons: dict[str, Verdict] = {}
+        for info in nodes:
+            said = [check(cycle.template, info) for check in local] + [check(info) for check in checks]
+            reasons[info.name] = sum(said, FITS)
+        slots = [info.slot for info in sorted(nodes, key=lambda info: info.name) if not reasons[info.name]]
+        for slot in slots:
+            verdicts.renew(slot, nodes[slot])
+        compared = self._compared(cycle, verdicts, slots) if slots else {}
+        alone = {
+            score.name: (score.weight, [score.rate(cycle.template, nodes[slot]) for slot in slots])
+            for score in self._profile.scores
+            if score.rate is not None and score.scale is Scale.SCALED and score.concerns(cycle)
+        }
+        parts = {
+            name: [weight * number for number in numbers] for name, (weight, numbers) in (alone | compared).items()
+        }
+        totals = [sum(numbers[index] for numbers in parts.values()) for index in range(len(slots))]
+        best = totals.index(max(totals)) if totals else 0
+        return Decision(
+            node=nodes[slots[best]].name if slots else None,
+            reasons={name: verdict for name, verdict in reasons.items() if verdict},
+            nodes=len(nodes),
+            evaluated=len(nodes),
+            feasible=len(slots),
+            scores={nodes[slot].name: total for slot, total in zip(slots, totals, strict=True)},
+            by_score={name: numbers[best] for name, numbers in parts.items()} if slots else {},
+        )
+
+
+def nodes_enough(nodes: int, percentage: int) -> int:
+    """How many that will do are enough, of so many: Kubernetes' percentageOfNodesToScore, 0 for its own choice."""
+    if nodes < FEASIBLE_MIN or percentage >= 100:
+        return nodes
+    share = percentage or max(50 - nodes // 125, _PERCENTAGE_MIN)
+    return max(nodes * share // 100, FEASIBLE_MIN)
 
 
 def message(decision: Decision) -> str:
     """Of an event or condition: "0/3 nodes are available: 1 Insufficient cpu, 2 node(s) were unschedulable."."""
-    raise NotImplementedError
+    if not decision.nodes:
+        return "no nodes available to schedule pods"
+    if decision.refused is not None:
+        return f"0/{decision.nodes} nodes are available: {decision.refused.message}."
+    counts = Counter(reason.message for reason in decision.all_reasons)
+    told = sorted(f"{number} {text}" for text, number in counts.items())
+    return f"0/{decision.nodes} nodes are available: {', '.join(told)}."

@@ -3,7 +3,8 @@
 A filter is one of two kinds:
 
 - *local*: `check(template, node)` looks at the pod's template and one node alone. Its verdict is kept for all pods of
-  the template until that node changes, so it must depend on nothing else.
+  the template until that node changes, so it must depend on nothing else. `by_pods` says that it looks at the pods on
+  the node (or what they use) too, not only at what the node itself says. `concerns(template)` False: nothing to say.
 - *wide*: `prepare(cycle)` looks at the whole snapshot once per decision and gives a function that judges one node; None
   when the filter has nothing to say of this pod. It may raise `Refused` when no node will do, whichever.
 
@@ -64,13 +65,19 @@ class Refused(Exception):
 Check = Callable[[NodeInfo], Verdict]
 
 
-class Filter(msgspec.Struct, frozen=True):
+def always(template: Template) -> bool:
+    return True
+
+
+class Filter(msgspec.Struct, frozen=True, kw_only=True):
     """A row of the table; just one of `check` and `prepare` is given. `name` is Kubernetes' own where it has one."""
 
     name: str
     check: Callable[[Template, NodeInfo], Verdict] | None = None
+    by_pods: bool = True
+    concerns: Callable[[Template], bool] = always
     prepare: Callable[[Cycle], Check | None] | None = None
 
     def __post_init__(self) -> None:
         if (self.check is None) == (self.prepare is None):
-            raise ValueError(f"filter {self.name!r} needs either check or prepare")
+            raise ValueError(f"filter {self.name} needs either check or prepare")
