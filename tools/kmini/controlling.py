@@ -154,7 +154,8 @@ async def _child(setting: Setting) -> None:
     wait_s = AGAIN_FIRST_S
     while True:
         started = asyncio.get_running_loop().time()
-        process = await asyncio.create_subprocess_exec(*command, stdin=asyncio.subprocess.DEVNULL)
+        nowhere = asyncio.subprocess.DEVNULL  # what a server prints is its own; logs go to stderr, like ours
+        process = await asyncio.create_subprocess_exec(*command, stdin=nowhere, stdout=nowhere)
         try:
             code = await process.wait()
         except asyncio.CancelledError:

@@ -1,0 +1,167 @@
+"""Controllers as processes of their own: election among them, pauses, ends of every kind."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from controllers_process import ControllersProcess, until, with_admin
+from kmini_process import Server, eventually, kmini, running
+
+from apiserver.api.apps import ReplicaSet, ReplicaSetSpec
+from apiserver.api.coordination import Lease
+from apiserver.api.core.containers import Container
+from apiserver.api.core.pod import Pod, PodSpec, PodTemplateSpec
+from apiserver.api.errors import NotFound
+from apiserver.api.meta import LabelSelector, ObjectMeta
+from apiserver.client import Client
+from controlplane.runtime.election import NAMESPACE
+from controlplane.runtime.manager import LEASE
+
+LABELS = {"app": "web"}
+
+
+def replica_set(replicas: int, name: str = "web") -> ReplicaSet:
+    template = PodTemplateSpec(
+        metadata=ObjectMeta(labels=LABELS), spec=PodSpec(containers=[Container(name="c", image="kmini.local/pause:1")])
+    )
+    return ReplicaSet(
+        metadata=ObjectMeta(name=name, namespace="default"),
+        spec=ReplicaSetSpec(replicas=replicas, selector=LabelSelector(match_labels=LABELS), template=template),
+    )
+
+
+async def holder(client: Client) -> str:
+    try:
+        lease = await client.get(Lease, LEASE, namespace=NAMESPACE)
+    except NotFound:
+        return ""
+    return (lease.spec.holder_identity or "").partition("_")[0]
+
+
+async def pods_of(client: Client) -> list[Pod]:
+    return [pod async for pod in client.list(Pod, namespace="default", labels=LABELS)]
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    found = Server("n1", tmp_path / "n1", "--etcd-port", "0")
+    with running(found):
+        yield found
+
+
+def test_a_paused_leader_writes_nothing_after_another_took_over(server: Server, tmp_path: Path) -> None:
+    """SIGSTOP while it makes pods: of what it still has on its way when it goes on, nothing takes effect."""
+    wanted = 1500
+
+    async def body(client: Client) -> None:
+        await until(lambda: leads(client, "one"), what="one leads")
+        other.start()
+        await client.create(replica_set(wanted))
+
+        async def some() -> bool:
+            return len(await pods_of(client)) > 50
+
+        await until(some, what="some pods are there")
+        one.send(signal.SIGSTOP)
+        made = len(await pods_of(client))
+        assert made < wanted, "it was paused in the middle of its work"
+        await until(lambda: leads(client, "other"), what="other takes over", timeout_s=20)
+
+        async def all_there() -> bool:
+            return len(await pods_of(client)) == wanted
+
+        await until(all_there, what="the other one makes the rest")
+        page = await client.list_page(Pod, namespace="default")
+        one.send(signal.SIGCONT)
+        eventually(lambda: one.said("no longer leading"), what="the paused one notices")
+        version, changes = page.metadata.resource_version, []
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(3):
+                async for event in client.watch(Pod, namespace="default", resource_version=version):
+                    changes.append(event)
+        assert not changes
+
+    with ControllersProcess(server, "one", tmp_path) as one:
+        other = ControllersProcess(server, "other", tmp_path)
+        try:
+            with_admin(server, body)
+        finally:
+            other.__exit__()
+
+
+async def leads(client: Client, name: str) -> bool:
+    return await holder(client) == name
+
+
+def test_one_that_is_ended_hands_over_at_once(server: Server, tmp_path: Path) -> None:
+    async def body(client: Client) -> None:
+        await until(lambda: leads(client, "one"), what="one leads")
+        with ControllersProcess(server, "other", tmp_path):
+            assert one.end() == 0
+            await until(lambda: leads(client, "other"), what="other takes over", timeout_s=8)
+
+    with ControllersProcess(server, "one", tmp_path) as one:
+        with_admin(server, body)
+
+
+def test_a_controller_can_be_left_out(server: Server, tmp_path: Path) -> None:
+    async def body(client: Client) -> None:
+        await client.create(replica_set(2))
+        await until(lambda: leads(client, "one"), what="one leads")
+
+        one.end()
+        with ControllersProcess(server, "two", tmp_path, "--without", "replicaset") as two:
+            await until(lambda: leads(client, "two"), what="two leads")
+            await client.patch(ReplicaSet, "web", {"spec": {"replicas": 5}}, namespace="default")
+            two.end()
+        with ControllersProcess(server, "three", tmp_path, "--without", "node-ipam"):
+            pods = await pods_of(client)
+            assert len(pods) <= 2
+
+            async def five() -> bool:
+                return len(await pods_of(client)) == 5
+
+            await until(five, what="five pods")
+
+    with ControllersProcess(server, "one", tmp_path) as one:
+        with_admin(server, body)
+
+
+def test_wrong_flags_are_one_clear_line(tmp_path: Path) -> None:
+    config = tmp_path / "config"
+    config.write_text("apiVersion: v1\nkind: Config\n")
+    done = kmini("controllers", "--kubeconfig", config)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    done = kmini("controllers", "--kubeconfig", config, "--without", "nonsense")
+    assert done.returncode == 1
+    assert "there is no controller 'nonsense'; there are: " in done.stderr
+    for wrong, why in (("inside", "'inside' is none of in-process, child, none"), ("-nonsense", "no controller")):
+        done = kmini("server", "--name", "n", "--data-dir", tmp_path / "n", "--controllers", wrong)
+        assert done.returncode == 2
+        assert why in done.stderr
+
+
+def test_a_servers_child_is_started_again_and_ends_with_it(tmp_path: Path) -> None:
+    server = Server("n1", tmp_path / "n1", "--etcd-port", "0", controllers="child")
+
+    def child() -> int:
+        listed = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()
+        return int(listed[0]) if listed else 0
+
+    async def leading(client: Client) -> bool:
+        return bool(await until(lambda: leads(client, "n1"), what="the child leads"))
+
+    with running(server):
+        first = eventually(child)
+        assert with_admin(server, leading)
+        os.kill(first, signal.SIGKILL)
+        second = eventually(lambda: child() not in (0, first) and child(), what="another child")
+        server.kill()
+        eventually(lambda: not Path(f"/proc/{second}").exists(), what="the child's end")
