@@ -1,0 +1,339 @@
+"""The agent of one node: registers it, keeps its pulse, and has a worker for each of its pods.
+
+Everything it needs to know it reads back: pods from the API, what runs from the runtime. So it may end and start again
+at any time, and containers do not notice. What must hold:
+- Pods run on while the API is away. Nothing is removed for want of an answer: what the runtime has and the API has not
+  goes only once the API has shown every pod of this node.
+- Workers are by uid: two pods of one name are two pods.
+- No worker, no queue and no write is without a bound.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Coroutine
+from random import Random
+from typing import Any
+
+import msgspec
+
+from apiserver.api.core.node import Node, NodeStatus
+from apiserver.api.core.pod import Pod
+from apiserver.api.errors import AlreadyExists, ApiError
+from apiserver.client import Change, Client
+from apiserver.client.retry import Backoff
+
+from . import admission, heartbeat
+from .clock import Wall, timestamp
+from .feeds import Feed
+from .health import HealthSource
+from .heartbeat import Heartbeat
+from .machine import Machine
+from .node import (
+    allocatable_of,
+    keep_times,
+    new_node,
+    node_labels,
+    node_status,
+    same_but_for_heartbeat,
+    status_patch,
+)
+from .observed import observed
+from .phase import FINISHED
+from .podworker import House, PodWorker, created_at, signature
+from .runtime.interface import Health, PodKey, Runtime, RuntimeFailure, Version
+from .starting import key_of
+from .status import Ending
+from .status_writer import StatusWriter
+
+log = logging.getLogger(__name__)
+
+Work = Callable[[], Coroutine[Any, Any, Any]]
+
+_AGAIN = Backoff(first_s=0.2, longest_s=10.0)
+
+
+class AgentOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """Seconds, but for the counts. The times are the kubelet's."""
+
+    version: str = "v1.33.0+kmini"
+    heartbeat_s: float = heartbeat.EVERY_S
+    status_s: float = 10.0  # how often the node's status is looked at
+    report_s: float = 300.0  # how often it is written when nothing changed
+    relist_s: float = 60.0  # how often the runtime is asked for everything, in case an event was lost
+    starts_max: int = 8
+    pulls_max: int = 4
+
+
+class Agent:
+    """`run` until it is cancelled; then it can be run anew by another Agent on the same runtime."""
+
+    def __init__(
+        self,
+        client: Client,
+        name: str,
+        machine: Machine,
+        runtime: Runtime,
+        health: HealthSource,
+        *,
+        pods: Feed[Pod],
+        nodes: Feed[Node],
+        writer: StatusWriter,
+        options: AgentOptions | None = None,
+        wall: Wall = time.time,
+        random: Random | None = None,
+    ) -> None:
+        self.name = name
+        self.registered = asyncio.Event()
+        self._client = client
+        self._machine = machine
+        self._runtime = runtime
+        self._health = health
+        self._pods = pods
+        self._nodes = nodes
+        self._options = options or AgentOptions()
+        self._wall = wall
+        self._random = random or Random()
+        self._heartbeat = Heartbeat(client, name, wall=wall)
+        self._writer = writer
+        self._workers: dict[str, PodWorker] = {}
+        self._known: set[str] = set()  # uids that the runtime had before we looked at their objects
+        self._house: House | None = None
+        self._node: Node | None = None  # as the API showed it last
+        self._reported = float("-inf")
+        self._version = Version(name="", version="")
+        self._cidr = ""
+
+    @property
+    def pod_count(self) -> int:
+        return len(self._workers)
+
+    async def run(self) -> None:
+        try:
+            async with asyncio.TaskGroup() as group:
+                for work in (self._live(), self._run_pods()):
+                    group.create_task(work)
+        finally:
+            self._pods.leave(self.name)
+            self._nodes.leave(self.name)
+            for worker in self._workers.values():
+                await worker.close()
+
+    async def _until_it_works(self, work: Work, what: str) -> Any:
+        failures = 0
+        while True:
+            try:
+                return await work()
+            except (ApiError, RuntimeFailure) as error:
+                log.warning(
+                    "a node's agent tries again", extra={"node": self.name, "what": what, "error": error.message}
+                )
+                await asyncio.sleep(_AGAIN.wait_s(failures, self._random))
+                failures += 1
+
+    # --- the node -----------------------------------------------------------------------------------------
+
+    async def _live(self) -> None:
+        self._version = await self._until_it_works(self._runtime.version, "ask the runtime's version")
+        self._nodes.join(self.name, self._node_changed)
+        await self._until_it_works(self._register, "register")
+        log.info("the node is registered", extra={"node": self.name})
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._every(self._options.heartbeat_s, self._heartbeat.beat, at_once=True))
+            group.create_task(self._every(self._options.status_s, self._report))
+
+    async def _every(
+        self, period_s: float, work: Callable[[], Coroutine[Any, Any, Any]], *, at_once: bool = False
+    ) -> None:
+        """Each time a little earlier than the period says, so that many nodes drift apart; the first anywhere in it."""
+        if at_once:
+            await work()
+        await asyncio.sleep(period_s * self._random.random())
+        while True:
+            await work()
+            await asyncio.sleep(period_s * (0.96 + 0.04 * self._random.random()))
+
+    async def _register(self) -> None:
+        """Raises ApiError, RuntimeFailure."""
+        status = await self._status()
+        try:
+            node = await self._client.create(new_node(self.name, self._machine, status))
+        except AlreadyExists:
+            node = await self._client.get(Node, self.name)
+            wanted = node_labels(self.name, self._machine)
+            missing = {key: value for key, value in wanted.items() if node.metadata.labels.get(key) != value}
+            if missing:
+                node = await self._client.patch(Node, self.name, {"metadata": {"labels": missing}})
+            node = await self._write_status(node, status)
+        self._node = node
+        self._heartbeat.registered(node)
+        self._reported = asyncio.get_running_loop().time()
+        await self._take_cidr(node)
+        self.registered.set()
+
+    def _node_changed(self, change: Change[Node]) -> None:
+        if change.type == "deleted":
+            log.error("the Node is gone: it registers again when the agent starts anew", extra={"node": self.name})
+            self._node = None
+        elif self._node is not None:
+            self._node = change.object
+
+    async def _report(self) -> None:
+        """Write the node's status, if it changed or nobody has heard of it for long."""
+        node = self._node
+        if node is None:
+            return
+        try:
+            await self._take_cidr(node)
+            status = await self._status()
+            keep_times(status, node.status)
+            now = asyncio.get_running_loop().time()
+            if now - self._reported < self._options.report_s and same_but_for_heartbeat(status, node.status):
+                return
+            self._node = await self._write_status(node, status)
+            self._reported = now
+        except (ApiError, RuntimeFailure) as error:
+            log.warning("a node's status was not written", extra={"node": self.name, "error": error.message})
+
+    async def _status(self) -> NodeStatus:
+        try:
+            health, images = await self._runtime.health(), await self._runtime.list_images()
+        except RuntimeFailure as error:
+            health, images = Health(ready=False, message=error.message), ()
+        return node_status(
+            self._machine,
+            runtime=self._version,
+            agent_version=self._options.version,
+            health=health,
+            images=images,
+            now=timestamp(self._wall()),
+        )
+
+    async def _write_status(self, node: Node, status: NodeStatus) -> Node:
+        keep_times(status, node.status)
+        patch = {"metadata": {"uid": node.metadata.uid}, "status": status_patch(node.status, status)}
+        return await self._client.patch(Node, self.name, patch, subresource="status")
+
+    async def _take_cidr(self, node: Node) -> None:
+        if node.spec.pod_cidr and node.spec.pod_cidr != self._cidr:
+            await self._runtime.update_pod_cidr(node.spec.pod_cidr)
+            self._cidr = node.spec.pod_cidr
+
+    # --- pods ---------------------------------------------------------------------------------------------
+
+    async def _run_pods(self) -> None:
+        version = await self._until_it_works(self._runtime.version, "ask the runtime's version")
+        self._house = House(
+            runtime=self._runtime,
+            runtime_name=version.name,
+            judge=self._health.verdict,
+            writer=self._writer,
+            wall=self._wall,
+            random=self._random,
+            host_ips=list(self._machine.addresses),
+            starts=asyncio.Semaphore(self._options.starts_max),
+            pulls=asyncio.Semaphore(self._options.pulls_max),
+            gone=self._worker_done,
+        )
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._hear_events())
+            found = await self._until_it_works(self._in_runtime, "list what runs")
+            await self._pods.synced.wait()
+            self._take_over(found)
+            group.create_task(self._relist())
+
+    async def _in_runtime(self) -> dict[str, PodKey]:
+        sandboxes = await self._runtime.list_sandboxes()
+        return {each.pod.uid: each.pod for each in sandboxes}
+
+    def _take_over(self, found: dict[str, PodKey]) -> None:
+        """Pods that run already come first, then the oldest: who was here must not lose its place to newcomers."""
+        self._known = set(found)
+        pods = self._pods.of(self.name)
+        for pod in sorted(pods, key=lambda pod: (pod.metadata.uid not in found, created_at(pod))):
+            self._has(pod)
+        self._pods.join(self.name, self._pod_changed)
+        self._health.listen(self._wake)
+        for uid, key in found.items():
+            if uid not in self._workers:
+                log.info(
+                    "a pod that is gone is removed", extra={"namespace": key.namespace, "pod": key.name, "uid": uid}
+                )
+                self._add(key, None).wake()
+
+    def _pod_changed(self, change: Change[Pod]) -> None:
+        pod = change.object
+        if change.type != "deleted":
+            self._has(pod)
+            return
+        worker = self._workers.get(pod.metadata.uid)
+        if worker is not None:
+            worker.object_gone(pod)
+
+    def _has(self, pod: Pod) -> None:
+        pod = self._writer.saw(pod)
+        worker = self._workers.get(pod.metadata.uid)
+        if worker is not None:
+            worker.update(pod)
+            return
+        refused = self._check(pod)
+        worker = self._add(key_of(pod), pod)
+        if refused is not None:
+            log.info("a pod was refused", extra={"pod": pod.metadata.name, "reason": refused.reason})
+            worker.reject(refused)
+        worker.wake()
+
+    def _check(self, pod: Pod) -> Ending | None:
+        """Who runs or ends already is not asked again whether there is room."""
+        meta = pod.metadata
+        if meta.uid in self._known or meta.deletion_timestamp is not None or pod.status.phase in FINISHED:
+            return None
+        others = [each.pod for each in self._workers.values() if each.uses_resources and each.pod is not None]
+        labels = self._node.metadata.labels if self._node is not None else node_labels(self.name, self._machine)
+        return admission.check(pod, others, allocatable_of(self._machine), labels)
+
+    def _add(self, key: PodKey, pod: Pod | None) -> PodWorker:
+        assert self._house is not None
+        worker = self._workers[key.uid] = PodWorker(self._house, key, pod)
+        return worker
+
+    def _worker_done(self, uid: str) -> None:
+        self._workers.pop(uid, None)
+        self._known.discard(uid)
+
+    def _wake(self, uid: str) -> None:
+        worker = self._workers.get(uid)
+        if worker is not None:
+            worker.wake()
+
+    # --- the runtime --------------------------------------------------------------------------------------
+
+    async def _hear_events(self) -> None:
+        while True:
+            try:
+                async for event in self._runtime.events():
+                    self._wake(event.pod_uid)
+            except RuntimeFailure as error:
+                log.warning("the runtime went away", extra={"node": self.name, "error": error.message})
+            await asyncio.sleep(_AGAIN.wait_s(3, self._random))
+            await self._compare()
+
+    async def _relist(self) -> None:
+        await self._every(self._options.relist_s, self._compare)
+
+    async def _compare(self) -> None:
+        """Wake the workers whose pod is not in the runtime as they saw it last."""
+        try:
+            sandboxes, containers = await self._runtime.list_sandboxes(), await self._runtime.list_containers()
+        except RuntimeFailure:
+            return  # `health` tells of it
+        by_pod: dict[str, tuple[list[Any], list[Any]]] = {}
+        for sandbox in sandboxes:
+            by_pod.setdefault(sandbox.pod.uid, ([], []))[0].append(sandbox)
+        for container in containers:
+            by_pod.setdefault(container.pod.uid, ([], []))[1].append(container)
+        for uid, worker in list(self._workers.items()):
+            if signature(observed(*by_pod.get(uid, ((), ())))) != worker.signature:
+                worker.wake()

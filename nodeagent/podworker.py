@@ -1,0 +1,331 @@
+"""One pod on this node, brought step by step to where it should be.
+
+Level-based: whoever has news says `wake`, and a step looks at the pod and at the runtime as they are now, does what is
+next, and says how the pod is. A worker runs only while there is something to do; in between it is an object and
+perhaps a timer. What must hold:
+- Steps of one pod never overlap, so that no container is started twice.
+- A pod that must go interrupts whatever its worker is waiting for, a long pull as well as a long grace period.
+- Nothing here waits for the API.
+- An object is deleted from the API only when nothing of the pod runs, and what it left in the runtime is removed
+  only when the object is gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
+from random import Random
+
+import msgspec
+
+from apiserver.api.core.pod import Pod
+from apiserver.api.times import parse_time
+
+from .clock import Wall, age_s, timestamp
+from .decide import Judge, decide, is_sidecar
+from .observed import Observed, observed
+from .phase import FINISHED
+from .runtime.interface import Container, PodKey, Runtime, RuntimeFailure
+from .starting import Starter
+from .status import Ending, Facts, pod_status, rejected_status
+from .status_writer import StatusWriter
+
+log = logging.getLogger(__name__)
+
+GRACE_PERIOD_S = 30.0
+GRACE_PERIOD_MIN_S = 2.0  # the kubelet's: less would kill what ends by itself in a moment
+RETRY_S = 10.0  # after a failure of the runtime
+DEADLINE = Ending("DeadlineExceeded", "Pod was active on the node longer than the specified deadline")
+
+
+class House(msgspec.Struct, frozen=True, kw_only=True):
+    """What the workers of one node share. `starts` and `pulls` bound how many pods start, and images come, at once.
+    `gone` is told of a pod of which nothing is left."""
+
+    runtime: Runtime
+    runtime_name: str
+    judge: Judge
+    writer: StatusWriter
+    wall: Wall
+    random: Random
+    host_ips: list[str]
+    starts: asyncio.Semaphore
+    pulls: asyncio.Semaphore
+    gone: Callable[[str], None]
+
+
+class PodWorker:
+    """`pod` is None for one that the runtime knows and the API does not. `close` ends it, not the pod."""
+
+    def __init__(self, house: House, key: PodKey, pod: Pod | None) -> None:
+        self.key = key
+        self.pod = pod
+        self.rejected: Ending | None = None
+        self.signature: object = None  # of what the runtime said last
+        self._house = house
+        self._gone = pod is None
+        self._ending: Ending | None = None
+        self._starter = Starter(house, key)
+        self._dirty = False
+        self._interrupted = False
+        self._closed = False
+        self._task: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._stopping_since: float | None = None
+        self._start_time = ""
+
+    # --- news ---------------------------------------------------------------------------------------------
+
+    def update(self, pod: Pod) -> None:
+        """The API shows the pod like this."""
+        before = (self.leaving, self._grace_s())
+        self.pod = pod
+        after = (self.leaving, self._grace_s())
+        if self.leaving and before != after:
+            self._interrupt()
+        self.wake()
+
+    def object_gone(self, last: Pod) -> None:
+        """The API does not have it any more."""
+        self.pod = last
+        self._gone = True
+        self._interrupt()
+        self.wake()
+
+    def reject(self, ending: Ending) -> None:
+        """The node does not take it. Only before the first step."""
+        self.rejected = ending
+        self.wake()
+
+    def wake(self) -> None:
+        self._dirty = True
+        if self._task is None and not self._closed:
+            self._task = asyncio.create_task(self._run(), name=f"pod {self.key.namespace}/{self.key.name}")
+
+    @property
+    def leaving(self) -> bool:
+        """It must not run here, now or any more."""
+        pod = self.pod
+        if self._gone or pod is None or self._ending is not None or self.rejected is not None:
+            return True
+        return pod.metadata.deletion_timestamp is not None or pod.status.phase in FINISHED
+
+    @property
+    def uses_resources(self) -> bool:
+        return self.pod is not None and self.rejected is None and self.pod.status.phase not in FINISHED
+
+    async def close(self) -> None:
+        self._closed = True
+        self._forget_timer()
+        task = self._task
+        if task is not None:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    # --- the loop -----------------------------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        try:
+            while self._dirty:
+                self._dirty = self._interrupted = False
+                self._forget_timer()
+                await self._try_step()
+        finally:
+            self._task = None
+
+    async def _try_step(self) -> None:
+        try:
+            await self._step()
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if not self._interrupted or task is None or task.uncancel() > 0:
+                raise
+            self._dirty = True
+        except RuntimeFailure as error:
+            log.warning("a pod waits for the runtime", extra=self._fields() | {"error": error.message})
+            self.look_again_in(RETRY_S * (1 + self._house.random.random() / 2))
+        except Exception:
+            log.exception("a step of a pod failed", extra=self._fields())
+            self.look_again_in(RETRY_S)
+
+    def _interrupt(self) -> None:
+        if self._task is not None and not self._interrupted:
+            self._interrupted = True
+            self._task.cancel()
+
+    def look_again_in(self, delay_s: float) -> None:
+        """At the latest; a wake may come before."""
+        loop = asyncio.get_running_loop()
+        if self._timer is not None:
+            if self._timer.when() <= loop.time() + delay_s:
+                return
+            self._timer.cancel()
+        self._timer = loop.call_later(delay_s, self.wake)
+
+    def _forget_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _fields(self) -> dict[str, str]:
+        return {"namespace": self.key.namespace, "pod": self.key.name, "uid": self.key.uid}
+
+    # --- a step -------------------------------------------------------------------------------------------
+
+    async def _step(self) -> None:
+        pod = self.pod
+        if pod is not None and self.rejected is not None and not self._gone:
+            self._publish_rejection(pod, self.rejected)
+            return
+        seen = await self._look()
+        if pod is not None and not self.leaving and self._deadline_over(pod):
+            self._ending = DEADLINE
+        if pod is None or self.leaving:
+            await self._leave(seen)
+        else:
+            await self._advance(pod, seen)
+
+    async def _look(self) -> Observed:
+        runtime, uid = self._house.runtime, self.key.uid
+        seen = observed(await runtime.list_sandboxes(pod_uid=uid), await runtime.list_containers(pod_uid=uid))
+        self.signature = signature(seen)
+        self._starter.note(seen)
+        return seen
+
+    async def _advance(self, pod: Pod, seen: Observed) -> None:
+        self._publish(pod, seen)
+        decision = decide(pod, seen, self._house.judge)
+        if decision.sandbox:
+            await self._starter.make_sandbox(pod, seen)
+            seen = await self._look()
+            decision = decide(pod, seen, self._house.judge)
+        if decision.finished:
+            await self._end_all(pod, seen, self._grace_s())
+            self._publish(pod, await self._look(), ended=True)
+            return
+        if decision.kill:
+            grace_s = self._grace_s()
+            await self._stop((each.container for each in decision.kill), grace_s)
+            self._dirty = True
+        if decision.look_again_s is not None:
+            self.look_again_in(decision.look_again_s)
+        for spec in decision.start:
+            again_s = await self._starter.start(pod, spec, seen)
+            if again_s is not None:
+                self.look_again_in(again_s)
+        if decision.sandbox or decision.start:
+            self._publish(pod, await self._look())
+
+    async def _leave(self, seen: Observed) -> None:
+        """Stop what runs, say so, and then let go of the object, or of what it left."""
+        pod = self.pod
+        if pod is not None and seen.alive and not self._gone:
+            self._publish(pod, seen)
+        await self._end_all(pod, seen, self._grace_s(seen))
+        seen = await self._look()
+        if pod is None or self._gone:
+            await self._remove(seen)
+        elif pod.status.phase in FINISHED:
+            self._house.writer.set(pod, pod.status, delete=pod.metadata.deletion_timestamp is not None)
+        else:
+            self._publish(pod, seen, ended=True, delete=pod.metadata.deletion_timestamp is not None)
+
+    async def _remove(self, seen: Observed) -> None:
+        for sandbox in seen.sandboxes:
+            await self._house.runtime.remove_sandbox(sandbox.id)
+        self._house.writer.forget(self.key.uid)
+        self._house.gone(self.key.uid)
+
+    # --- stopping -----------------------------------------------------------------------------------------
+
+    def _grace_s(self, seen: Observed | None = None) -> float:
+        """What containers get to end by themselves, beginning with the first time they were asked."""
+        pod = self.pod
+        if pod is None:
+            sandbox = next(iter(seen.sandboxes), None) if seen is not None else None
+            return sandbox.grace_period_s if sandbox else GRACE_PERIOD_S
+        seconds = pod.spec.termination_grace_period_seconds
+        if pod.metadata.deletion_timestamp is not None and pod.metadata.deletion_grace_period_seconds is not None:
+            seconds = pod.metadata.deletion_grace_period_seconds
+        return max(GRACE_PERIOD_MIN_S, GRACE_PERIOD_S if seconds is None else float(seconds))
+
+    async def _end_all(self, pod: Pod | None, seen: Observed, grace_s: float) -> None:
+        """Containers first, then sidecars in the reverse of their order, then the sandboxes."""
+        loop = asyncio.get_running_loop()
+        if self._stopping_since is None:
+            self._stopping_since = loop.time()
+        sidecars = [each.name for each in pod.spec.init_containers if is_sidecar(each)] if pod is not None else []
+        alive = seen.alive
+        groups = [[each for each in alive if each.name not in sidecars]]
+        groups += [[each for each in alive if each.name == name] for name in reversed(sidecars)]
+        for group in groups:
+            left_s = max(GRACE_PERIOD_MIN_S, self._stopping_since + grace_s - loop.time())
+            await self._stop(group, left_s)
+        for sandbox in seen.sandboxes:
+            if sandbox.ready:
+                await self._house.runtime.stop_sandbox(sandbox.id)
+
+    async def _stop(self, containers: Iterable[Container], grace_s: float) -> None:
+        stop = self._house.runtime.stop_container
+        await _all(stop(each.id, grace_period_s=grace_s) for each in containers)
+
+    # --- what is said -------------------------------------------------------------------------------------
+
+    def _publish(self, pod: Pod, seen: Observed, *, ended: bool = False, delete: bool = False) -> None:
+        if self._gone:
+            return
+        facts = Facts(
+            seen=seen,
+            judge=self._house.judge,
+            waiting=self._starter.waiting,
+            host_ips=self._house.host_ips,
+            start_time=self._started_at(pod),
+            runtime=self._house.runtime_name,
+            ended=ended,
+            ending=self._ending,
+        )
+        self._house.writer.set(pod, pod_status(pod, facts), delete=delete)
+
+    def _publish_rejection(self, pod: Pod, ending: Ending) -> None:
+        deleted = pod.metadata.deletion_timestamp is not None
+        self._house.writer.set(pod, rejected_status(ending, self._started_at(pod)), delete=deleted)
+
+    def _started_at(self, pod: Pod) -> str:
+        self._start_time = self._start_time or pod.status.start_time or timestamp(self._house.wall())
+        return self._start_time
+
+    def _deadline_over(self, pod: Pod) -> bool:
+        """`activeDeadlineSeconds`, counted from the start time that the API shows."""
+        limit = pod.spec.active_deadline_seconds
+        if limit is None:
+            return False
+        left = limit - age_s(self._started_at(pod), self._house.wall)
+        if left > 0:
+            self.look_again_in(left)
+        return left <= 0
+
+
+def signature(seen: Observed) -> object:
+    """Equal as long as nothing happened."""
+    sandboxes = frozenset((each.id, each.ready) for each in seen.sandboxes)
+    return sandboxes, frozenset((each.id, each.phase) for found in seen.containers.values() for each in found)
+
+
+async def _all(calls: Iterable[Awaitable[None]]) -> None:
+    """All at once; the first failure after all have ended."""
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+
+
+def created_at(pod: Pod) -> tuple[float, str]:
+    """The order in which pods came: older ones first, then by name."""
+    try:
+        moment = parse_time(pod.metadata.creation_timestamp or "").timestamp()
+    except ValueError:
+        moment = 0.0
+    return moment, f"{pod.metadata.namespace}/{pod.metadata.name}"

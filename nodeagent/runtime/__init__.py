@@ -1,0 +1,1 @@
+"""What runs containers: one interface, shaped as Kubernetes' CRI, and what implements it."""
