@@ -20,6 +20,8 @@ MODULES = {
     "event-ttl": "controlplane.controllers.event_ttl",
     "lease-cleanup": "controlplane.controllers.lease_cleanup",
     "certificatesigningrequest-cleaner": "controlplane.controllers.csr_cleaning",
+    "namespace": "controlplane.controllers.namespace",
+    "scheduler": "controlplane.scheduler",
 }
 
 
