@@ -11,4 +11,6 @@ def parts(context: Context) -> list[Part]:
     from .profile import default_profile
     from .scheduler import Scheduler
 
-    return [Scheduler(context, default_profile())]
+    options = context.options
+    profile = default_profile(options.scheduler_weights, percentage=options.scheduler_percentage)
+    return [Scheduler(context, profile)]

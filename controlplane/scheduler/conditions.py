@@ -2,7 +2,7 @@
 
 Writing never holds up scheduling: of each pod the last thing to say waits, and a few writers say it. The pod is patched
 at the version that was seen, since its other conditions, which the patch carries too, may be somebody else's: when it
-has changed since, its next decision says it again.
+has changed since, its next decision says it again. Of pods with gates the API server says so itself.
 """
 
 from __future__ import annotations
@@ -20,8 +20,7 @@ from controlplane.runtime.clock import Clock
 log = logging.getLogger("controlplane.scheduler")
 
 POD_SCHEDULED = "PodScheduled"
-UNSCHEDULABLE, SCHEDULING_GATED, SCHEDULER_ERROR = "Unschedulable", "SchedulingGated", "SchedulerError"
-GATED_MESSAGE = "Scheduling is blocked due to non-empty scheduling gates"
+UNSCHEDULABLE, SCHEDULER_ERROR = "Unschedulable", "SchedulerError"
 WRITERS = 8
 
 

@@ -9,19 +9,21 @@ a pod is rather tried once too often.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from functools import lru_cache
 
 import msgspec
 
-from .filters.filter import Filter
-from .filters.reason import Reason, Remedy
+from .filters.reason import Reason, Remedy, Verdict
 from .matching import Namespaces
 from .node_info import NodeInfo
 from .pod_info import PodInfo, Template
 
 _OF_PODS = frozenset(("InterPodAffinity", "PodTopologySpread"))
 _OF_NODES = frozenset((Remedy.NODE_ADD, Remedy.NODE_ALLOCATABLE, Remedy.NODE_LABEL, Remedy.NODE_TAINT))
+
+
+LocalCheck = Callable[[Template, NodeInfo], Verdict]
 
 
 class Hints(msgspec.Struct, frozen=True, cache_hash=True):
@@ -35,6 +37,8 @@ class Hints(msgspec.Struct, frozen=True, cache_hash=True):
 
 
 NO_HINTS = Hints()
+#: Of a pod that found no nodes at all.
+ANY_NODE = Hints(frozenset(((Remedy.NODE_ADD, ""),)), frozenset((Remedy.NODE_ADD,)))
 
 
 def hints_of(reasons: Iterable[Reason]) -> Hints:
@@ -58,11 +62,11 @@ class ClusterEvent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Weighing:
-    """`filters`: those that decide. Local ones judge a node by itself, wide ones look at more."""
+    """`checks`: the filters that judge a node by itself. `wide`: names of those that look at more."""
 
-    def __init__(self, filters: Sequence[Filter], namespaces: Namespaces) -> None:
-        self._checks = [each.check for each in filters if each.check is not None]
-        self._wide = {each.name for each in filters if each.check is None}
+    def __init__(self, checks: Sequence[LocalCheck], wide: Container[str], namespaces: Namespaces) -> None:
+        self._checks = checks
+        self._wide = wide
         self._namespaces = namespaces
 
     def helps(self, info: PodInfo, hints: Hints, event: ClusterEvent) -> bool:

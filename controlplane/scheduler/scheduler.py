@@ -23,8 +23,7 @@ from .cluster import ClusterWatch
 from .conditions import SCHEDULER_ERROR, Conditions
 from .conditions import UNSCHEDULABLE as UNSCHEDULABLE_REASON
 from .explain import Decider, Decision, message
-from .filters.reason import Reason
-from .hints import Weighing, hints_of
+from .hints import ANY_NODE, Weighing, hints_of
 from .numbers import ERROR, SCHEDULED, UNSCHEDULABLE, Numbers
 from .pod_info import PodInfo, Template, Templates
 from .profile import Profile
@@ -52,7 +51,7 @@ class Scheduler:
         self._templates = Templates()
         self.snapshot = Snapshot()
         self._decider = Decider(self.snapshot, profile, context.random)
-        weighing = Weighing(profile.filters, self.snapshot.namespaces)
+        weighing = Weighing(profile.local_checks, profile.wide_filters, self.snapshot.namespaces)
         self.queue = SchedulingQueue(context.clock.monotonic, weighing.helps)
         self.assumptions = Assumptions(self.snapshot)
         self._volumes = Volumes(caches.persistent_volume_claims, caches.persistent_volumes, caches.storage_classes)
@@ -136,7 +135,7 @@ class Scheduler:
         return decision
 
     def _keeps_waiting(self, queued: QueuedPod, pod: Pod, decision: Decision) -> None:
-        self.queue.unschedulable(queued, hints_of(_reasons(decision)))
+        self.queue.unschedulable(queued, hints_of(decision.all_reasons) if decision.nodes else ANY_NODE)
         self._tell(pod, UNSCHEDULABLE_REASON, message(decision))
 
     def _on_its_way(self, queued: QueuedPod, pod: Pod, node: str, volumes: PodVolumes | None) -> Job:
@@ -197,9 +196,3 @@ class Scheduler:
     def _release_volumes(self, job: Job) -> None:
         if job.volumes is not None:
             self._volumes.release(job.volumes)
-
-
-def _reasons(decision: Decision) -> set[Reason]:
-    if decision.refused is not None:
-        return {decision.refused}
-    return {reason for verdict in set(decision.reasons.values()) for reason in verdict}

@@ -24,20 +24,18 @@ class HandClock:
 
 
 class Infos:
-    """Makes infos of pods; those that are alike share a template. The uid is the name unless it is given."""
+    """Makes infos of pods; those that are alike share a template. The uid is the name where there is none."""
 
     def __init__(self) -> None:
         self.templates = Templates()
         self._version = 0
 
-    def __call__(
-        self, name: str, *, priority: int = 0, uid: str = "", gates: tuple[str, ...] = (), **of: Any
-    ) -> PodInfo:
+    def __call__(self, name: str, *, priority: int = 0, gates: tuple[str, ...] = (), **of: Any) -> PodInfo:
         spec = {"priority": priority, "schedulingGates": [{"name": gate} for gate in gates], **of}
-        return self.of(pod(name, **spec), uid=uid)
+        return self.of(pod(name, **spec))
 
-    def of(self, obj: Pod, *, uid: str = "") -> PodInfo:
+    def of(self, obj: Pod) -> PodInfo:
         self._version += 1
-        obj.metadata.uid = uid or obj.metadata.uid or obj.metadata.name
+        obj.metadata.uid = obj.metadata.uid or obj.metadata.name
         obj.metadata.resource_version = str(self._version)
         return self.templates.pod_info(obj)
