@@ -44,6 +44,7 @@ Makers = Sequence[Callable[[Context], Sequence[Part]]]
 NEWS = frozenset({"Event", "Lease"})
 SEED = "KMINI_SEED"  # replays one seed
 SEEDS = "KMINI_SEEDS"  # another number of them
+DOWN_S_MAX = 3.0  # after a crash
 _SHOWN = 40
 _LOGGERS = ("controlplane", "apiserver.client")
 
@@ -160,6 +161,8 @@ class World:
         self._parts = parts
         self._name = name
         self._crashes: asyncio.Task[None] | None = None
+        self._back = asyncio.Event()
+        self._down_s: float | None = None  # that somebody asked for
         self._bugs = Bugs(self.api.failures)
         for number in range(nodes):
             self.api.put(node(f"node-{number + 1}"))
@@ -203,8 +206,10 @@ class World:
 
     async def restart(self, down_s: float = 0.0) -> None:
         """The controllers die where they are: what is under way does not happen. New ones know nothing."""
+        self._down_s = down_s
+        self._back.clear()
         self.api.kill(self._name)
-        await self._come_back(down_s)
+        await self._back.wait()
 
     def crash_after(self, writes: int) -> None:
         """They die with their `writes`-th write from now on, before they hear of it, and come back by themselves."""
@@ -213,18 +218,16 @@ class World:
     async def _restart_after_crashes(self) -> None:
         while True:
             await self.api.crashed(self._name).wait()
-            await self._come_back(self.random.uniform(0, 3))
-
-    async def _come_back(self, down_s: float) -> None:
-        term, self.term = self.term, None
-        if term is not None:
-            await term.stop()
-            self._note(term)
-        await asyncio.sleep(down_s)
-        if self.term is None:
+            term, self.term = self.term, None
+            if term is not None:
+                await term.stop()
+                self._note(term)
+            down_s, self._down_s = self._down_s, None
+            await asyncio.sleep(self.random.uniform(0, DOWN_S_MAX) if down_s is None else down_s)
             self.restarts += 1
             self.api.revive(self._name)
             self._start()
+            self._back.set()
 
     # --- for tests ------------------------------------------------------------------------------------
 

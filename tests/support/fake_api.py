@@ -140,6 +140,7 @@ class FakeApi:
             meta.generation = meta.generation or 1
         obj.api_version, obj.kind = resource.api_version, resource.kind
         resource.strategy.default(obj)
+        _begin_status(obj, resource.strategy.initial_status(obj))
         write = Write(
             resource=resource,
             verb=CREATE if old is None else UPDATE,
@@ -429,6 +430,16 @@ class FakeTransport:
 
     async def close(self) -> None:
         return
+
+
+def _begin_status(obj: Any, initial: Any | None) -> None:
+    """What a status begins with, where the object does not say otherwise."""
+    if initial is None:
+        return
+    nothing = type(obj.status)()
+    for name in initial.__struct_fields__:
+        if getattr(obj.status, name) == getattr(nothing, name):
+            setattr(obj.status, name, getattr(initial, name))
 
 
 def _loop_time() -> float:

@@ -15,6 +15,7 @@ import traceback
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
 from contextvars import Context
+from heapq import heappush
 from random import Random
 from typing import Any, TypeVar, TypeVarTuple
 
@@ -27,7 +28,6 @@ Ts = TypeVarTuple("Ts")
 EPOCH_S = 1_767_225_600.0
 DAY_S = 86_400.0
 STEPS_MAX = 3_000_000  # turns of the loop
-_SHUFFLED_WITHIN_S = 1e-6
 _TASKS_SHOWN = 30
 
 
@@ -53,6 +53,15 @@ class _Selector:
         return
 
 
+class _Timer(asyncio.TimerHandle):
+    """Of those due at one moment the one with the lower order comes first."""
+
+    order: float = 0.0
+
+    def __lt__(self, other: Any) -> bool:
+        return (self.when(), self.order) < (other.when(), other.order)
+
+
 class VirtualLoop(asyncio.BaseEventLoop):
     """See the module. `limit_s` is of virtual time, `steps_max` of turns of the loop."""
 
@@ -62,6 +71,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self.steps = 0
         self.random = Random(seed)
         self._shuffle = shuffle
+        self._timers = 0
         self._limit_s = limit_s
         self._steps_max = steps_max
         self._selector = _Selector(self)
@@ -85,9 +95,12 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def call_at(
         self, when: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.TimerHandle:
-        if self._shuffle:
-            when += self.random.random() * _SHUFFLED_WITHIN_S
-        return super().call_at(when, callback, *args, context=context)
+        self._timers += 1
+        timer = _Timer(when, callback, args, self, context)
+        timer.order = self.random.random() if self._shuffle else self._timers
+        heappush(self._scheduled, timer)  # type: ignore[attr-defined]  # the loop's own heap
+        timer._scheduled = True  # type: ignore[attr-defined]
+        return timer
 
     def run_in_executor(self, executor: Executor | None, func: Callable[[*Ts], T], *args: *Ts) -> asyncio.Future[T]:
         """Done at once, whoever should have done it."""
