@@ -13,14 +13,14 @@ from __future__ import annotations
 
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import chain
 from random import Random
 
 import msgspec
 
 from .filters import node_affinity, node_name
-from .filters.filter import Check, Cycle, PodVolumes, Refused
+from .filters.filter import Check, Cycle, PodVolumes, Refused, Rule
 from .filters.reason import FITS, Reason, Verdict
+from .node_info import NodeInfo
 from .pod_info import PodInfo, Template
 from .profile import Profile
 from .scores.score import Scale, scaled
@@ -32,6 +32,8 @@ TEMPLATES_MAX = 128
 #: Fewer nodes than that are always looked through whole, and at least as many are found: Kubernetes'.
 FEASIBLE_MIN = 100
 _PERCENTAGE_MIN = 5
+#: Nodes are looked at in steps of as many as are still needed, but no fewer than that.
+STEP_MIN = 16
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,9 +94,14 @@ class Decider:
 
     # --- looking for nodes that will do ---------------------------------------------------------------
 
-    def _wide_checks(self, cycle: Cycle) -> list[Check]:
-        prepared = (each.prepare(cycle) for each in self._profile.filters if each.prepare is not None)
-        return [check for check in prepared if check is not None]
+    def _wide_checks(self, cycle: Cycle) -> list[Check | Rule]:
+        """What the wide filters have to say, in their order. Refused when one of them refuses every node."""
+        found: list[Check | Rule] = []
+        for each in self._profile.filters:
+            said = each.prepare(cycle) if each.prepare is not None else None
+            if said is not None:
+                found += [said] if callable(said) else said
+        return found
 
     def _verdicts(self, cycle: Cycle) -> Verdicts:
         verdicts = self._kept.get(cycle.template)
@@ -107,29 +114,38 @@ class Decider:
         verdicts.fit(len(self._snapshot.nodes))
         return verdicts
 
-    def _search(self, cycle: Cycle, verdicts: Verdicts, checks: Sequence[Check]) -> tuple[list[int], int]:
-        """Places of nodes that will do, until there are enough; and how many were looked at."""
-        nodes, generations = self._snapshot.nodes, self._snapshot.generations
-        stamps, local = verdicts.stamps, verdicts.verdicts
-        enough = nodes_enough(len(nodes), self._profile.percentage)
+    def _search(self, cycle: Cycle, verdicts: Verdicts, checks: Sequence[Check | Rule]) -> tuple[list[int], int]:
+        """Slots of nodes that will do, until there are enough; and how many were looked at."""
+        total = len(self._snapshot.nodes)
+        enough = nodes_enough(total, self._profile.percentage)
         named = self._named(cycle)
-        start = self._start % len(nodes)
-        slots = chain(range(start, len(nodes)), range(start)) if named is None else named
+        if named is not None:
+            return self._sift(verdicts, checks, named), len(named)
+        start = self._start % total
+        slots = [*range(start, total), *range(start)]
         found: list[int] = []
         looked = 0
-        for looked, slot in enumerate(slots, 1):  # noqa: B007  # the last number is what is wanted
-            if stamps[slot] != generations[slot]:
-                verdicts.renew(slot, nodes[slot])
-            if local[slot]:
-                continue
-            if checks and any(check(nodes[slot]) for check in checks):
-                continue
-            found.append(slot)
-            if len(found) == enough:
-                break
-        if named is None:
-            self._start = (start + looked) % len(nodes)
+        while looked < total and len(found) < enough:
+            step = max(enough - len(found), STEP_MIN)
+            found += self._sift(verdicts, checks, slots[looked : looked + step])
+            looked = min(looked + step, total)
+        self._start = (start + looked) % total
         return found, looked
+
+    def _sift(self, verdicts: Verdicts, checks: Sequence[Check | Rule], slots: Sequence[int]) -> list[int]:
+        """Those of the slots whose nodes will do. One filter after the other, each over all nodes: that is faster."""
+        nodes, generations = self._snapshot.nodes, self._snapshot.generations
+        stamps, local = verdicts.stamps, verdicts.verdicts
+        for slot in [slot for slot in slots if stamps[slot] != generations[slot]]:
+            verdicts.renew(slot, nodes[slot])
+        found = [slot for slot in slots if not local[slot]]
+        for check in checks:
+            if isinstance(check, Rule):
+                values, get, otherwise = self._snapshot.column(check.key), check.verdicts.get, check.otherwise
+                found = [slot for slot in found if not get(values[slot], otherwise)]
+            else:
+                found = [slot for slot in found if not check(nodes[slot])]
+        return found
 
     def _named(self, cycle: Cycle) -> list[int] | None:
         """The places of the only nodes that the pod may go to by name; None when it names none."""
@@ -139,7 +155,7 @@ class Decider:
         found = (self._snapshot.node(name) for name in sorted(names))
         return [info.slot for info in found if info is not None]
 
-    def _none(self, cycle: Cycle, verdicts: Verdicts, checks: Sequence[Check], evaluated: int) -> Decision:
+    def _none(self, cycle: Cycle, verdicts: Verdicts, checks: Sequence[Check | Rule], evaluated: int) -> Decision:
         """The decision that no node will do, with the first reason of each."""
         nodes = self._snapshot.nodes
         named = self._named(cycle)
@@ -147,7 +163,9 @@ class Decider:
         reasons: dict[str, Verdict] = {} if named is None else {info.name: other for info in nodes}
         for slot in range(len(nodes)) if named is None else named:
             info = nodes[slot]
-            reasons[info.name] = verdicts.verdicts[slot] or next(filter(None, (check(info) for check in checks)))
+            reasons[info.name] = verdicts.verdicts[slot] or next(
+                filter(None, (_judged(check, info) for check in checks))
+            )
         return Decision(node=None, reasons=reasons, nodes=len(nodes), evaluated=evaluated)
 
     # --- the best of them -----------------------------------------------------------------------------
@@ -168,26 +186,25 @@ class Decider:
 
     def _compared(self, cycle: Cycle, verdicts: Verdicts, slots: Sequence[int]) -> dict[str, tuple[int, Sequence[int]]]:
         """Weight and 0..100 of each node, by name of the score: of the scores that look at more than one node."""
-        nodes = [self._snapshot.nodes[slot] for slot in slots]
         found: dict[str, tuple[int, Sequence[int]]] = {}
         for score in self._profile.scores:
             if (score.rate is not None and score.scale is Scale.SCALED) or not score.concerns(cycle):
                 continue
             if score.prepare is not None:
-                numbers = score.prepare(cycle, nodes)
+                numbers = score.prepare(cycle, slots)
             else:
-                numbers = scaled(verdicts.numbers(score, slots, nodes), score.scale)
+                numbers = scaled(verdicts.numbers(score, slots, self._snapshot.nodes), score.scale)
             if numbers is not None:
                 found[score.name] = (score.weight, numbers)
         return found
 
     # --- explaining -----------------------------------------------------------------------------------
 
-    def _explained(self, cycle: Cycle, verdicts: Verdicts, checks: Sequence[Check]) -> Decision:
+    def _explained(self, cycle: Cycle, verdicts: Verdicts, checks: Sequence[Check | Rule]) -> Decision:
         nodes, local = self._snapshot.nodes, self._profile.local_checks
         reasons: dict[str, Verdict] = {}
         for info in nodes:
-            said = [check(cycle.template, info) for check in local] + [check(info) for check in checks]
+            said = [check(cycle.template, info) for check in local] + [_judged(check, info) for check in checks]
             reasons[info.name] = sum(said, FITS)
         slots = [info.slot for info in sorted(nodes, key=lambda info: info.name) if not reasons[info.name]]
         for slot in slots:
@@ -212,6 +229,10 @@ class Decider:
             scores={nodes[slot].name: total for slot, total in zip(slots, totals, strict=True)},
             by_score={name: numbers[best] for name, numbers in parts.items()} if slots else {},
         )
+
+
+def _judged(check: Check | Rule, node: NodeInfo) -> Verdict:
+    return check.verdict(node) if isinstance(check, Rule) else check(node)
 
 
 def nodes_enough(nodes: int, percentage: int) -> int:

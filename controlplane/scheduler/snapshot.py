@@ -4,14 +4,15 @@ Pods that are only meant to go to a node (assumed) are put in like those that ar
 waits, so what a decision reads does not change under it. What must always hold: the snapshot after any changes equals
 one made anew from the nodes, pods and namespaces there are.
 
-`nodes` and `generations` lie side by side: whoever keeps results by place in the list compares the generation with the
-one the result was made at. A node that goes gives its place to the last one.
+`nodes`, `names` and `generations` lie side by side, and so do the columns of labels: a node's number (its slot) is its
+place in them. Whoever keeps results by slot compares the generation with the one the result was made at. A node that
+goes gives its slot to the last one.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from apiserver.api.core.node import Node
 
@@ -22,6 +23,8 @@ from .tallies import Away, Holding, Matching, Near, Place, Places, Tally, TallyK
 
 #: Counts kept; those not asked for the longest are dropped beyond that and made anew when they are asked for again.
 TALLIES_MAX = 1_024
+#: Labels whose values are kept side by side; beyond that all are made anew when they are asked for again.
+COLUMNS_MAX = 64
 
 
 class _Presence:
@@ -40,6 +43,7 @@ class Snapshot:
 
     def __init__(self) -> None:
         self.nodes: list[NodeInfo] = []
+        self.names: list[str] = []
         self.generations: list[int] = []
         #: Labels of namespaces by name.
         self.namespaces: dict[str, Mapping[str, str]] = {}
@@ -51,6 +55,7 @@ class Snapshot:
         self._by_name: dict[str, NodeInfo] = {}
         self._pod_nodes: dict[str, str] = {}
         self._presences: dict[Template, _Presence] = {}
+        self._columns: dict[str, list[str | None]] = {}
         self._tallies: OrderedDict[TallyKey, Tally] = OrderedDict()
         self._places: dict[Place, Places] = {}
         #: Terms of the pods on nodes, each with the number of templates that have it.
@@ -72,6 +77,15 @@ class Snapshot:
     def pods(self) -> int:
         """How many pods take room on nodes."""
         return len(self._pod_nodes)
+
+    def column(self, label: str) -> Sequence[str | None]:
+        """The label's value of each node, by slot."""
+        column = self._columns.get(label)
+        if column is None:
+            if len(self._columns) == COLUMNS_MAX:
+                self._columns.clear()
+            column = self._columns[label] = [info.labels.get(label) for info in self.nodes]
+        return column
 
     def tally(self, key: TallyKey) -> Tally:
         """The counts, from now on kept up to date."""
@@ -112,7 +126,10 @@ class Snapshot:
         if info.slot < 0:
             info.slot = len(self.nodes)
             self.nodes.append(info)
+            self.names.append(name)
             self.generations.append(0)
+            for column in self._columns.values():
+                column.append(None)
         self._touch(info)
         info.object_generation = info.generation
         if before != (True, info.labels, info.taints):
@@ -125,12 +142,11 @@ class Snapshot:
             return
         self._count_node(info, -1)
         info.set_node(None)
-        last = self.nodes.pop()
-        self.generations.pop()
-        if last is not info:
-            self.nodes[info.slot] = last
-            self.generations[info.slot] = last.generation
-            last.slot = info.slot
+        last, slot = self.nodes[-1], info.slot
+        for column in (self.nodes, self.names, self.generations, *self._columns.values()):
+            column[slot] = column[-1]  # type: ignore[index]  # lists of different things
+            column.pop()  # type: ignore[attr-defined]
+        last.slot = slot
         info.slot = -1
         self._place(info)
         self._forget_if_empty(info)
@@ -246,6 +262,9 @@ class Snapshot:
             presence.weights.pop(key, None)
 
     def _place(self, info: NodeInfo) -> None:
+        if info.slot >= 0:
+            for label, column in self._columns.items():
+                column[info.slot] = info.labels.get(label)
         for places in self._places.values():
             places.set_node(info)
 

@@ -138,15 +138,16 @@ class Places:
 
 
 class Tally:
-    """`counts` is by place and has those that are not 0; `places` knows all there are."""
+    """`counts` is by place, `on_node` by name of the node, whether it counts or not; both have what is not 0. `places`
+    knows all places there are."""
 
-    __slots__ = ("_on_node", "counts", "key", "places")
+    __slots__ = ("counts", "key", "on_node", "places")
 
     def __init__(self, key: TallyKey, places: Places) -> None:
         self.key = key
         self.places = places
         self.counts: dict[str, int] = {}
-        self._on_node: dict[str, int] = {}
+        self.on_node: dict[str, int] = {}
 
     @property
     def least(self) -> int:
@@ -155,24 +156,15 @@ class Tally:
             return 0
         return min(self.counts.values(), default=0)
 
-    def on(self, node: NodeInfo) -> int:
-        """Of the pods on just this node, whether it counts or not."""
-        return self._on_node.get(node.name, 0)
-
-    def near(self, node: NodeInfo) -> int | None:
-        """Of the pods in the node's place; None when the node does not count."""
-        value = self.places.values.get(node.name)
-        return None if value is None else self.counts.get(value, 0)
-
     def add(self, node_name: str, weight: int) -> None:
-        _change(self._on_node, node_name, weight)
+        _change(self.on_node, node_name, weight)
         value = self.places.values.get(node_name)
         if value is not None:
             _change(self.counts, value, weight)
 
     def moved(self, node_name: str, before: str | None, after: str | None) -> None:
         """The node counts for another place from now on, or for none."""
-        here = self._on_node.get(node_name)
+        here = self.on_node.get(node_name)
         if here is None:
             return
         if before is not None:

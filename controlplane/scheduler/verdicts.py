@@ -85,7 +85,8 @@ class Verdicts:
         if len(stamps) < len(self.stamps):
             stamps += [_NEVER] * (len(self.stamps) - len(stamps))
             numbers += [0] * (len(self.stamps) - len(numbers))
-        for slot, node in zip(slots, nodes, strict=True):
+        for slot in slots:
+            node = nodes[slot]
             if stamps[slot] != node.generation:
                 stamps[slot] = node.generation
                 numbers[slot] = rate(template, node)

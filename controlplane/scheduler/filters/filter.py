@@ -5,8 +5,9 @@ A filter is one of two kinds:
 - *local*: `check(template, node)` looks at the pod's template and one node alone. Its verdict is kept for all pods of
   the template until that node changes, so it must depend on nothing else. `by_pods` says that it looks at the pods on
   the node (or what they use) too, not only at what the node itself says. `concerns(template)` False: nothing to say.
-- *wide*: `prepare(cycle)` looks at the whole snapshot once per decision and gives a function that judges one node; None
-  when the filter has nothing to say of this pod. It may raise `Refused` when no node will do, whichever.
+- *wide*: `prepare(cycle)` looks at the whole snapshot once per decision and gives a function that judges one node, or
+  rules that judge nodes by a label; None when the filter has nothing to say of this pod. It may raise `Refused` when no
+  node will do, whichever.
 
 A verdict is a tuple of reasons; empty (`FITS`) when the node will do. Functions must not change what they are given,
 nor wait, nor raise anything else.
@@ -17,7 +18,7 @@ names a `Filter`, and runs after ours, in the order of their names.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -61,7 +62,19 @@ class Refused(Exception):
         self.reason = reason
 
 
-#: Of the nodes of one decision.
+class Rule(msgspec.Struct, frozen=True):
+    """Judges nodes by the value of one label: a thousand of them at a time. `verdicts` has the node without the label
+    under None; values that are not there get `otherwise`."""
+
+    key: str
+    verdicts: Mapping[str | None, Verdict]
+    otherwise: Verdict
+
+    def verdict(self, node: NodeInfo) -> Verdict:
+        return self.verdicts.get(node.labels.get(self.key), self.otherwise)
+
+
+#: Judges the nodes of one decision.
 Check = Callable[[NodeInfo], Verdict]
 
 
@@ -76,7 +89,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
     check: Callable[[Template, NodeInfo], Verdict] | None = None
     by_pods: bool = True
     concerns: Callable[[Template], bool] = always
-    prepare: Callable[[Cycle], Check | None] | None = None
+    prepare: Callable[[Cycle], Check | Sequence[Rule] | None] | None = None
 
     def __post_init__(self) -> None:
         if (self.check is None) == (self.prepare is None):

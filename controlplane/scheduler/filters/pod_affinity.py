@@ -9,15 +9,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Sequence
 
-from controlplane.scheduler.matching import PodTerm
-from controlplane.scheduler.node_info import NodeInfo
 from controlplane.scheduler.pod_info import Template
 from controlplane.scheduler.snapshot import Snapshot, holders, selected
 from controlplane.scheduler.tallies import Away
 
-from .filter import Check, Cycle
+from .filter import Cycle, Rule
 from .reason import FITS, Reason, Remedy, Verdict
 
 NAME = "InterPodAffinity"
@@ -33,45 +31,35 @@ UNWELCOME = (
         _NODES | {Remedy.POD_DELETE, Remedy.POD_LABEL},
     ),
 )
-#: A label, and how many pods there are by its value.
-_Counts = tuple[str, Mapping[str, int]]
 
 
-def prepare(cycle: Cycle) -> Check | None:
+def prepare(cycle: Cycle) -> Sequence[Rule] | None:
     template, snapshot = cycle.template, cycle.snapshot
-    unwelcome = _unwelcome(template, snapshot)
-    if not (unwelcome or template.near or template.away):
-        return None
-    near = [
-        (term.topology_key, snapshot.tally(selected(template.near, term.topology_key)).counts) for term in template.near
-    ]
-    first = bool(near) and not any(counts for _, counts in near) and _selects_itself(template, snapshot)
-    away = [_counts(snapshot, (term,), term.topology_key) for term in template.away]
-
-    def check(node: NodeInfo) -> Verdict:
-        labels = node.labels
-        for key, counts in near:
-            value = labels.get(key)
-            if value is None or not (first or value in counts):
-                return NOT_NEAR
-        if any(labels.get(key) in counts for key, counts in away):
-            return NOT_AWAY
-        if any(labels.get(key) in counts for key, counts in unwelcome):
-            return UNWELCOME
-        return FITS
-
-    return check
+    return [*_near(template, snapshot), *_away(template, snapshot), *_unwelcome(template, snapshot)] or None
 
 
-def _counts(snapshot: Snapshot, terms: tuple[PodTerm, ...], key: str) -> _Counts:
-    return key, snapshot.tally(selected(terms, key)).counts
+def _near(template: Template, snapshot: Snapshot) -> Iterator[Rule]:
+    terms = template.near
+    found = [(term.topology_key, snapshot.tally(selected(terms, term.topology_key)).counts) for term in terms]
+    first = bool(found) and not any(counts for _, counts in found) and _selects_itself(template, snapshot)
+    for key, counts in found:
+        verdicts: dict[str | None, Verdict] = dict.fromkeys(counts, FITS)
+        verdicts[None] = NOT_NEAR
+        yield Rule(key, verdicts, FITS if first else NOT_NEAR)
 
 
-def _unwelcome(template: Template, snapshot: Snapshot) -> list[_Counts]:
+def _away(template: Template, snapshot: Snapshot) -> Iterator[Rule]:
+    for term in template.away:
+        counts = snapshot.tally(selected((term,), term.topology_key)).counts
+        yield Rule(term.topology_key, dict.fromkeys(counts, NOT_AWAY), FITS)
+
+
+def _unwelcome(template: Template, snapshot: Snapshot) -> Iterator[Rule]:
     """Where pods are that do not want one of this template near them."""
-    away = (holding for holding in snapshot.heeded(template) if isinstance(holding, Away))
-    found = [(holding.term.topology_key, snapshot.tally(holders(holding)).counts) for holding in away]
-    return [(key, counts) for key, counts in found if counts]
+    for holding in snapshot.heeded(template):
+        if isinstance(holding, Away):
+            counts = snapshot.tally(holders(holding)).counts
+            yield Rule(holding.term.topology_key, dict.fromkeys(counts, UNWELCOME), FITS)
 
 
 def _selects_itself(template: Template, snapshot: Snapshot) -> bool:

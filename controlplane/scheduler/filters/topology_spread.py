@@ -7,11 +7,12 @@ that the policies do not leave out. With fewer places than `minDomains` the fewe
 
 from __future__ import annotations
 
-from controlplane.scheduler.node_info import NodeInfo
-from controlplane.scheduler.pod_info import Spread, Template
-from controlplane.scheduler.tallies import Matching, Place, Siblings, TallyKey
+from collections.abc import Sequence
 
-from .filter import Check, Cycle
+from controlplane.scheduler.pod_info import Spread, Template
+from controlplane.scheduler.tallies import Matching, Place, Siblings, Tally, TallyKey
+
+from .filter import Cycle, Rule
 from .reason import FITS, Reason, Remedy, Verdict
 
 NAME = "PodTopologySpread"
@@ -38,25 +39,19 @@ def counted(template: Template, spread: Spread, keys: tuple[str, ...]) -> TallyK
     return TallyKey(what, Place(spread.topology_key, keys, needs, tolerations), live=True)
 
 
-def prepare(cycle: Cycle) -> Check | None:
-    template, snapshot = cycle.template, cycle.snapshot
+def prepare(cycle: Cycle) -> Sequence[Rule] | None:
+    template = cycle.template
     if not template.spread:
         return None
     keys = tuple(spread.topology_key for spread in template.spread)
-    limits = []
-    for spread in template.spread:
-        tally = snapshot.tally(counted(template, spread, keys))
-        least = tally.least if len(tally.places.domains) >= spread.min_domains else 0
-        limits.append((spread.topology_key, tally.counts, spread.max_skew + least - spread.self_counts))
+    return [_rule(spread, cycle.snapshot.tally(counted(template, spread, keys))) for spread in template.spread]
 
-    def check(node: NodeInfo) -> Verdict:
-        labels = node.labels
-        for key, counts, most in limits:
-            value = labels.get(key)
-            if value is None:
-                return NO_LABEL
-            if counts.get(value, 0) > most:
-                return SKEWED
-        return FITS
 
-    return check
+def _rule(spread: Spread, tally: Tally) -> Rule:
+    least = tally.least if len(tally.places.domains) >= spread.min_domains else 0
+    most = spread.max_skew + least - spread.self_counts
+    verdicts: dict[str | None, Verdict] = {
+        value: FITS if count <= most else SKEWED for value, count in tally.counts.items()
+    }
+    verdicts[None] = NO_LABEL
+    return Rule(spread.topology_key, verdicts, FITS if most >= 0 else SKEWED)

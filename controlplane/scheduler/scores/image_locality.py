@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from controlplane.scheduler.filters.filter import Cycle
-from controlplane.scheduler.node_info import NodeInfo
 
 from .score import SCORE_MAX
 
@@ -18,7 +17,7 @@ LEAST_BYTES = 23 * 1024 * 1024
 MOST_BYTES_PER_CONTAINER = 1000 * 1024 * 1024
 
 
-def prepare(cycle: Cycle, nodes: Sequence[NodeInfo]) -> Sequence[int] | None:
+def prepare(cycle: Cycle, slots: Sequence[int]) -> Sequence[int] | None:
     snapshot, images = cycle.snapshot, cycle.template.images
     present = [
         (image, snapshot.image_nodes[image] / len(snapshot.nodes)) for image in images if image in snapshot.image_nodes
@@ -27,8 +26,8 @@ def prepare(cycle: Cycle, nodes: Sequence[NodeInfo]) -> Sequence[int] | None:
         return None
     most = MOST_BYTES_PER_CONTAINER * len(images)
     rated = []
-    for node in nodes:
-        has = node.images
+    for slot in slots:
+        has = snapshot.nodes[slot].images
         size = sum(int(has[image] * share) for image, share in present if image in has)
         size = min(max(size, LEAST_BYTES), most)
         rated.append(SCORE_MAX * (size - LEAST_BYTES) // (most - LEAST_BYTES))

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from controlplane.scheduler.filters.filter import Cycle
-from controlplane.scheduler.node_info import NodeInfo
 from controlplane.scheduler.snapshot import holders, selected
 from controlplane.scheduler.tallies import Away
 
@@ -21,21 +20,21 @@ NAME = "InterPodAffinity"
 DEMAND_WEIGHT = 1
 
 
-def prepare(cycle: Cycle, nodes: Sequence[NodeInfo]) -> Sequence[int] | None:
+def prepare(cycle: Cycle, slots: Sequence[int]) -> Sequence[int] | None:
     sums = _sums(cycle)
     if not sums:
         return None
-    numbers = [0] * len(nodes)
+    numbers = [0] * len(slots)
     for key, by_value in sums.items():
-        for index, node in enumerate(nodes):
-            numbers[index] += by_value.get(node.labels.get(key, ""), 0) if key in node.labels else 0
+        values, get = cycle.snapshot.column(key), by_value.get
+        numbers = [number + get(values[slot], 0) for number, slot in zip(numbers, slots, strict=True)]
     least, most = min(numbers), max(numbers)
     if least == most:
         return None
     return [int(SCORE_MAX * ((number - least) / (most - least))) for number in numbers]
 
 
-def _sums(cycle: Cycle) -> dict[str, dict[str, int]]:
+def _sums(cycle: Cycle) -> dict[str, dict[str | None, int]]:
     """By label and its value."""
     template, snapshot = cycle.template, cycle.snapshot
     parts = [
@@ -45,7 +44,7 @@ def _sums(cycle: Cycle) -> dict[str, dict[str, int]]:
     for holding in snapshot.heeded(template):
         if not isinstance(holding, Away):  # a tally of wishes is weighted already
             parts.append((holding.term.topology_key, snapshot.tally(holders(holding)), DEMAND_WEIGHT))
-    sums: dict[str, dict[str, int]] = {}
+    sums: dict[str, dict[str | None, int]] = {}
     for key, tally, weight in parts:
         if tally.counts:
             by_value = sums.setdefault(key, {})

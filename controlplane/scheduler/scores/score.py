@@ -3,8 +3,8 @@
 - *local*: `rate(template, node)` looks at one node alone; kept like a local filter's verdict. `scale` says what its
   numbers are: SCALED ones are 0..100 already; MORE_IS_BETTER are divided by the largest of the decision;
   FEWER_IS_BETTER likewise and turned around.
-- *wide*: `prepare(cycle, nodes)` rates all nodes that will do at once, in their order, 0 to 100; None when it has
-  nothing to say of this pod (then all are the same to it).
+- *wide*: `prepare(cycle, slots)` rates all nodes that will do at once, in their order, 0 to 100; None when it has
+  nothing to say of this pod (then all are the same to it). `cycle.snapshot.nodes[slot]` is a node.
 
 Scores of users come by the entry point group `kmini.scheduler.scores` (controlplane/scheduler/plugins.py).
 """
@@ -44,7 +44,7 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
     rate: Callable[[Template, NodeInfo], int] | None = None
     scale: Scale = Scale.SCALED
     concerns: Callable[[Cycle], bool] = lambda cycle: True
-    prepare: Callable[[Cycle, Sequence[NodeInfo]], Sequence[int] | None] | None = None
+    prepare: Callable[[Cycle, Sequence[int]], Sequence[int] | None] | None = None
 
     def __post_init__(self) -> None:
         if (self.rate is None) == (self.prepare is None):

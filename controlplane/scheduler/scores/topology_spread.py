@@ -13,49 +13,52 @@ from math import log
 
 from controlplane.scheduler.filters.filter import Cycle
 from controlplane.scheduler.filters.topology_spread import counted
-from controlplane.scheduler.node_info import NodeInfo
 from controlplane.scheduler.pod_info import HOSTNAME, Spread
+from controlplane.scheduler.snapshot import Snapshot
+from controlplane.scheduler.tallies import Tally
 
 from .score import SCORE_MAX
 
 NAME = "PodTopologySpread"
 
 
-def prepare(cycle: Cycle, nodes: Sequence[NodeInfo]) -> Sequence[int] | None:
+def prepare(cycle: Cycle, slots: Sequence[int]) -> Sequence[int] | None:
     wishes = cycle.template.spread_wishes
     if not wishes:
         return None
     keys = () if cycle.template.spread_by_default else tuple(wish.topology_key for wish in wishes)
-    left_out = {node.name for node in nodes if any(key not in node.labels for key in keys)} if keys else set()
-    rated = [node for node in nodes if node.name not in left_out] if left_out else nodes
-    sums = [0.0] * len(rated)
-    for wish in wishes:
-        _add(cycle, wish, keys, rated, sums)
-    numbers = list(map(round, sums))
+    rated = slots
+    for key in keys:
+        values = cycle.snapshot.column(key)
+        rated = [slot for slot in rated if values[slot] is not None]
+    numbers = _numbers(cycle, wishes, keys, rated)
     most, least = max(numbers, default=0), min(numbers, default=0)
-    if not left_out and most == least:
-        return None
-    scores = [SCORE_MAX * (most + least - number) // most if most else SCORE_MAX for number in numbers]
-    if not left_out:
-        return scores
-    following = iter(scores)
-    return [0 if node.name in left_out else next(following) for node in nodes]
+    scores = {number: SCORE_MAX * (most + least - number) // most if most else SCORE_MAX for number in set(numbers)}
+    if len(rated) == len(slots):
+        return None if most == least else [scores[number] for number in numbers]
+    by_slot = dict(zip(rated, numbers, strict=True))
+    return [scores[by_slot[slot]] if slot in by_slot else 0 for slot in slots]
 
 
-def _add(cycle: Cycle, wish: Spread, keys: tuple[str, ...], nodes: Sequence[NodeInfo], sums: list[float]) -> None:
-    """Adds one constraint's part to the number of each node."""
-    tally = cycle.snapshot.tally(counted(cycle.template, wish, keys))
-    key = wish.topology_key
-    if key == HOSTNAME:
-        weight = log(len(nodes) + 2)
-        for index, node in enumerate(nodes):
-            if key in node.labels:
-                sums[index] += tally.on(node) * weight + wish.max_skew - 1
-        return
-    if not tally.places.domains:
-        return
-    counts, values = tally.counts, [node.labels.get(key) for node in nodes]
-    weight = log(len(set(values)) + 2)
-    for index, value in enumerate(values):
-        if value is not None:
-            sums[index] += counts.get(value, 0) * weight + wish.max_skew - 1
+def _numbers(cycle: Cycle, wishes: Sequence[Spread], keys: tuple[str, ...], slots: Sequence[int]) -> list[int]:
+    """The sum over all constraints for each node."""
+    snapshot, template = cycle.snapshot, cycle.template
+    parts = [_part(snapshot, wish, snapshot.tally(counted(template, wish, keys)), slots) for wish in wishes]
+    return [round(sum(numbers)) for numbers in zip(*parts, strict=True)]
+
+
+def _part(snapshot: Snapshot, wish: Spread, tally: Tally, slots: Sequence[int]) -> list[float]:
+    """One constraint's part for each node. A node is a place of its own, whatever it calls itself."""
+    column = snapshot.column(wish.topology_key)
+    values = [column[slot] for slot in slots]
+    places: Sequence[str | None] = values
+    counts, number = tally.counts, len(set(values))
+    if wish.topology_key == HOSTNAME:
+        places = [snapshot.names[slot] for slot in slots]
+        counts, number = tally.on_node, len(slots)
+    weight, base = log(number + 2), float(wish.max_skew - 1)
+    by_place: dict[str | None, float] = {place: count * weight + base for place, count in counts.items()}
+    found = [by_place.get(place, base) for place in places]
+    if None in values:
+        found = [0.0 if value is None else part for value, part in zip(values, found, strict=True)]
+    return found
