@@ -1,8 +1,7 @@
-"""The token a machine joins with: `K1<sha256 of CA>.<id>.<secret>` (docs/contract.md).
+"""The tokens machines join with, as the server keeps them: new ones, and what one is good for.
 
-The hash pins the cluster CA before anything secret is sent; `<id>.<secret>` is a bootstrap token of Kubernetes, kept
-as Secret `kube-system/bootstrap-token-<id>` and sent as `Authorization: Bearer <id>.<secret>`. What a token is good
-for lies in the groups of that Secret, never in the text: an agent's token cannot be dressed up as a server's.
+A token's text is in apiserver/api/join_token.py. It is kept as Secret `kube-system/bootstrap-token-<id>`; its rights
+lie in the groups of that Secret, never in the text: an agent's token cannot be dressed up as a server's.
 """
 
 from __future__ import annotations
@@ -11,78 +10,49 @@ import hashlib
 import re
 import secrets
 import string
-from typing import NamedTuple
 
-VERSION = "K1"
-ID_LENGTH = 6
-SECRET_LENGTH = 16
+from apiserver.api.join_token import (
+    ID_LENGTH,
+    SECRET_LENGTH,
+    SECRET_NAME_PREFIX,
+    VERSION,
+    BootstrapToken,
+    JoinToken,
+    parse_bootstrap_token,
+    parse_join_token,
+)
+
+__all__ = [
+    "GROUP_BOOTSTRAPPERS",
+    "ID_LENGTH",
+    "ROLE_GROUPS",
+    "SECRET_LENGTH",
+    "SECRET_NAMESPACE",
+    "SECRET_NAME_PREFIX",
+    "SECRET_TYPE",
+    "VERSION",
+    "BootstrapToken",
+    "JoinToken",
+    "ca_hash",
+    "is_extra_group",
+    "new_bootstrap_token",
+    "parse_bootstrap_token",
+    "parse_join_token",
+]
+
 SECRET_TYPE = "bootstrap.kubernetes.io/token"  # noqa: S105 - the type of a Secret, none itself
 SECRET_NAMESPACE = "kube-system"  # noqa: S105
-SECRET_NAME_PREFIX = "bootstrap-token-"  # noqa: S105
 GROUP_BOOTSTRAPPERS = "system:bootstrappers"
 #: The group that a token of each role has beside system:bootstrappers.
 ROLE_GROUPS = {"agent": "system:bootstrappers:kmini:agents", "server": "system:bootstrappers:kmini:servers"}
 
 _ALPHABET = string.ascii_lowercase + string.digits
-_BOOTSTRAP = re.compile(r"([a-z0-9]{6})\.([a-z0-9]{16})", re.ASCII)
-_JOIN = re.compile(r"K1([0-9a-f]{64})\.([a-z0-9]{6})\.([a-z0-9]{16})", re.ASCII)
 _EXTRA_GROUP = re.compile(r"system:bootstrappers:[a-z0-9:-]{0,255}[a-z0-9]", re.ASCII)
-
-
-class BootstrapToken(NamedTuple):
-    """`<id>.<secret>`. The id is no secret; the whole is."""
-
-    id: str
-    secret: str
-
-    def __repr__(self) -> str:
-        return f"BootstrapToken({self.id!r})"
-
-    @property
-    def text(self) -> str:
-        return f"{self.id}.{self.secret}"
-
-    @property
-    def secret_name(self) -> str:
-        """Name of the Secret in kube-system that holds it."""
-        return SECRET_NAME_PREFIX + self.id
-
-
-class JoinToken(NamedTuple):
-    """`ca_hash`: hex SHA-256 of the cluster CA's certificate in DER."""
-
-    ca_hash: str
-    bootstrap: BootstrapToken
-
-    def __repr__(self) -> str:
-        return f"JoinToken({self.ca_hash!r}, {self.bootstrap!r})"
-
-    @property
-    def text(self) -> str:
-        """As written to DIR/token and given to `--token-file`."""
-        return f"{VERSION}{self.ca_hash}.{self.bootstrap.text}"
 
 
 def new_bootstrap_token() -> BootstrapToken:
     """36^16 secrets: not to be guessed over a network."""
     return BootstrapToken(_random(ID_LENGTH), _random(SECRET_LENGTH))
-
-
-def parse_bootstrap_token(text: str) -> BootstrapToken | None:
-    """None when the text has not the form of one."""
-    found = _BOOTSTRAP.fullmatch(text)
-    return BootstrapToken(found[1], found[2]) if found else None
-
-
-def parse_join_token(text: str) -> JoinToken:
-    """Raises ValueError, which says what is wrong without showing the token."""
-    text = text.strip()
-    found = _JOIN.fullmatch(text)
-    if found:
-        return JoinToken(found[1], BootstrapToken(found[2], found[3]))
-    if not text.startswith(VERSION):
-        raise ValueError(f"not a join token of this version: it must begin with {VERSION}")
-    raise ValueError(f"not a join token: it must be {VERSION}<64 hex digits of sha256>.<{ID_LENGTH} id>.<16 secret>")
 
 
 def ca_hash(certificate_der: bytes) -> str:
