@@ -165,7 +165,8 @@ def pause(seconds: float) -> None:
 
 
 @pytest.mark.parametrize("seconds", [60, 400, 4000])
-def test_who_was_paused_blames_nobody(seconds: float) -> None:
+@pytest.mark.parametrize("slow", [("node-2", "node-3"), ()], ids=["all nodes are slow", "one node is slow"])
+def test_who_was_paused_blames_nobody(seconds: float, slow: tuple[str, ...]) -> None:
     async def body(world: World) -> None:
         Laws(world)
         world.put(placed("web", "node-1"), placed("other", "node-2"))
@@ -174,14 +175,31 @@ def test_who_was_paused_blames_nobody(seconds: float) -> None:
         await world.sleep(80)
         assert ready_of(world, "node-1") == "Unknown"
         pause(seconds)
-        world.nodes.silence("node-2", "node-3")  # they need some time too
+        world.nodes.silence(*slow)  # they need some time too
         await world.sleep(30)
+        assert ready_of(world, "node-2") == "True"
         assert pods_left(world) == {"web", "other"}
         world.nodes.speak("node-1", "node-2", "node-3")
         await world.sleep(1000)
         assert pods_left(world) == {"web", "other"}
         assert {ready_of(world, f"node-{number}") for number in (1, 2, 3)} == {"True"}
         assert not [each for each in world.api.objects(Node) if each.spec.taints]
+
+    run_world(body, **SETTINGS)
+
+
+def test_no_pod_goes_while_the_last_nodes_seem_to_be_lost() -> None:
+    async def body(world: World) -> None:
+        laws = Laws(world)
+        world.put(placed("web", "node-1", seconds=100))
+        await world.sleep(65)
+        world.nodes.silence("node-1")
+        await world.sleep(117)
+        world.nodes.silence("node-2", "node-3")
+        await world.sleep(20)
+        assert ready_of(world, "node-2") == "True"
+        await world.sleep(1000)
+        assert laws.evicted == []
 
     run_world(body, **SETTINGS)
 
@@ -232,6 +250,24 @@ def test_a_node_that_says_it_is_not_ready_loses_its_pods_too() -> None:
         assert taints_of(world, "node-1") == {("unreachable", "NoSchedule"), ("unreachable", "NoExecute")}
         await world.sleep(210)
         assert pods_left(world) == set()  # its time went on
+
+    run_world(body, **SETTINGS)
+
+
+def test_a_new_leader_takes_its_time_also_for_a_node_that_says_it_is_not_ready() -> None:
+    async def body(world: World) -> None:
+        Laws(world)
+        await world.sleep(60)
+        status = {"conditions": [{"type": "Ready", "status": "False", "reason": "KubeletNotReady"}]}
+        await world.client.patch(Node, "node-1", {"status": status}, Patch.STRATEGIC, subresource="status")
+        await world.sleep(20)
+        world.put(placed("stays", "node-2"))
+        await world.restart()
+        world.put(placed("web", "node-1", seconds=0))
+        await world.sleep(30)
+        assert pods_left(world) == {"web", "stays"}
+        await world.sleep(30)
+        assert pods_left(world) == {"stays"}
 
     run_world(body, **SETTINGS)
 
