@@ -302,6 +302,7 @@ def run_world(
     *,
     seed: int = 0,
     limit_s: float = virtual_time.DAY_S,
+    steps_max: int = virtual_time.STEPS_MAX,
     **settings: Any,
 ) -> None:
     """A world from start to end. `settings` are those of World. What is raised names the seed and the last writes."""
@@ -317,7 +318,7 @@ def run_world(
                 error.add_note(f"seed {seed} ({SEED}={seed} replays it alone)\n{world.told()}")
                 raise
 
-    virtual_time.run(main(), seed=seed, shuffle=True, limit_s=limit_s)
+    virtual_time.run(main(), seed=seed, shuffle=True, limit_s=limit_s, steps_max=steps_max)
 
 
 def seeds(number: int) -> pytest.MarkDecorator:
