@@ -6,7 +6,9 @@
   `renew_s` its term is over, while the lease still has `duration_s - renew_s` to run.
 - That is courtesy. What protects is the fence: each term has a number, every write of the term carries it, and the API
   refuses those of terms that are over (apiserver/effects/fencing.py), also of a process that slept through its end.
-- A candidate may have a condition of its own (`may_lead`): in-process controllers lead where Raft leads.
+- A candidate of a server's own process has a `right` instead: Raft's leader leads. It takes the lease from whoever has
+  it, at once, and need not renew it for long: an idle cluster writes next to nothing. Being deposed by Raft it hears of
+  before anybody else can; if it does not, the fence holds here too.
 """
 
 from __future__ import annotations
@@ -39,6 +41,10 @@ class ElectionTiming(msgspec.Struct, frozen=True, kw_only=True):
     retry_s: float = 1.0  # look this often when it is somebody else's, or a request failed
 
 
+#: Of those that lead by right: the lease is there for candidates without one, who must wait for it to run out.
+BY_RIGHT = ElectionTiming(duration_s=3600.0, renew_s=3000.0, every_s=1200.0, retry_s=0.5)
+
+
 class Election:
     """`run(lead)` campaigns for ever; `lead(transitions)` is awaited while we hold the lease, and then cancelled."""
 
@@ -51,7 +57,7 @@ class Election:
         clock: Clock,
         metrics: Metrics,
         timing: ElectionTiming | None = None,
-        may_lead: Callable[[], bool] = lambda: True,
+        right: Callable[[], bool] | None = None,
     ) -> None:
         """`identity` must be new for each process: one that comes back is another candidate. Each term has a name of
         its own under it, so that it has a number of its own too: what a former term of this very process still has on
@@ -62,8 +68,8 @@ class Election:
         self._identity = f"{identity}.1"
         self._term = 1
         self._clock = clock
-        self._timing = timing or ElectionTiming()
-        self._may_lead = may_lead
+        self._timing = timing or (ElectionTiming() if right is None else BY_RIGHT)
+        self._right = right
         self._leading = metrics.gauge("leader_election_master_status", "1 while this process leads", ("name",)).labels(
             name
         )
@@ -116,7 +122,7 @@ class Election:
     async def _campaign(self) -> None:
         """Return once the lease is ours."""
         while True:
-            if self._may_lead():
+            if self._right is None or self._right():
                 try:
                     if await self._try():
                         return
@@ -155,8 +161,8 @@ class Election:
 
     def _may_take(self, lease: Lease) -> bool:
         holder = lease.spec.holder_identity
-        if not holder or holder.startswith(f"{self._process}."):
-            return True  # free, or ours: an answer was lost, or it could not be released
+        if self._right is not None or not holder or holder.startswith(f"{self._process}."):
+            return True  # by right; or it is free; or it is ours: an answer was lost, or it could not be released
         duration = lease.spec.lease_duration_seconds or self._timing.duration_s
         return self._clock.monotonic() - self._seen_at > duration
 
@@ -178,7 +184,7 @@ class Election:
     async def _renew_on(self) -> None:
         """Return when the lease is lost, or may be soon."""
         timing = self._timing
-        while self._may_lead():
+        while self._right is None or self._right():
             left = self._left_s(timing.renew_s)
             due = self._left_s(timing.every_s)
             if left <= 0:

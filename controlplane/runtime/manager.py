@@ -28,7 +28,7 @@ Makers = Mapping[str, Callable[[Context], Sequence[Part]]]
 
 
 class Manager:
-    """`run` until it is cancelled. `may_lead` is a condition of the process's own."""
+    """`run` until it is cancelled. `right` as in Election."""
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class Manager:
         metrics: Metrics | None = None,
         clock: Clock | None = None,
         timing: ElectionTiming | None = None,
-        may_lead: Callable[[], bool] = lambda: True,
+        right: Callable[[], bool] | None = None,
         random: Random | None = None,
     ) -> None:
         self.metrics = metrics or Metrics()
@@ -57,7 +57,7 @@ class Manager:
             clock=self._clock,
             metrics=self.metrics,
             timing=timing,
-            may_lead=may_lead,
+            right=right,
         )
         self._running: list[str] = []
 

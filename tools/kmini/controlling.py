@@ -1,8 +1,9 @@
 """Controllers and scheduler of a server: in its process, in a child's, or left to others (`--controllers`).
 
 They are clients of this server's own API, with a certificate of their own, wherever they run. In the server's process
-they lead where Raft leads: their writes then have the shortest way, and a server that is cut off from the others stops
-them at once. A child campaigns like any other candidate, and is started again, later and later, when it ends.
+they lead by right where Raft leads: their writes then have the shortest way, a new leader's controllers begin at once,
+and nothing has to be renewed. A child campaigns like any other candidate, and is started again, later and later, when
+it ends.
 """
 
 from __future__ import annotations
@@ -137,7 +138,7 @@ def _manager(client: Client, setting: Setting, metrics: Metrics) -> Manager:
         identity=setting.name,
         options=setting.options,
         metrics=metrics,
-        may_lead=setting.leads,
+        right=setting.leads,
     )
 
 

@@ -26,7 +26,7 @@ class Candidate:
     """Campaigns, and notes when it leads."""
 
     def __init__(
-        self, api: FakeApi, name: str, *, clock: Clock | None = None, may_lead: Callable[[], bool] = lambda: True
+        self, api: FakeApi, name: str, *, clock: Clock | None = None, right: Callable[[], bool] | None = None
     ) -> None:
         self.name = name
         self.client = api.client(name)
@@ -39,8 +39,7 @@ class Candidate:
             identity=name,
             clock=clock or virtual_time.clock(),
             metrics=Metrics(),
-            timing=TIMING,
-            may_lead=may_lead,
+            right=right,
         )
         self.task = asyncio.create_task(self.election.run(self._lead))
 
@@ -172,19 +171,43 @@ def test_wall_clocks_that_jump_change_nothing(jump_s: float) -> None:
     virtual_time.run(body())
 
 
-def test_who_may_not_lead_lets_go_and_stays_away() -> None:
+def test_who_has_the_right_leads_at_once_and_lets_go_when_it_is_gone() -> None:
     async def body() -> None:
         api = FakeApi()
-        allowed = {"a"}
-        one = Candidate(api, "a", may_lead=lambda: "a" in allowed)
-        other = Candidate(api, "b", may_lead=lambda: "b" in allowed)
-        await leader_of(one, within_s=1)
-        allowed.clear()
-        allowed.add("b")
+        plain = Candidate(api, "plain")
+        await leader_of(plain, within_s=1)
+        holder = {"a"}
+        one = Candidate(api, "a", right=lambda: "a" in holder)
+        other = Candidate(api, "b", right=lambda: "b" in holder)
+        await leader_of(one, within_s=2)
+        await asyncio.sleep(TIMING.every_s + 1)
+        assert not plain.leading
+        holder.clear()
+        holder.add("b")
         await leader_of(other, within_s=3 * TIMING.retry_s)
         assert not one.leading
-        await asyncio.sleep(60)
-        assert (len(one.terms), len(other.terms)) == (1, 1)
+        before = api.writes
+        await asyncio.sleep(3600)
+        assert api.writes - before <= 3
+        assert [len(each.terms) for each in (plain, one, other)] == [1, 1, 1]
+        for each in (plain, one, other):
+            await each.stop()
+
+    virtual_time.run(body())
+
+
+def test_whose_right_was_taken_without_its_knowledge_writes_nothing_more() -> None:
+    """Two replicas that take themselves for the leader: one of them is wrong for a moment."""
+
+    async def body() -> None:
+        api = FakeApi()
+        one = Candidate(api, "a", right=lambda: True)
+        await leader_of(one, within_s=1)
+        writer = one.client.fence(f"{NAMESPACE}/{NAME}", one.terms[0])
+        other = Candidate(api, "b", right=lambda: True)
+        await leader_of(other, within_s=2)
+        with pytest.raises(Fenced):
+            await writer.create(ConfigMap(metadata=ObjectMeta(name="late", namespace="default")))
         await one.stop()
         await other.stop()
 
