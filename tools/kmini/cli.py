@@ -23,6 +23,7 @@ COMMANDS = {
     "status": ("kmini.commands.status", "status", "Say how the replica and its cluster are."),
     "doctor": ("kmini.commands.doctor", "doctor", "Check disk, clock, certificates, quorum and lag."),
     "server": ("kmini.commands.server", "server", "Run one replica in the foreground."),
+    "agent": ("kmini.commands.agent", "agent", "Run the agent of one node, or many simulated nodes."),
     "controllers": ("kmini.commands.controllers", "controllers", "Run controllers and scheduler by themselves."),
     "cluster": ("kmini.commands.cluster", "cluster", "Run many hosts on this machine, and hurt them, for tests."),
     "dev": ("kmini.commands.dev", "dev", "Run a control plane with temporary data, for tests."),

@@ -1,0 +1,62 @@
+"""One node's agent with all that belongs to it: what it hears of the API, what it writes, its certificate."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from apiserver.client import Client
+
+from .agent import Agent, AgentOptions
+from .clock import Wall
+from .feeds import node_feed, pod_feed
+from .health import HealthSource
+from .identity import Identity
+from .machine import Machine
+from .renewal import Renewal
+from .runtime.interface import Runtime
+from .status_writer import StatusWriter
+
+
+class NodeAgent:
+    """`run` until it is cancelled. `identity` is renewed when there is one."""
+
+    def __init__(
+        self,
+        client: Client,
+        name: str,
+        machine: Machine,
+        runtime: Runtime,
+        health: HealthSource,
+        *,
+        identity: Identity | None = None,
+        options: AgentOptions | None = None,
+        wall: Wall = time.time,
+    ) -> None:
+        self.writer = StatusWriter(client, wall=wall)
+        self.renewal = Renewal(client, identity, wall=wall) if identity is not None else None
+        self._pods = pod_feed(client, name)
+        self._nodes = node_feed(client, name)
+        self.agent = Agent(
+            client,
+            name,
+            machine,
+            runtime,
+            health,
+            pods=self._pods,
+            nodes=self._nodes,
+            writer=self.writer,
+            options=options,
+            wall=wall,
+        )
+
+    @property
+    def registered(self) -> asyncio.Event:
+        return self.agent.registered
+
+    async def run(self) -> None:
+        async with self._pods, self._nodes, asyncio.TaskGroup() as group:
+            group.create_task(self.writer.run())
+            group.create_task(self.agent.run())
+            if self.renewal is not None:
+                group.create_task(self.renewal.run())

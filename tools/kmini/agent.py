@@ -1,0 +1,205 @@
+"""One node agent as a process, or many simulated ones: lock, join, run, one line when ready, and back on a signal.
+
+An agent that ends leaves its containers as they are, and the Node as it is: a short absence is nobody's business.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import logging
+import os
+import signal
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import click
+import msgspec
+import uvloop
+
+from apiserver.client import Client
+from nodeagent.agent import AgentOptions
+from nodeagent.errors import AgentError, NoAnswer
+from nodeagent.identity import Identity
+from nodeagent.joining import ensure_identity
+from nodeagent.machine import own_address, this_machine
+from nodeagent.running import NodeAgent
+from nodeagent.runtime.fake import FakeRuntime
+from nodeagent.simulation import SimulatedNodes
+
+from . import collector
+from .commands.version import package_version
+from .errors import EXIT_OK, CommandError, NotReady
+
+log = logging.getLogger("kmini.agent")
+
+JOIN_WITHIN_S = 60.0
+JOIN_PAUSE_S = 1.0
+REGISTER_WITHIN_S = 120.0
+STAGGER_S = 5.0  # over how long simulated nodes come
+_USER_AGENT = "kmini-agent"
+
+
+class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """The flags of `kmini agent`, checked against each other. With `simulate` there is no data directory in use."""
+
+    servers: tuple[str, ...]
+    token_file: Path | None
+    kubeconfig: Path | None
+    node_name: str
+    data_dir: Path
+    node_port: int
+    simulate: int
+
+    @property
+    def folder(self) -> Path:
+        return self.data_dir / "agent"
+
+
+def run(settings: AgentSettings) -> int:
+    """Until a signal; returns the exit code. Raises CommandError."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        if settings.simulate:
+            return runner.run(_Process().run(_simulate, settings))
+        with _owned(settings.folder):
+            return runner.run(_Process().run(_one_node, settings))
+
+
+class _Process:
+    """Runs one coroutine until it ends or a signal comes."""
+
+    def __init__(self) -> None:
+        self._stopping = asyncio.Event()
+
+    async def run(self, work: Callable[[AgentSettings], Awaitable[None]], settings: AgentSettings) -> int:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._signalled, number)
+        working = asyncio.ensure_future(work(settings))
+        waiting = asyncio.ensure_future(self._stopping.wait())
+        try:
+            await asyncio.wait({working, waiting}, return_when=asyncio.FIRST_COMPLETED)
+            if working.done():
+                working.result()
+            log.info("stopping")
+        finally:
+            for task in (working, waiting):
+                task.cancel()
+            await asyncio.gather(working, waiting, return_exceptions=True)
+        return EXIT_OK
+
+    def _signalled(self, number: signal.Signals) -> None:
+        if self._stopping.is_set():
+            os._exit(128 + number)  # asked twice: what runs is the runtime's, so nothing is lost
+        self._stopping.set()
+
+
+async def _one_node(settings: AgentSettings) -> None:
+    client, identity = await _client(settings)
+    async with client:
+        host = urlsplit(client.caller.servers.current).hostname or ""
+        try:
+            addresses = (own_address(host),)
+            machine = await asyncio.to_thread(
+                this_machine, addresses=addresses, labels={}, folder=settings.data_dir, node_port=settings.node_port
+            )
+        except OSError as error:
+            raise CommandError(f"no way leads from this machine to {host}: {error.strerror or error}") from error
+        runtime = FakeRuntime(node=settings.node_name)
+        node = NodeAgent(client, settings.node_name, machine, runtime, runtime, identity=identity, options=_options())
+        running = asyncio.ensure_future(node.run())
+        try:
+            await _either(running, node.registered.wait())
+            collector.started()
+            click.echo(f"{settings.node_name} is ready: {addresses[0]}, runtime fake, {client.caller.servers.current}")
+            await running
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+
+
+async def _simulate(settings: AgentSettings) -> None:
+    client, _ = await _client(settings)
+    async with client:
+        nodes = SimulatedNodes(
+            client,
+            count=settings.simulate,
+            prefix=settings.node_name,
+            options=_options(relist_s=600.0),
+            stagger_s=STAGGER_S * settings.simulate / (settings.simulate + 10),
+        )
+        async with nodes:
+            try:
+                await nodes.wait_registered(timeout_s=REGISTER_WITHIN_S)
+            except TimeoutError:
+                raise NotReady(f"not all nodes are registered after {REGISTER_WITHIN_S:g} s") from None
+            collector.started()
+            names = nodes.names
+            click.echo(f"{names[0]} to {names[-1]} are ready: {len(names)} simulated nodes")
+            await asyncio.Event().wait()
+
+
+async def _client(settings: AgentSettings) -> tuple[Client, Identity | None]:
+    """With a kubeconfig as whoever that says; else as the node, which joins first. Raises CommandError."""
+    try:
+        if settings.kubeconfig is not None:
+            servers = settings.servers
+            return Client.from_kubeconfig(settings.kubeconfig, servers=servers, user_agent=_USER_AGENT), None
+        identity = Identity(settings.folder, settings.node_name)
+        await _join(identity, settings)
+        access = identity.access(settings.servers)
+        return Client(access, servers_file=identity.servers_file, user_agent=_USER_AGENT), identity
+    except (ValueError, OSError) as error:
+        raise CommandError(str(error)) from error
+
+
+async def _join(identity: Identity, settings: AgentSettings) -> None:
+    """Servers may start with us: those that do not answer are asked for a while."""
+    deadline = asyncio.get_running_loop().time() + JOIN_WITHIN_S
+    while True:
+        try:
+            await ensure_identity(identity, settings.servers, settings.token_file)
+            return
+        except NoAnswer as error:
+            if asyncio.get_running_loop().time() >= deadline:
+                raise NotReady(f"did not join within {JOIN_WITHIN_S:g} s: {error}") from error
+            log.info("waiting for a server to join through", extra={"reason": str(error)})
+        except AgentError as error:
+            raise CommandError(str(error)) from error
+        await asyncio.sleep(JOIN_PAUSE_S)
+
+
+async def _either(running: asyncio.Future[Any], other: Awaitable[Any]) -> None:
+    """Wait for `other`; raise what `running` fails with before."""
+    waiting = asyncio.ensure_future(other)
+    try:
+        await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        if running.done():
+            running.result()
+    finally:
+        waiting.cancel()
+
+
+def _options(**more: float) -> AgentOptions:
+    base = AgentOptions(version=f"v1.33.0+kmini.{package_version()}")
+    return msgspec.structs.replace(base, **more)
+
+
+@contextmanager
+def _owned(folder: Path) -> Iterator[None]:
+    """Hold the agent's folder for this process: two agents on one would run each pod twice. Raises CommandError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise CommandError(f"cannot write to {error.filename}: {error.strerror}") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise CommandError(f"another agent runs on {folder} already") from None
+    finally:
+        os.close(descriptor)
