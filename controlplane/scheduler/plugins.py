@@ -27,7 +27,7 @@ SCORES_GROUP = "kmini.scheduler.scores"
 Row = TypeVar("Row", Filter, Score)
 
 
-class PlugInError(Exception):
+class PlugInError(ValueError):
     """A plug-in of a user cannot be used; the message says which and why."""
 
 
