@@ -11,6 +11,7 @@ What always holds:
 from __future__ import annotations
 
 import asyncio
+import math
 import traceback
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
@@ -67,8 +68,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
     """See the module. `limit_s` is of virtual time, `steps_max` of turns of the loop."""
 
     def __init__(self, *, seed: int = 0, shuffle: bool = False, limit_s: float = DAY_S, steps_max: int = STEPS_MAX):
-        super().__init__()
         self.now_s = 0.0
+        super().__init__()
         self.steps = 0
         self.random = Random(seed)
         self._shuffle = shuffle
@@ -76,10 +77,18 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._limit_s = limit_s
         self._steps_max = steps_max
         self._selector = _Selector(self)
-        self._clock_resolution = 1e-9
 
     def time(self) -> float:
         return self.now_s
+
+    @property
+    def _clock_resolution(self) -> float:
+        """The loop fires what is due before now and this: no timer ever comes early, by however little."""
+        return math.nextafter(self.now_s, math.inf) - self.now_s
+
+    @_clock_resolution.setter
+    def _clock_resolution(self, seconds: float) -> None:
+        """That of the machine's clock is nobody's business here."""
 
     def pass_time(self, timeout: float | None) -> None:
         """Called when the loop would wait. Raises Stuck, RunAway."""

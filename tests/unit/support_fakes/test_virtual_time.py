@@ -37,6 +37,25 @@ def test_timers_of_one_moment_fire_in_an_order_that_the_seed_chooses() -> None:
     assert run(_told(5, 1.0)) == [0, 1, 2, 3, 4]
 
 
+def test_no_timer_comes_early() -> None:
+    async def many() -> list[float]:
+        loop = asyncio.get_running_loop()
+        early: list[float] = []
+
+        def fired(due: float) -> None:
+            if loop.time() < due:
+                early.append(due)
+
+        await asyncio.sleep(93.6)
+        for number in range(100):
+            due = loop.time() + number * 1e-11
+            loop.call_at(due, fired, due)
+        await asyncio.sleep(1)
+        return early
+
+    assert run(many()) == []
+
+
 def test_what_can_never_go_on_is_named_with_its_place() -> None:
     async def wait() -> None:
         await asyncio.gather(asyncio.create_task(asyncio.Event().wait(), name="for ever"))
