@@ -1,9 +1,9 @@
 """Pods that do not tolerate the NoExecute taints of their node are deleted: at once, or after the seconds they have.
 
 The seconds are counted by our monotonic clock from when we saw the pod together with such a taint; a new leader counts
-anew. Right before a pod is deleted it and its node are read directly, and the deletion holds for just this version of
-the pod. Where the taint is about the state of the node, `Health.may_drive_away` has the last word; taints that people
-set need no other reason.
+anew. Right before a pod is deleted its node is read directly, and the deletion holds for just the version of the pod
+that was looked at. Where the taint is about the state of the node, `Health.may_drive_away` has the last word; taints
+that people set need no other reason.
 """
 
 from __future__ import annotations
@@ -96,15 +96,12 @@ class Evictions:
         if wait is not None and wait.uid == pod.metadata.uid:
             self._event(pod, f"Cancelling deletion of Pod {request}")
 
-    async def _evict(self, request: Request, seen: Pod) -> Result:
-        """Delete the pod, if what is there now says the same as what we saw."""
+    async def _evict(self, request: Request, pod: Pod) -> Result:
+        """Delete the pod, if its node says now what we saw. The pod need not be read: only this version is deleted."""
         try:
-            pod = await self._client.get(Pod, request.name, namespace=request.namespace)
-            node = await self._client.get(Node, pod.spec.node_name) if pod.spec.node_name else None
+            node = await self._client.get(Node, pod.spec.node_name)
         except NotFound:
-            return DONE  # the pod is gone, or its node, and then it is an orphan: the cache will say so
-        if pod.metadata.uid != seen.metadata.uid or pod.metadata.deletion_timestamp is not None or node is None:
-            return DONE
+            return DONE  # then it is an orphan, and others look after those
         allowed_s = tolerated_s(pod.spec.tolerations, await self._valid_taints(node))
         if allowed_s is None or self._left_s(request, pod, allowed_s) > 0:
             return Result(requeue_after_s=self._health.period_s)
