@@ -47,9 +47,9 @@ class Assumptions:
         self._assumed.pop(info.uid, None)
         self._snapshot.add_pod(info)
 
-    def confirmed(self, uid: str) -> None:
-        """The same, of a pod that counts already as the cluster shows it."""
-        self._assumed.pop(uid, None)
+    def confirmed(self, uid: str) -> bool:
+        """The same, of a pod that counts already as the cluster shows it. Whether it was assumed until now."""
+        return self._assumed.pop(uid, None) is not None
 
     def gone(self, uid: str) -> None:
         """The cluster shows the pod no more, or finished."""

@@ -99,7 +99,8 @@ class ClusterWatch:
             (known.node_name, known.template, known.terminating) == (info.node_name, info.template, info.terminating)
         )
         if confirmed:  # it counts just as it did
-            self._assumptions.confirmed(info.uid)
+            if self._assumptions.confirmed(info.uid):
+                self.happened(ClusterEvent(kind=Remedy.POD_ADD, pod=info))
             return
         self._assumptions.confirm(info)
         if known is None:

@@ -206,7 +206,7 @@ class SchedulingQueue:
             _, number, queued = heapq.heappop(self._backoff)
             if queued.place is Place.BACKOFF and queued.number == number:
                 self._activate(queued)
-        if now - self._swept >= SWEEP_S:
+        if now >= self._swept + SWEEP_S:
             self._swept = now
             everybody = [queued for group in self._waiting.values() for queued in group.values()]
             for queued in everybody:
