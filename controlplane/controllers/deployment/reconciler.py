@@ -81,7 +81,7 @@ class DeploymentReconciler:
 
     async def _scale(self, view: View) -> Result:
         """Paused, or another number is wished for: no pod gives way to a newer one. Raises ApiError."""
-        sizes = scaling.next_sizes(view)
+        sizes = scaling.next_sizes(view, self._pods_of)
         view = await self._change(view, sizes or {}, noted=True)
         status = status_of(view, self._context.clock.now_text())
         await self._write_status(view, status)
@@ -140,9 +140,7 @@ class DeploymentReconciler:
             replicas = rolling.size_of_new(view)
         else:
             sizes = self._next_sizes(view)
-            if sizes or recreate.old_pods_run(
-                view, lambda found: self._pods.by_index(BY_CONTROLLER, found.metadata.uid)
-            ):
+            if sizes or recreate.pods_run(view.old, self._pods_of):
                 return await self._change(view, sizes), False
             replicas = view.replicas
         wanted = new_replica_set(view, replicas)

@@ -18,14 +18,14 @@ def next_sizes(view: View, pods_of: PodsOf) -> Sizes:
     if old := active(view.old):
         return {each.metadata.name: 0 for each in old}
     new = view.new
-    if new is None or size(new) == view.replicas or (size(new) < view.replicas and old_pods_run(view, pods_of)):
+    if new is None or size(new) == view.replicas or (size(new) < view.replicas and pods_run(view.old, pods_of)):
         return {}
     return {new.metadata.name: view.replicas}
 
 
-def old_pods_run(view: View, pods_of: PodsOf) -> bool:
-    """Some old pod has not ended yet, or may not have. A pod that is being deleted still runs."""
-    for found in view.old:
+def pods_run(replica_sets: Iterable[ReplicaSet], pods_of: PodsOf) -> bool:
+    """Some pod of theirs has not ended yet, or may not have. A pod that is being deleted still runs."""
+    for found in replica_sets:
         if size(found) or found.status.replicas or not is_observed(found):
             return True
         if any(pod.status.phase not in ("Failed", "Succeeded") for pod in pods_of(found)):

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from apiserver.api.apps import ReplicaSet
 
+from .recreate import PodsOf, pods_run
 from .rolling import Sizes, room_beside
 from .sizes import ROLLING_UPDATE, bounds_of
 from .view import View, active, available, by_age, is_observed, is_settled, size
@@ -52,11 +53,11 @@ def can_scale(view: View) -> bool:
     return not is_proportional(view) or view.deployment.spec.strategy.type == ROLLING_UPDATE
 
 
-def next_sizes(view: View) -> Sizes | None:
-    """The sizes to be written, those that stay among them; None: wait for the ReplicaSets' own controller."""
+def next_sizes(view: View, pods_of: PodsOf) -> Sizes | None:
+    """The sizes to be written, those that stay among them; None: wait for other pods to be counted, or to end."""
     found = active(view.all)
     if len(found) <= 1:
-        return _scale_one(view, found[0] if found else _newest(view))
+        return _scale_one(view, found[0] if found else _newest(view), pods_of)
     if _is_saturated(view):
         return {each.metadata.name: 0 for each in active(view.old)}
     return _proportional(view, found)
@@ -68,11 +69,13 @@ def _newest(view: View) -> ReplicaSet | None:
     return by_age(view.old)[-1] if view.old else None
 
 
-def _scale_one(view: View, found: ReplicaSet | None) -> Sizes | None:
+def _scale_one(view: View, found: ReplicaSet | None, pods_of: PodsOf) -> Sizes | None:
     if found is None:
         return {}
-    if view.replicas > size(found) and room_beside(view, found) < view.replicas:
-        return None
+    if view.replicas > size(found):
+        rolls = view.deployment.spec.strategy.type == ROLLING_UPDATE
+        if room_beside(view, found) < view.replicas or (not rolls and pods_run(view.others(found), pods_of)):
+            return None
     return {found.metadata.name: view.replicas}
 
 
