@@ -120,7 +120,6 @@ class WatchStream:
         self._wish = wish
         self._breaks = streams.breaks
         self._told = wish.start
-        self._due_s = 0.0
         self._at = feed.after(wish.start)
         if wish.initial is None and faults.watch_repeats:
             self._at = max(feed.dropped, self._at - streams.random.randint(0, faults.watch_repeats))
@@ -158,8 +157,7 @@ class WatchStream:
         line = wanted_line(feed, change, self._wish.selection, self._wish.namespace)
         if line is None:
             return None
-        self._due_s = max(self._due_s, moment + streams.random.uniform(*faults.watch_lag_s))
-        wait_s = self._due_s - asyncio.get_running_loop().time()
+        wait_s = moment + streams.random.uniform(*faults.watch_lag_s) - asyncio.get_running_loop().time()
         if wait_s > 0:
             await asyncio.sleep(wait_s)
         self._check()

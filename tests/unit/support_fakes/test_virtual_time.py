@@ -69,8 +69,18 @@ def test_what_does_not_end_is_ended() -> None:
         for _ in range(1_000_000):
             await asyncio.sleep(seconds)
 
+    ended: list[str] = []
+
+    async def in_order() -> None:
+        try:
+            await on_and_on(1.0)
+        finally:
+            await asyncio.sleep(1.0)
+            ended.append("in order")
+
     with pytest.raises(RunAway, match="101 s of virtual time"):
-        run(on_and_on(1.0), limit_s=100)
+        run(in_order(), limit_s=100)
+    assert ended == ["in order"]
     with pytest.raises(RunAway, match="1001 turns"):
         run(on_and_on(0.0), steps_max=1000)
 
