@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 BUILT_IN = "kmini.local/"
 KEPT_CONTAINERS = 2  # of one name: the one that is, and the one before
 RETRY_S = 10.0
-SHOW_BACKOFF_S = 2.0  # a failed pull is shown as such for so long, then as a wait
+SHOW_FAILURE_S = 2.0  # a failure is shown as such for so long, then as a wait
 
 
 class Starter:
@@ -51,6 +51,7 @@ class Starter:
         self._crashes = Backoffs()
         self._pulls = Backoffs()
         self._pull_failed: dict[str, tuple[float, str]] = {}  # by image: when, and the words
+        self._shown_until: dict[str, float] = {}  # by container: a failure that people should see for a moment
         self._ends: dict[str, float] = {}  # by container id: when its end was seen, by the loop's clock
 
     def note(self, seen: Observed) -> None:
@@ -82,6 +83,9 @@ class Starter:
         sandbox, newest = seen.sandbox, seen.newest(spec.name)
         if sandbox is None:
             return RETRY_S
+        left_s = self._shown_until.get(spec.name, 0.0) - asyncio.get_running_loop().time()
+        if left_s > 0:
+            return left_s
         if newest is not None and newest.exited:
             left_s = self._crash_wait_s(spec.name, newest)
             if left_s > 0:
@@ -112,7 +116,8 @@ class Starter:
         except Unavailable:
             raise
         except RuntimeFailure as error:
-            return self._failed(spec, error, "RunContainerError", 0.0)  # it has ended: the crash's wait is next
+            self._shown_until[spec.name] = asyncio.get_running_loop().time() + SHOW_FAILURE_S
+            return self._failed(spec, error, "RunContainerError", SHOW_FAILURE_S)  # then it waits as after a crash
         self.waiting.pop(spec.name, None)
         for old in seen.containers.get(spec.name, [])[KEPT_CONTAINERS - 1 :]:
             await runtime.remove_container(old.id)
@@ -170,7 +175,8 @@ class Starter:
             self._pull_failed[name] = (now, f"{reason}: {error.message}")
             self.waiting[spec.name] = Waiting(reason, error.message)
             log.info("an image could not be pulled", extra=self._fields(spec) | {"error": error.message})
-            return None, SHOW_BACKOFF_S
+            self._shown_until[spec.name] = now + SHOW_FAILURE_S
+            return None, SHOW_FAILURE_S
         self._pull_failed.pop(name, None)
         return image_id, None
 

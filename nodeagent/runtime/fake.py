@@ -46,6 +46,7 @@ from .records import ContainerRecord, EventStream, SandboxRecord
 POD_CIDR = "10.244.0.0/24"
 VERSION = Version(name="fake", version="1.0.0")
 KILLED, LOST, CANNOT_START = 137, 255, 128
+BUILT_IN = ("kmini.local/pause:1", "kmini.local/sample:latest")
 _IMAGE_BYTES = 5_000_000
 
 
@@ -88,6 +89,8 @@ class FakeRuntime:
         self._down = ""
         self._streams: list[EventStream] = []
         self._listeners: list[Callable[[str], None]] = []
+        for name in BUILT_IN:
+            self._has_image(name)
         self.faults.listen(self._faults_changed)
 
     # --- what may happen to it --------------------------------------------------------------------------
