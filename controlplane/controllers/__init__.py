@@ -12,6 +12,7 @@ from controlplane.runtime import Context, Part
 
 #: Name → module with `parts(context)`.
 MODULES = {
+    "deployment": "controlplane.controllers.deployment",
     "replicaset": "controlplane.controllers.replicaset",
     "node-lifecycle": "controlplane.controllers.node_lifecycle",
     "node-ipam": "controlplane.controllers.node_ipam",
@@ -20,6 +21,8 @@ MODULES = {
     "event-ttl": "controlplane.controllers.event_ttl",
     "lease-cleanup": "controlplane.controllers.lease_cleanup",
     "certificatesigningrequest-cleaner": "controlplane.controllers.csr_cleaning",
+    "endpoints": "controlplane.controllers.endpoints",
+    "endpointslice": "controlplane.controllers.endpoint_slices",
     "namespace": "controlplane.controllers.namespace",
     "scheduler": "controlplane.scheduler",
 }

@@ -147,11 +147,11 @@ class Server:
         return found
 
 
-def cluster_of(folder: Path, *names: str) -> list[Server]:
+def cluster_of(folder: Path, *names: str, controllers: str = "none") -> list[Server]:
     """Servers that share a fresh set of keys and one list; none is started."""
     shared = folder / "ca"
     assert kmini("pki", "init", "--ca-dir", shared).returncode == 0
-    servers = [Server(name, folder / name, "--ca-dir", shared) for name in names]
+    servers = [Server(name, folder / name, "--ca-dir", shared, controllers=controllers) for name in names]
     listed = ",".join(f"{server.name}={server.peer_address}" for server in servers)
     for server in servers:
         server._extra += ["--initial-cluster", listed]

@@ -35,9 +35,9 @@ def leader_of(servers: Sequence[Server]) -> Server:
 
 
 @contextmanager
-def voters(folder: Path) -> Iterator[list[Server]]:
+def voters(folder: Path, *, controllers: str = "none") -> Iterator[list[Server]]:
     """Three servers that are ready and all have a vote: one that came late to the founding begins as a learner."""
-    servers = cluster_of(folder, "n1", "n2", "n3")
+    servers = cluster_of(folder, "n1", "n2", "n3", controllers=controllers)
 
     def everybody() -> bool:
         with EtcdClient(servers[0].etcd_address, servers[0].pki, timeout_s=2.0) as etcd:
