@@ -69,6 +69,11 @@ class Expectations:
     def fulfilled(self) -> bool:
         return not self.creating and not self.deleting
 
+    @property
+    def uncounted(self) -> int:
+        """Pods that may be there beside those of the cache that are not going: just created, or perhaps not deleted."""
+        return len(self.creating) + sum(awaited.unsure for awaited in self.deleting.values())
+
     def overdue(self, awaited: Awaited) -> bool:
         return self._clock() - awaited.since_s >= LOOK_AFTER_S
 

@@ -2,8 +2,9 @@
 
 What must hold: pods are created and deleted only from a view in which every earlier write of this ReplicaSet can be
 seen (expectations.py), so that a cache that is behind, a repeated event or a lost answer never makes one pod too many
-or ends one too many. The status counts no pod whose end was asked for, even when the cache does not know yet: the
-Deployment reckons with what it says.
+or ends one too many. The Deployment reckons with what the status says, so that is never too good: `replicas` counts
+every pod that may be there, also those the cache does not show yet; `readyReplicas` and `availableReplicas` count none
+whose end was asked for.
 """
 
 from __future__ import annotations
@@ -65,8 +66,10 @@ class ReplicaSetReconciler:
         if fulfilled and not ending:
             failure = await self._manage(owner, pods, expectations)
         too_many = len(pods) > (owner.spec.replicas or 0)
-        pods = [pod for pod in pods if not expectations.is_going(pod)]
-        counts = await tally(owner, pods, clock=self._context.clock, pace=self._context.pace)
+        counted = self._counted(owner, selector, pods, expectations)
+        uncounted = expectations.uncounted
+        counts = await tally(owner, counted, clock=self._context.clock, pace=self._context.pace)
+        counts.replicas += uncounted
         said = None if failure is None else Failure("FailedDelete" if too_many else "FailedCreate", failure.message)
         await self._write_status(owner, counts, said, expectations, managed=fulfilled)
         if failure is not None:
@@ -81,6 +84,20 @@ class ReplicaSetReconciler:
         free = [pod for pod in self._pods.by_index(ORPHANS, owner.metadata.namespace) if is_active(pod)]
         claims = Claims(self._context.client, self._context.pace, owner, selector, Pod)
         return await claims.settle(Found(owned, free))
+
+    def _counted(
+        self, owner: ReplicaSet, selector: Labels, claimed: list[Pod], expectations: Expectations
+    ) -> list[Pod]:
+        """The pods for the status, as the cache shows them by now: what was written here may be in it already."""
+        found = {
+            pod.metadata.uid: pod for pod in self._owned(owner, expectations) if selector.matches(pod.metadata.labels)
+        }
+        for pod in claimed:
+            meta = pod.metadata
+            cached = self._pods.get(meta.name, namespace=meta.namespace)
+            if cached is not None and cached.metadata.uid == meta.uid and controller_of(cached) is None:
+                found[meta.uid] = pod  # taken over a moment ago
+        return list(found.values())
 
     def _owned(self, owner: ReplicaSet, expectations: Expectations) -> list[Pod]:
         owned = self._pods.by_index(BY_CONTROLLER, owner.metadata.uid)
