@@ -74,9 +74,9 @@ class NodeInfo:
 
     def set_node(self, node: Node | None) -> None:
         """Takes over what the object says. ValueError when an amount is none (the API server lets no such node in)."""
-        self.node = node
         allocatable = node.status.allocatable if node is not None else {}
         self.allocatable = {name: amount(name, quantity) for name, quantity in allocatable.items()}
+        self.node = node
         self.labels = dict(node.metadata.labels) if node is not None else {}
         self.taints = marks_of(node.spec.taints) if node is not None else ()
         self.unschedulable = node is not None and node.spec.unschedulable

@@ -119,7 +119,7 @@ class Snapshot:
         before = (info.node is not None, info.labels, info.taints)
         self._count_node(info, -1)
         try:
-            info.set_node(node)
+            info.set_node(node)  # changes all or nothing
         finally:
             self._count_node(info, +1)
         self._by_name[name] = info

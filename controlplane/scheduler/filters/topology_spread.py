@@ -54,4 +54,4 @@ def _rule(spread: Spread, tally: Tally) -> Rule:
         value: FITS if count <= most else SKEWED for value, count in tally.counts.items()
     }
     verdicts[None] = NO_LABEL
-    return Rule(spread.topology_key, verdicts, FITS if most >= 0 else SKEWED)
+    return Rule(spread.topology_key, verdicts, FITS)
