@@ -103,10 +103,11 @@ class Collector:
     async def _fate(self, node: Node, owner: Owner) -> Fate:
         if (node.namespace, owner) in self._absent:
             return Fate.GONE
-        self._check_place(node, owner)
+        kind = kind_named(owner.api_version, owner.kind)
+        if self._leads_elsewhere(node, owner, kind):
+            self._say_so(node, owner)
         if self._graph.is_solid(node, owner):
             return Fate.SOLID
-        kind = kind_named(owner.api_version, owner.kind)
         if kind is None or (kind.namespaced and not node.kind.namespaced):
             return Fate.SOLID  # not to be found, for good: it is left alone
         try:
@@ -126,14 +127,17 @@ class Collector:
             self._absent.popitem(last=False)
         return Fate.GONE
 
-    def _check_place(self, node: Node, owner: Owner) -> None:
-        """Say so when a reference leads to where no reference of the object can lead: another namespace."""
+    def _leads_elsewhere(self, node: Node, owner: Owner, kind: Kind | None) -> bool:
+        """Whether the owner is where no reference of the object can lead: in another namespace."""
+        if kind is not None and kind.namespaced and not node.kind.namespaced:
+            return True
         known = self._graph.get(owner.uid)
-        if known is None or not known.kind.namespaced or known.namespace == node.namespace:
-            return
+        return known is not None and known.kind.namespaced and known.namespace != node.namespace
+
+    def _say_so(self, node: Node, owner: Owner) -> None:
         named = f"{owner.api_version}/{owner.kind}, namespace: {node.namespace}, name: {owner.name}, uid: {owner.uid}"
         self._recorder.event(
-            _about(node.kind, node),
+            _about(node),
             "Warning",
             "OwnerRefInvalidNamespace",
             f'ownerRef [{named}] does not exist in namespace "{node.namespace}"',
@@ -253,6 +257,6 @@ def _policy(found: Metadata) -> str:
     return "Foreground" if FOREGROUND in found.finalizers else "Background"
 
 
-def _about(kind: Kind, node: Node) -> TopObject:
+def _about(node: Node) -> TopObject:
     meta = ObjectMeta(name=node.name, namespace=node.namespace, uid=node.uid)
-    return TopObject(api_version=kind.api_version, kind=kind.kind, metadata=meta)
+    return TopObject(api_version=node.kind.api_version, kind=node.kind.kind, metadata=meta)
