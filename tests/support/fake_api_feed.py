@@ -45,7 +45,7 @@ class Feed:
         self.revisions: list[int] = []
         self.moments: list[float] = []
         self.dropped = 0  # how many came before the first that is kept
-        self._waiting: set[asyncio.Future[None]] = set()
+        self._waiting: dict[asyncio.Future[None], None] = {}  # in their order: a set's is not the seed's
 
     def add(self, changed: Changed, now_s: float) -> None:
         before = changed.before.value if changed.before else None
@@ -76,12 +76,12 @@ class Feed:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[None] = loop.create_future()
         timer = loop.call_at(until_s, _resolve, future)
-        self._waiting.add(future)
+        self._waiting[future] = None
         try:
             await future
         finally:
             timer.cancel()
-            self._waiting.discard(future)
+            del self._waiting[future]
 
 
 def _resolve(future: asyncio.Future[None]) -> None:
