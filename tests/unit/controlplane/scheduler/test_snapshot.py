@@ -252,3 +252,45 @@ def test_a_node_that_cannot_be_read_changes_nothing() -> None:
     assert info.node is not None
     assert info.node.status.allocatable["cpu"] == "4"
     assert view.snapshot.nodes_wishing_away == 0
+
+
+# --- each by itself: what a random walk may take long to find -----------------------------------------------
+
+
+def test_terms_of_pods_that_are_gone_are_heeded_no_more() -> None:
+    view = View(node("n1"))
+    view.place("lonely", "n1", affinity=pod_affinity(term(HOST, selector(app="web")), anti=True))
+    asked = view.pod(labels=WEB).template
+    assert len(view.snapshot.heeded(asked)) == 1
+    view.snapshot.remove_pod("lonely")
+    assert view.snapshot.heeded(asked) == ()
+
+
+def test_terms_of_pods_that_are_there_heed_the_labels_namespaces_have_now() -> None:
+    view = View(node("n1"))
+    view.place("lonely", "n1", affinity=pod_affinity(term(HOST, selector(app="web"), **BLUE), anti=True))
+    asked = view.pod(labels=WEB)
+    assert view.decider.decide(asked).node == "n1"
+    view.snapshot.set_namespace("default", {"team": "blue"})
+    assert view.decider.decide(asked).node is None
+    view.snapshot.remove_namespace("default")
+    assert view.decider.decide(asked).node == "n1"
+
+
+def test_a_pod_that_begins_to_end_counts_no_more_where_the_living_are_counted() -> None:
+    view = View(node("a", zone="z1"), node("b", zone="z2"))
+    asked = view.pod(labels=WEB, topologySpreadConstraints=[spread(ZONE, selector(app="web"))])
+    view.place("web", "a", labels=WEB)
+    assert view.decider.decide(asked).feasible == 1
+    view.place("web", "a", labels=WEB, metadata={"deletionTimestamp": "2026-01-01T00:00:00Z"})
+    assert view.decider.decide(asked).feasible == 2
+
+
+def test_a_new_taint_alone_takes_a_node_out_of_the_counts_that_heed_taints() -> None:
+    view = View(node("a", zone="z1"), node("b", zone="z2"))
+    view.place("web", "a", labels=WEB)
+    honoring = spread(ZONE, selector(app="web"), nodeTaintsPolicy="Honor")
+    asked = view.pod(labels=WEB, topologySpreadConstraints=[honoring])
+    assert view.decider.decide(asked).node == "b"
+    view.snapshot.set_node(node("b", zone="z2", taints=[{"key": "hard", "effect": "NoSchedule"}]))
+    assert view.decider.decide(asked).node == "a"
