@@ -16,6 +16,7 @@ import msgspec
 from apiserver.api.errors import ApiError
 
 from .errors import Unanswered, Unreachable
+from .pulse import Pulse
 from .requests import Request
 from .responses import Response, error_of
 from .retry import Backoff, elsewhere, may_resend, wait_s
@@ -53,6 +54,7 @@ class Caller:
         self.random = random or Random()
         self._in_flight = asyncio.Semaphore(options.in_flight_max)
         self._streams = asyncio.Semaphore(options.streams_max)
+        self.pulse = Pulse(transport, servers)
 
     async def call(self, request: Request, *, timeout_s: float | None = None) -> Response:
         """An answer below 400. Raises ApiError, Unreachable and Unanswered among them."""
@@ -108,7 +110,8 @@ class Caller:
                         assert isinstance(answer, ApiError)
                         raise answer
                     self.servers.works(server)
-                    yield server, stream
+                    with self.pulse.listening(server, stream):
+                        yield server, stream
             except TransportError:
                 self.servers.failed(server)
                 raise

@@ -107,6 +107,7 @@ class Client:
     async def close(self) -> None:
         if self._learner is not None:
             await self._learner.stop()
+        await self.caller.pulse.close()
         await self.caller.transport.close()
 
     def fence(self, lease: str, transitions: int) -> Client:

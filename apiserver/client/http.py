@@ -158,6 +158,11 @@ class _HttpStream:
     async def read(self) -> bytes:
         return await _read(self._answer, RESPONSE_BYTES_MAX)
 
+    def abort(self) -> None:
+        connection = self._answer.connection
+        if connection is not None and connection.transport is not None:
+            connection.transport.abort()
+
 
 async def _read(answer: aiohttp.ClientResponse, bytes_max: int) -> bytes:
     parts, size = [], 0

@@ -33,6 +33,9 @@ class Stream(Protocol):
     async def read(self) -> bytes:
         """All of it, for answers that are errors."""
 
+    def abort(self) -> None:
+        """Nothing more is wanted of it: whoever reads gets a TransportError. Idempotent."""
+
 
 class Transport(Protocol):
     async def send(self, server: str, request: Request, *, timeout_s: float) -> Response: ...

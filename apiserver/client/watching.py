@@ -93,8 +93,12 @@ class Watch(Generic[T]):
         options = msgspec.structs.replace(self._options, resource_version=self.resource_version)
         duration_s = self._caller.random.randint(*DURATION_S)
         request = requests.watch(self._path, options, timeout_s=duration_s, accept=self._accept)
-        async with self._caller.open_stream(request, idle_s=IDLE_S) as (_, stream), aclosing(stream.lines()) as lines:
+        async with (
+            self._caller.open_stream(request, idle_s=IDLE_S) as (server, stream),
+            aclosing(stream.lines()) as lines,
+        ):
             async for line in lines:
+                self._caller.pulse.heard(server)
                 watched = self._read(decode_event(line))
                 if self._is_news(watched):
                     yield watched

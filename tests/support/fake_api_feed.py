@@ -224,3 +224,7 @@ class FakeStream:
 
     async def read(self) -> bytes:
         return self._body
+
+    def abort(self) -> None:
+        """Nobody calls it: with one server known there is no elsewhere (apiserver/client/pulse.py)."""
+        raise AssertionError("the only server is never given up")

@@ -7,7 +7,7 @@ gone, 504 for what a server has not seen yet) and breaks everything else when to
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from random import Random
 from typing import Any
@@ -138,7 +138,7 @@ class ScriptedApi:
         except ApiError as error:
             yield ScriptedStream(error.status_code, _watch_of(b""), msgspec.json.encode(error.status()))
             return
-        yield ScriptedStream(200, self._events(server, start), b"")
+        yield ScriptedStream(200, self._events(server, start), b"", self.break_streams)
 
     async def close(self) -> None:
         self.break_streams()
@@ -200,11 +200,14 @@ class ScriptedApi:
 
 
 class ScriptedStream:
-    def __init__(self, status: int, lines: AsyncGenerator[bytes, None], body: bytes) -> None:
+    def __init__(
+        self, status: int, lines: AsyncGenerator[bytes, None], body: bytes, abort: Callable[[], None] = lambda: None
+    ) -> None:
         self.status = status
         self.headers: Mapping[str, str] = {}
         self._lines = lines
         self._body = body
+        self._abort = abort
 
     def lines(self) -> AsyncGenerator[bytes, None]:
         return self._lines
@@ -212,6 +215,9 @@ class ScriptedStream:
     async def read(self) -> bytes:
         await self._lines.aclose()
         return self._body
+
+    def abort(self) -> None:
+        self._abort()
 
 
 async def _watch_of(*lines: bytes) -> AsyncGenerator[bytes, None]:
