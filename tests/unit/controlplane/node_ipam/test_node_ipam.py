@@ -65,6 +65,22 @@ def test_what_is_given_by_hand_is_respected_and_kept() -> None:
     run_world(body, **SETTINGS)
 
 
+def test_what_is_given_by_hand_counts_before_the_cache_knows_it() -> None:
+    async def body(world: World) -> None:
+        none_twice(world)
+        await world.sleep(5)
+        world.api.faults.watch_lag_s = (30.0, 30.0)
+        world.put(node("plain"))
+        await world.sleep(10)
+        world.put(node("hand", podCIDR="10.244.0.0/24"))
+        await world.sleep(100)
+        plain = world.api.get(Node, "plain")
+        assert plain is not None
+        assert plain.spec.pod_cidr == "10.244.1.0/24"
+
+    run_world(body, **SETTINGS)
+
+
 def test_a_range_that_is_used_up_is_told_and_goes_on_when_a_node_leaves() -> None:
     async def body(world: World) -> None:
         none_twice(world)
