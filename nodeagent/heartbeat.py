@@ -16,7 +16,7 @@ from apiserver.api.core.node import Node
 from apiserver.api.errors import AlreadyExists, ApiError, Conflict, NotFound
 from apiserver.api.meta import ObjectMeta, OwnerReference
 from apiserver.api.times import now_micro_text
-from apiserver.client import Client
+from apiserver.client import Client, WriteOptions
 
 from .clock import Wall
 
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 NAMESPACE = "kube-node-lease"
 EVERY_S = 10.0
 DURATION_S = 40
-TIMEOUT_S = 8.0  # of one renewal: the next one is due then
+IN_TIME = WriteOptions(timeout_s=8.0)  # after that the next one is due, which another server may take
 
 
 class Heartbeat:
@@ -59,7 +59,7 @@ class Heartbeat:
     async def _renew(self) -> None:
         if self._lease is not None:
             try:
-                self._lease = await self._client.update(self._renewed(self._lease))
+                self._lease = await self._client.update(self._renewed(self._lease), options=IN_TIME)
                 return
             except (Conflict, NotFound):
                 self._lease = None  # somebody else wrote it, or it is gone
@@ -68,15 +68,15 @@ class Heartbeat:
         except NotFound:
             await self._create()
             return
-        self._lease = await self._client.update(self._renewed(known))
+        self._lease = await self._client.update(self._renewed(known), options=IN_TIME)
 
     async def _create(self) -> None:
         lease = self._renewed(Lease(metadata=ObjectMeta(name=self._node, namespace=NAMESPACE)))
         try:
-            self._lease = await self._client.create(lease)
+            self._lease = await self._client.create(lease, options=IN_TIME)
         except AlreadyExists:
             known = await self._client.get(Lease, self._node, namespace=NAMESPACE)
-            self._lease = await self._client.update(self._renewed(known))
+            self._lease = await self._client.update(self._renewed(known), options=IN_TIME)
 
     def _renewed(self, lease: Lease) -> Lease:
         metadata = lease.metadata

@@ -211,7 +211,7 @@ class Client:
         """Raises AlreadyExists, Invalid, ... `metadata.generate_name` lets the server choose the name."""
         kind = kind_of(type(obj))
         path = path_of(kind, namespace or obj.metadata.namespace or self.namespace)
-        return await self._write(requests.create(path, _named(obj, kind), options), type(obj))
+        return await self._write(requests.create(path, _named(obj, kind), options), type(obj), options)
 
     async def update(
         self, obj: T, *, namespace: str | None = None, subresource: str = "", options: WriteOptions = DEFAULT
@@ -219,7 +219,7 @@ class Client:
         """Replace it. With `metadata.resource_version` only if nobody changed it since; else raises Conflict."""
         kind = kind_of(type(obj))
         path = path_of(kind, namespace or obj.metadata.namespace or self.namespace, obj.metadata.name, subresource)
-        return await self._write(requests.update(path, _named(obj, kind), options), type(obj))
+        return await self._write(requests.update(path, _named(obj, kind), options), type(obj), options)
 
     async def update_status(self, obj: T, *, namespace: str | None = None) -> T:
         return await self.update(obj, namespace=namespace, subresource="status")
@@ -262,7 +262,7 @@ class Client:
     ) -> T:
         """`patch` is what becomes JSON, or bytes that are."""
         path = path_of(kind_of(type_), namespace or self.namespace, name, subresource)
-        return await self._write(requests.patch(path, patch, how, options), type_)
+        return await self._write(requests.patch(path, patch, how, options), type_, options)
 
     async def delete(
         self, type_: type[T], name: str, *, namespace: str | None = None, options: DeleteOptions | None = None
@@ -291,8 +291,8 @@ class Client:
             request = request.with_headers((_FENCE_HEADER, self._fence))
         return await self.caller.call(request, timeout_s=timeout_s)
 
-    async def _write(self, request: Request, type_: type[T]) -> T:
-        return decode_object((await self.send(request)).body, type_)
+    async def _write(self, request: Request, type_: type[T], options: WriteOptions) -> T:
+        return decode_object((await self.send(request, timeout_s=options.timeout_s)).body, type_)
 
 
 def _named(obj: T, kind: Kind) -> T:

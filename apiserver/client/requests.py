@@ -56,11 +56,12 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
 class WriteOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What a write can be told. `dry_run` runs every check and changes nothing; `field_validation` is Strict, Warn or
-    Ignore, the server's default when empty."""
+    Ignore, the server's default when empty; `timeout_s` is of the whole call, the client's when None."""
 
     dry_run: bool = False
     field_manager: str = ""
     field_validation: str = ""
+    timeout_s: float | None = None
 
     def query(self) -> list[tuple[str, str]]:
         named = [("fieldManager", self.field_manager), ("fieldValidation", self.field_validation)]

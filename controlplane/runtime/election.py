@@ -22,7 +22,7 @@ import msgspec
 from apiserver.api.coordination import Lease, LeaseSpec
 from apiserver.api.errors import AlreadyExists, ApiError, Conflict, NotFound
 from apiserver.api.meta import ObjectMeta
-from apiserver.client import Client
+from apiserver.client import Client, WriteOptions
 
 from .clock import Clock
 from .metrics import Metrics
@@ -70,6 +70,7 @@ class Election:
         self._clock = clock
         self._timing = timing or (ElectionTiming() if right is None else BY_RIGHT)
         self._right = right
+        self._in_time = WriteOptions(timeout_s=min(4.0, self._timing.every_s))  # another server may take it then
         self._leading = metrics.gauge("leader_election_master_status", "1 while this process leads", ("name",)).labels(
             name
         )
@@ -210,13 +211,13 @@ class Election:
         asked = self._clock.monotonic()
         transitions = self._lease.spec.lease_transitions
         try:
-            self._lease = await self._client.update(self._renewal(self._lease))
+            self._lease = await self._client.update(self._renewal(self._lease), options=self._in_time)
         except Conflict:
             # an answer was lost, or the lease was taken
             self._lease = await self._client.get(Lease, self._name, namespace=NAMESPACE)
             if not self._holds(self._lease) or self._lease.spec.lease_transitions != transitions:
                 return False
-            self._lease = await self._client.update(self._renewal(self._lease))
+            self._lease = await self._client.update(self._renewal(self._lease), options=self._in_time)
         self._renewed_at = asked
         return True
 
