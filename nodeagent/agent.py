@@ -311,13 +311,17 @@ class Agent:
     # --- the runtime --------------------------------------------------------------------------------------
 
     async def _hear_events(self) -> None:
+        failures = 0
         while True:
             try:
                 async for event in self._runtime.events():
+                    failures = 0
                     self._wake(event.pod_uid)
             except RuntimeFailure as error:
-                log.warning("the runtime went away", extra={"node": self.name, "error": error.message})
-            await asyncio.sleep(_AGAIN.wait_s(3, self._random))
+                if not failures:
+                    log.warning("the runtime went away", extra={"node": self.name, "error": error.message})
+            await asyncio.sleep(_AGAIN.wait_s(failures, self._random))
+            failures += 1
             await self._compare()
 
     async def _relist(self) -> None:

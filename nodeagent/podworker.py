@@ -70,6 +70,7 @@ class PodWorker:
         self._starter = Starter(house, key)
         self._dirty = False
         self._interrupted = False
+        self._stepping = False
         self._closed = False
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -138,6 +139,7 @@ class PodWorker:
 
     async def _try_step(self) -> None:
         try:
+            self._stepping = True
             await self._step()
         except asyncio.CancelledError:
             task = asyncio.current_task()
@@ -150,9 +152,12 @@ class PodWorker:
         except Exception:
             log.exception("a step of a pod failed", extra=self._fields())
             self.look_again_in(RETRY_S)
+        finally:
+            self._stepping = False
 
     def _interrupt(self) -> None:
-        if self._task is not None and not self._interrupted:
+        """Whatever the step waits for. A task that has not begun yet will see the news by itself."""
+        if self._task is not None and self._stepping and not self._interrupted:
             self._interrupted = True
             self._task.cancel()
 

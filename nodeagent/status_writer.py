@@ -156,6 +156,10 @@ class StatusWriter:
             entry.wanted = entry.wanted or status
             log.warning("a pod's status could not be written", extra=_fields(entry.pod) | {"error": error.message})
             return False
+        except Exception:
+            entry.wanted = entry.wanted or status
+            log.exception("writing a pod's status failed", extra=_fields(entry.pod))
+            return False
         return True
 
     async def _write(self, entry: _Entry, status: PodStatus) -> None:

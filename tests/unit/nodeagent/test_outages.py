@@ -1,0 +1,243 @@
+"""The API away, the agent restarted, the runtime down, the power lost: pods run on, and nothing is done twice."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from agent_world import NODES, AgentWorld, run_story
+from fake_api import Faults
+
+from apiserver.api.core.node import Node
+from apiserver.api.core.pod import Pod, PodCondition
+from nodeagent.runtime.fake import Latency
+
+
+def cut_off(world: AgentWorld) -> None:
+    world.api.faults.of = (NODES,)
+    world.api.faults.refused = world.api.faults.watch_break = 1.0
+    world.api.break_watches()
+
+
+def test_containers_outlive_the_agent() -> None:
+    async def story(world: AgentWorld) -> None:
+        await world.pod("a")
+        await world.until(lambda: world.ready("a"))
+        before = world.containers("a")
+        await world.nodes.stop_node("node-1")
+        assert world.containers("a") == before
+        written = world.nodes.writer.written
+        await world.nodes.start_node("node-1")
+        await asyncio.sleep(30)
+        assert world.containers("a") == before
+        assert world.container("a").restart_count == 0
+        assert world.nodes.writer.written == written, "nothing changed, so nothing is to be written"
+
+    run_story(story)
+
+
+def test_an_agent_that_ends_in_the_middle_of_a_start_does_not_start_twice() -> None:
+    async def story(world: AgentWorld) -> None:
+        for number in range(12):
+            await world.pod(f"a{number}")
+            await asyncio.sleep(0.3 * number)
+            await world.nodes.stop_node("node-1")
+            await world.nodes.start_node("node-1")
+        for number in range(12):
+            await world.running(f"a{number}")
+            assert len(world.containers(f"a{number}")) == 1
+        assert len(await world.runtime.list_sandboxes()) == 12
+
+    run_story(story, latency=Latency(sandbox_s=1, pull_s=1, start_s=1))
+
+
+def test_pods_run_and_restart_while_the_api_is_away() -> None:
+    async def story(world: AgentWorld) -> None:
+        await world.pod("a")
+        await world.running("a")
+        cut_off(world)
+        world.runtime.kill_container(world.containers("a")[0].id)
+        await world.until(lambda: world.containers("a"), within_s=5)
+        await asyncio.sleep(600)
+        assert world.container("a").restart_count == 0, "nobody could write it"
+        world.api.heal()
+        await world.until(lambda: world.container("a").restart_count == 1, within_s=60)
+        assert world.ready("a")
+
+    run_story(story)
+
+
+def test_after_the_api_was_away_pods_are_told_apart_by_uid() -> None:
+    async def story(world: AgentWorld) -> None:
+        old = await world.pod("a")
+        await world.pod("b")
+        await world.running("a")
+        await world.running("b")
+        cut_off(world)
+        await world.delete("a", grace_s=0)
+        new = await world.pod("a")
+        await world.delete("b", grace_s=0)
+        await asyncio.sleep(300)
+        assert {each.pod.uid for each in world.containers("a")} == {old.metadata.uid}
+        world.api.heal()
+        await world.running("a")
+        await world.until(lambda: old.metadata.uid not in [each.pod.uid for each in world.runtime.running])
+        assert [each.pod.uid for each in world.containers("a")] == [new.metadata.uid]
+        assert not world.containers("b")
+
+    run_story(story)
+
+
+def test_an_agent_that_starts_without_the_api_leaves_pods_alone() -> None:
+    """What is not shown may still be there: only an answer says that a pod is gone."""
+
+    async def story(world: AgentWorld) -> None:
+        await world.pod("a")
+        await world.running("a")
+        before = world.containers("a")
+        await world.nodes.__aexit__()
+        cut_off(world)
+        await world.nodes.__aenter__()
+        await asyncio.sleep(300)
+        assert world.containers("a") == before
+        world.api.heal()
+        await asyncio.sleep(60)
+        assert world.containers("a") == before
+        assert world.ready("a")
+
+    run_story(story)
+
+
+def test_a_restarted_runtime_finds_its_containers() -> None:
+    async def story(world: AgentWorld) -> None:
+        await world.pod("a")
+        await world.running("a")
+        before = world.containers("a")
+        world.runtime.go_down("connection refused")
+        await world.pod("b")
+        await asyncio.sleep(60)
+        node = world.api.get(Node, "node-1")
+        assert node is not None
+        ready = next(each for each in node.status.conditions if each.type == "Ready")
+        assert (ready.status, ready.reason) == ("False", "KubeletNotReady")
+        words = "container runtime is down: the runtime does not answer: connection refused"
+        assert ready.message == words
+        assert world.phase("b") == "Pending"
+        world.runtime.come_back()
+        await world.until(lambda: world.phase("b") == "Running", within_s=20)
+        assert world.containers("a") == before
+        await asyncio.sleep(15)
+        node = world.api.get(Node, "node-1")
+        assert node is not None
+        assert next(each for each in node.status.conditions if each.type == "Ready").status == "True"
+
+    run_story(story)
+
+
+def test_what_happens_while_the_runtime_cannot_be_heard_is_noticed_afterwards() -> None:
+    async def story(world: AgentWorld) -> None:
+        await world.pod("a")
+        await world.running("a")
+        world.runtime.go_down()
+        await asyncio.sleep(5)
+        world.runtime.kill_container(world.containers("a")[0].id)
+        await asyncio.sleep(5)
+        world.runtime.come_back()
+        await world.until(lambda: world.container("a").restart_count == 1 and world.ready("a"), within_s=90)
+
+    run_story(story)
+
+
+def test_after_a_loss_of_power_everything_starts_again() -> None:
+    async def story(world: AgentWorld) -> None:
+        await world.pod("a")
+        await world.pod("once", restartPolicy="Never")
+        await world.running("a")
+        await world.running("once")
+        address = world.status("a").pod_ip
+        await world.nodes.stop_node("node-1", lose_power=True)
+        assert world.nodes.running_containers == 0
+        await asyncio.sleep(60)
+        await world.nodes.start_node("node-1")
+        await world.until(lambda: world.container("a").restart_count == 1 and world.ready("a"))
+        last = world.container("a").last_state.terminated
+        assert last is not None
+        assert (last.exit_code, last.reason) == (255, "Unknown")
+        assert address
+        await world.until(lambda: world.phase("once") == "Failed")
+        assert not world.containers("once")
+
+    run_story(story)
+
+
+def test_conditions_of_others_are_kept() -> None:
+    async def story(world: AgentWorld) -> None:
+        world.api.faults.watch_lag_s = (1.0, 3.0)
+        await world.pod("a")
+        await world.running("a")
+
+        def add(pod: Pod) -> None:
+            pod.status.conditions.append(PodCondition(type="test.local/mine", status="True", message="mine"))
+
+        for _ in range(5):
+            world.runtime.kill_container(world.containers("a")[0].id)
+            await world.client.change(Pod, "a", add, namespace="default", subresource="status")
+            await world.until(lambda: world.containers("a"), within_s=400)
+            await asyncio.sleep(30)
+        await world.until(lambda: world.ready("a"), within_s=400)
+        assert world.condition("a", "test.local/mine") == "True"
+
+    run_story(story)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_whatever_happens_in_between_it_comes_to_rest_as_declared(seed: int) -> None:
+    """Lost answers, lags, breaks, restarts, crashes and deletions in any order; then quiet, and everything is right."""
+
+    async def story(world: AgentWorld) -> None:
+        chance = world.api.random
+        names = [f"p{number}" for number in range(6)]
+        for _ in range(60):
+            name, node = chance.choice(names), chance.choice(world.nodes.names)
+            match chance.randrange(8):
+                case 0 | 1 if not world.there(name):
+                    await world.pod(name, node=node, terminationGracePeriodSeconds=chance.randrange(40))
+                case 2 if world.there(name):
+                    await world.delete(name, grace_s=chance.choice([None, 0, 5]))
+                case 3:
+                    await world.nodes.stop_node(node, lose_power=chance.random() < 0.3)
+                case 4 | 5:
+                    await world.nodes.start_node(node)
+                case 6:
+                    for container in world.nodes.runtime(node).running[:1]:
+                        world.nodes.runtime(node).kill_container(container.id)
+                case 7:
+                    runtime = world.nodes.runtime(node)
+                    runtime.go_down() if chance.random() < 0.5 else runtime.come_back()
+            world.check_running()
+            await asyncio.sleep(chance.random() * 5)
+        world.api.heal()
+        for node in world.nodes.names:
+            world.nodes.runtime(node).come_back()
+            await world.nodes.start_node(node)
+        wanted = {each.metadata.uid for each in world.api.objects(Pod) if not each.metadata.deletion_timestamp}
+        await world.until(lambda: {pod.metadata.uid for pod in world.api.objects(Pod)} == wanted)
+        await world.until(lambda: all(world.ready(pod.metadata.name) for pod in world.api.objects(Pod)), within_s=1000)
+        await asyncio.sleep(60)
+        left = {each.pod.uid for name in world.nodes.names for each in await world.nodes.runtime(name).list_sandboxes()}
+        assert left == wanted
+        assert world.nodes.running_containers == len(wanted)
+
+    faults = Faults(
+        latency_s=(0.001, 0.2),
+        lost_answers=0.05,
+        lost_requests=0.05,
+        refused=0.1,
+        watch_lag_s=(0.0, 4.0),
+        watch_break=0.05,
+        watch_repeats=3,
+        history_gone=0.2,
+        of=(NODES,),
+    )
+    latency = Latency(sandbox_s=0.5, pull_s=1, start_s=0.3, stop_s=2, spread=0.5)
+    run_story(story, seed=seed, count=3, latency=latency, faults=faults, shuffle=True)
