@@ -1,6 +1,6 @@
 """The root of the client's command line: one file per verb family hangs below it.
 
-There is no API server yet, so there are no verbs yet: only `version` works, and the help says so.
+What kubectl has not comes first: `why`. For all other verbs the help names kubectl.
 """
 
 from __future__ import annotations
@@ -9,10 +9,12 @@ from importlib.metadata import PackageNotFoundError, version
 
 import click
 
+from .why import why
+
 
 @click.group(
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="The API server is not built yet: until it is, use etcdctl or `kmini status` against the store.",
+    epilog="The verbs that kubectl has too are not built yet: until they are, use kubectl with the same kubeconfig.",
 )
 def main() -> None:
     """Talk to a kmini cluster the way kubectl does."""
@@ -25,3 +27,6 @@ def version_command() -> None:
         click.echo(f"kminictl {version('kmini')}")
     except PackageNotFoundError:
         click.echo("kminictl 0+uninstalled")
+
+
+main.add_command(why)
