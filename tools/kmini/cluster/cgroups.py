@@ -78,8 +78,8 @@ class Group:
         self.thaw()
 
     def _kill_once(self) -> None:
-        with contextlib.suppress(FileNotFoundError):  # before Linux 5.14 there is no such file
-            (self.path / "cgroup.kill").write_text("1")
+        if self._has("cgroup.kill"):  # v2 from Linux 5.14 on
+            self._set("cgroup.kill", "1")
             return
         self.freeze()  # nobody forks away meanwhile
         for pid in self.processes():
@@ -132,13 +132,17 @@ class Group:
         return [Path(folder) for folder, _folders, _files in os.walk(self.path)]
 
     def _is_unified(self) -> bool:
-        return not (self.path / "freezer.state").exists()
+        return not self._has("freezer.state")
+
+    def _has(self, name: str) -> bool:
+        return (self.path / name).exists()
 
     def _read(self, name: str) -> str:
         return (self.path / name).read_text()
 
     def _set(self, name: str, value: str) -> None:
-        (self.path / name).write_text(value)
+        with (self.path / name).open("r+") as file:  # no O_CREAT: what is not there is not to be made
+            file.write(value)
 
     def _wait_until(self, condition: Callable[[], bool], what: str) -> None:
         deadline = time.monotonic() + TIMEOUT_S
