@@ -175,7 +175,7 @@ class Decider:
         if len(slots) == 1:
             return nodes[slots[0]].name
         fixed = verdicts.fixed
-        totals = [fixed[slot] for slot in slots]
+        totals = list(map(fixed.__getitem__, slots))
         for weight, numbers in self._compared(cycle, verdicts, slots).values():
             totals = [total + weight * number for total, number in zip(totals, numbers, strict=True)]
         most = max(totals)

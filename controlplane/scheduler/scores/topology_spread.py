@@ -9,7 +9,9 @@ the constraints that nobody wrote.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import repeat
 from math import log
+from operator import add
 
 from controlplane.scheduler.filters.filter import Cycle
 from controlplane.scheduler.filters.topology_spread import counted
@@ -31,34 +33,45 @@ def prepare(cycle: Cycle, slots: Sequence[int]) -> Sequence[int] | None:
     for key in keys:
         values = cycle.snapshot.column(key)
         rated = [slot for slot in rated if values[slot] is not None]
-    numbers = _numbers(cycle, wishes, keys, rated)
-    most, least = max(numbers, default=0), min(numbers, default=0)
-    scores = {number: SCORE_MAX * (most + least - number) // most if most else SCORE_MAX for number in set(numbers)}
+    sums = _sums(cycle, wishes, keys, rated)
+    scores = _scores(sums)
     if len(rated) == len(slots):
-        return None if most == least else [scores[number] for number in numbers]
-    by_slot = dict(zip(rated, numbers, strict=True))
+        return None if len(set(scores.values())) <= 1 else list(map(scores.__getitem__, sums))
+    by_slot = dict(zip(rated, sums, strict=True))
     return [scores[by_slot[slot]] if slot in by_slot else 0 for slot in slots]
 
 
-def _numbers(cycle: Cycle, wishes: Sequence[Spread], keys: tuple[str, ...], slots: Sequence[int]) -> list[int]:
-    """The sum over all constraints for each node."""
+def _scores(sums: Sequence[float]) -> dict[float, int]:
+    """The score of each sum there is: many nodes have the same."""
+    numbers = {value: round(value) for value in set(sums)}
+    most, least = max(numbers.values(), default=0), min(numbers.values(), default=0)
+    if not most:
+        return dict.fromkeys(numbers, SCORE_MAX)
+    return {value: SCORE_MAX * (most + least - number) // most for value, number in numbers.items()}
+
+
+def _sums(cycle: Cycle, wishes: Sequence[Spread], keys: tuple[str, ...], slots: Sequence[int]) -> list[float]:
+    """Over all constraints, for each node."""
     snapshot, template = cycle.snapshot, cycle.template
-    parts = [_part(snapshot, wish, snapshot.tally(counted(template, wish, keys)), slots) for wish in wishes]
-    return [round(sum(numbers)) for numbers in zip(*parts, strict=True)]
+    sums = [0.0] * len(slots)
+    for wish in wishes:
+        sums = list(map(add, sums, _part(snapshot, wish, snapshot.tally(counted(template, wish, keys)), slots)))
+    return sums
 
 
 def _part(snapshot: Snapshot, wish: Spread, tally: Tally, slots: Sequence[int]) -> list[float]:
     """One constraint's part for each node. A node is a place of its own, whatever it calls itself."""
     column = snapshot.column(wish.topology_key)
-    values = [column[slot] for slot in slots]
+    values = list(map(column.__getitem__, slots))
+    distinct = set(values)
     places: Sequence[str | None] = values
-    counts, number = tally.counts, len(set(values))
+    counts, number = tally.counts, len(distinct)
     if wish.topology_key == HOSTNAME:
-        places = [snapshot.names[slot] for slot in slots]
+        places = list(map(snapshot.names.__getitem__, slots))
         counts, number = tally.on_node, len(slots)
     weight, base = log(number + 2), float(wish.max_skew - 1)
     by_place: dict[str | None, float] = {place: count * weight + base for place, count in counts.items()}
-    found = [by_place.get(place, base) for place in places]
-    if None in values:
+    found = list(map(by_place.get, places, repeat(base)))
+    if None in distinct:
         found = [0.0 if value is None else part for value, part in zip(values, found, strict=True)]
     return found
