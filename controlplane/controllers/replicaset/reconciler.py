@@ -76,6 +76,8 @@ class ReplicaSetReconciler:
             raise failure
         if not fulfilled and not ending:
             await self._writer.settle(owner, expectations, seen=len(self._owned(owner, expectations)))
+            if expectations.fulfilled:
+                return Result(requeue_after_s=0)  # nothing else may ever come to wake us up
         return _again(counts, expectations)
 
     async def _claim(self, owner: ReplicaSet, selector: Labels, expectations: Expectations) -> list[Pod]:
