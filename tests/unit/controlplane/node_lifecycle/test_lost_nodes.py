@@ -172,7 +172,7 @@ def test_who_was_paused_blames_nobody(seconds: float, slow: tuple[str, ...]) -> 
         world.put(placed("web", "node-1"), placed("other", "node-2"))
         await world.sleep(100)
         world.nodes.silence("node-1")
-        await world.sleep(80)
+        await world.sleep(88)
         assert ready_of(world, "node-1") == "Unknown"
         pause(seconds)
         world.nodes.silence(*slow)  # they need some time too

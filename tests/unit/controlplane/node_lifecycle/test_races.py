@@ -130,6 +130,42 @@ def test_two_pods_of_one_name_wait_each_for_itself() -> None:
     run_world(body, **SETTINGS)
 
 
+def test_a_taint_that_comes_back_is_tolerated_anew() -> None:
+    async def body(world: World) -> None:
+        tolerated = [{"key": "mine", "operator": "Exists", "tolerationSeconds": 60, "effect": "NoExecute"}]
+        world.put(pod("web", node_name="node-1", tolerations=tolerated))
+        for _ in range(5):
+            await world.client.patch(Node, "node-1", {"spec": {"taints": [MINE]}})
+            await world.sleep(50)
+            await world.client.patch(Node, "node-1", {"spec": {"taints": None}})
+            await world.sleep(1)
+        assert pods_left(world) == {"web"}
+        await world.client.patch(Node, "node-1", {"spec": {"taints": [MINE]}})
+        await world.sleep(65)
+        assert pods_left(world) == set()
+
+    run_world(body, **SETTINGS)
+
+
+def test_a_pod_that_is_said_to_be_ready_after_its_node_was_lost() -> None:
+    async def body(world: World) -> None:
+        world.put(placed("web", "node-1", seconds=None))
+        await world.sleep(65)
+        world.nodes.silence("node-1")
+        await world.sleep(100)
+        for expected in ("False", "True", "False"):
+            web = world.api.get(Pod, "web")
+            assert web is not None
+            assert ready(web) == expected
+            if expected == "False":
+                late = {"conditions": [{"type": "Ready", "status": "True"}]}
+                await world.client.patch(Pod, "web", {"status": late}, subresource="status")
+            else:
+                await world.sleep(10)
+
+    run_world(body, **SETTINGS)
+
+
 def test_an_agent_that_is_there_has_the_last_word_about_its_pods() -> None:
     """A node that says it is not ready: its pods are told once, and what the agent says after that stays."""
 

@@ -117,10 +117,10 @@ def test_the_oldest_that_have_ended_go_above_the_threshold() -> None:
 
 
 def test_evicted_ones_come_first() -> None:
-    old = pod("old", metadata={"creationTimestamp": "2026-01-01T00:00:00Z"})
-    young = pod("young", metadata={"creationTimestamp": "2026-01-02T00:00:00Z"})
+    old = pod("z-old", metadata={"creationTimestamp": "2026-01-01T00:00:00Z"})
+    young = pod("a-young", metadata={"creationTimestamp": "2026-01-02T00:00:00Z"})
     evicted = pod("evicted", metadata={"creationTimestamp": "2026-01-03T00:00:00Z"}, status={"reason": "Evicted"})
-    assert [each.metadata.name for each in oldest_first([young, evicted, old])] == ["evicted", "old", "young"]
+    assert [each.metadata.name for each in oldest_first([young, evicted, old])] == ["evicted", "z-old", "a-young"]
 
 
 @seeds(30)
