@@ -109,6 +109,15 @@ def test_one_term_must_hold_and_all_of_it() -> None:
     assert view.fits(view.pod(nodeSelector={"x": "1"})) == {"a", "b"}
 
 
+def test_a_condition_nobody_can_read_fails_its_whole_term() -> None:
+    view = View(node("n1", labels={"x": "1"}))
+    good, odd = ("x", "Exists", []), ("x", "Near", ["1"])
+    assert view.fits(view.pod(affinity=node_affinity(expressions(good, odd)))) == set()
+    assert view.fits(view.pod(affinity=node_affinity(expressions(odd), expressions(good)))) == {"n1"}
+    unknown = expressions(("metadata.uid", "In", ["1"]), fields=True)
+    assert view.fits(view.pod(affinity=node_affinity({**expressions(good), **unknown}))) == set()
+
+
 def test_a_term_without_conditions_matches_nothing() -> None:
     view = View(node("n1"))
     assert view.fits(view.pod(affinity=node_affinity({}))) == set()
@@ -159,6 +168,14 @@ def test_what_is_short_is_told_resource_by_resource() -> None:
     assert view.why(view.pod(cpu="401m", memory="325Mi")) == {"n1": ["Insufficient cpu", "Insufficient memory"]}
     view.place("another", "n1", cpu="", memory="")
     assert view.why(view.pod(cpu="", memory="")) == {"n1": ["Too many pods"]}
+
+
+def test_what_is_asked_for_as_nothing_fits_on_an_over_committed_node() -> None:
+    view = View(node("n1", cpu="1"))
+    for number in range(2):
+        view.place(f"static-{number}", "n1", cpu="1")
+    assert view.fits(view.pod(cpu="0", memory="1")) == {"n1"}
+    assert view.why(view.pod(cpu="1m")) == {"n1": ["Insufficient cpu"]}
 
 
 def container(**requests: str) -> dict[str, Any]:

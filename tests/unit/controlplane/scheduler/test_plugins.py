@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from importlib.metadata import EntryPoint
+from pathlib import Path
 from typing import Any
 
 import pytest
+from controllers_world_objects import node
+from scheduler_views import View
 
 from controlplane.scheduler import plugins
 from controlplane.scheduler.filters.filter import Filter
@@ -101,3 +105,27 @@ def test_a_profile_knows_which_filters_look_at_one_node() -> None:
     profile = Profile()
     assert len(profile.local_checks) == 5
     assert profile.wide_filters == {"NodeName", "VolumeBinding", "PodTopologySpread", "InterPodAffinity"}
+
+
+DOCUMENT = Path(__file__).resolve().parents[4] / "docs" / "scheduler.md"
+
+
+def test_the_document_names_every_row_with_its_weight() -> None:
+    text = DOCUMENT.read_text(encoding="utf-8")
+    rows = [tuple(cell.strip() for cell in line.strip("|").split("|")) for line in text.splitlines() if "|" in line]
+    assert [row[0] for row in rows[2 : 2 + len(FILTERS)]] == [each.name for each in FILTERS]
+    assert [(row[0], row[1]) for row in rows[-len(SCORES) :]] == [(each.name, str(each.weight)) for each in SCORES]
+
+
+def test_the_example_of_the_document_can_be_used(declare: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL)
+    example: dict[str, Any] = {}
+    exec(code, example)  # our own document
+    monkeypatch.setitem(_ROWS, "example", example["RACK_POWER"])
+    declare(FILTERS_GROUP, example="example")
+    view = View(node("on"), node("off", labels={"power": "off"}), profile=default_profile())
+    assert view.why(view.pod()) == {"off": ["node(s) were in a dark rack"]}
+    monkeypatch.setitem(_ROWS, "example", example["COOL_NODES"])
+    declare(SCORES_GROUP, example="example")
+    view = View(node("cool"), node("hot", labels={"heat": "9"}), profile=default_profile())
+    assert view.decide(view.pod(), explain=True).by_score["CoolNodes"] == 100
