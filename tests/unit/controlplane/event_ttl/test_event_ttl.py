@@ -103,6 +103,26 @@ def test_a_wall_clock_that_jumps_takes_no_event_away(monkeypatch: pytest.MonkeyP
     run_world(body, **SETTINGS)
 
 
+def test_one_that_is_written_just_before_it_would_go_stays() -> None:
+    async def body(world: World) -> None:
+        never_early(world, 3600.0)
+        world.api.faults.latency_s = (0.1, 0.2)
+        await world.sleep(100)
+        world.put(event("a"), event("b"))
+
+        def write_the_other(verb: str, old: Any, new: Any) -> None:
+            if verb == "delete" and isinstance(old, Event) and len(names(world)) == 1:
+                asyncio.get_running_loop().call_soon(lambda: world.put(event(next(iter(names(world))))))
+
+        world.check(write_the_other)
+        await world.sleep(4000)
+        assert len(names(world)) == 1
+        await world.sleep(4000)
+        assert names(world) == set()
+
+    run_world(body, **SETTINGS)
+
+
 def test_more_than_one_sweep_may_delete(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(event_ttl, "DELETED_MAX", 10)
     monkeypatch.setattr(event_ttl, "PAGE_SIZE", 7)
