@@ -20,6 +20,7 @@ from typing import Any
 import msgspec
 from prometheus_client import CollectorRegistry, ProcessCollector
 
+from apiserver.address_repair import AddressRepair
 from apiserver.admission.chain import Chain, default_chain
 from apiserver.admission.plugin import Admission
 from apiserver.aggregation import AggregatedRoles
@@ -252,6 +253,8 @@ class ApiServer:
         self._begin(kept_up(self._keep_bookmarks, "bookmarks"), "bookmarks")
         self._begin(kept_up(self._kubernetes_service().run, "default/kubernetes"), "default/kubernetes")
         self._begin(kept_up(self._aggregated_roles().run, "aggregated roles"), "aggregated roles")
+        repair = AddressRepair(self.storage, self.table.of_key("services"), self._leads)
+        self._begin(kept_up(repair.run, "address repair"), "address repair")
         self.port.serve(frontend, self.checks)
         return self
 

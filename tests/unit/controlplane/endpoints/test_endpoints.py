@@ -389,9 +389,10 @@ def test_endpoints_become_what_the_pods_are(seed: int) -> None:
 def test_a_controller_that_is_behind_makes_no_slice_twice() -> None:
     async def body(world: World) -> None:
         world.put(node("node-1"))
+        await world.settle()
         world.api.faults.watch_lag_s = (3.0, 3.0)
         world.put(service("web", WEB), running("a", "10.0.0.1"))
-        await world.sleep(3.5)
+        await world.sleep(1)
         world.put(running("b", "10.0.0.2"))
         await world.settle()
         made_ones = [each for each in world.written() if each.kind == "EndpointSlice" and each.verb == "create"]

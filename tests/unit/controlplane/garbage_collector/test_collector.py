@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -18,7 +19,7 @@ from apiserver.api.core.event import Event
 from apiserver.api.core.node import Node
 from apiserver.api.core.persistent_volumes import PersistentVolume
 from apiserver.api.core.pod import Pod
-from apiserver.api.errors import NotFound
+from apiserver.api.errors import Conflict, NotFound
 from apiserver.api.kinds import kind_named
 from apiserver.api.meta import DeleteOptions, OwnerReference, Preconditions, TopObject
 from apiserver.auth.user import User
@@ -372,8 +373,11 @@ def test_orphans_whose_labels_are_others_by_now_live_on() -> None:
 # --- never the wrong one ----------------------------------------------------------------------------------
 
 
-def live_owner(world: World, obj: TopObject) -> str:
-    """The name of an owner that is there and does not wait for its dependents to go."""
+def live_owner(world: World, obj: TopObject, began: Collection[str] = ()) -> str:
+    """The name of an owner that is there and does not wait for its dependents to go.
+
+    `began`: UIDs of owners that waited once. Who changes his mind later does not stop what is on its way.
+    """
     for each in obj.metadata.owner_references:
         kind = kind_named(each.api_version, each.kind)
         assert kind is not None
@@ -381,20 +385,25 @@ def live_owner(world: World, obj: TopObject) -> str:
         found = world.api.get(type_, each.name, obj.metadata.namespace)
         if found is None or found.metadata.uid != each.uid:
             continue
-        if found.metadata.deletion_timestamp is None or "foregroundDeletion" not in found.metadata.finalizers:
+        if found.metadata.deletion_timestamp is None:
+            return each.name
+        if each.uid not in began and "foregroundDeletion" not in found.metadata.finalizers:
             return each.name
     return ""
 
 
 def watch_over(world: World) -> None:
     """At each write of the collector."""
+    began: set[str] = set()
 
     def look(verb: str, old: Any, new: Any) -> None:
+        if new is not None and "foregroundDeletion" in new.metadata.finalizers:
+            began.add(new.metadata.uid)
         if world.api.log[-1].by != "controllers" or old is None or not isinstance(old, ConfigMap | Pod | ReplicaSet):
             return
         if old.metadata.deletion_timestamp is None and (new is None or new.metadata.deletion_timestamp is not None):
             assert old.metadata.owner_references, f"{old.metadata.name} was deleted and belonged to nobody"
-            assert not live_owner(world, old), f"{old.metadata.name} was deleted, and its owner lives"
+            assert not live_owner(world, old, began), f"{old.metadata.name} was deleted, and its owner lives"
         if verb == "delete":
             uid, finalizers = old.metadata.uid, old.metadata.finalizers
             if "orphan" in finalizers:
@@ -423,8 +432,10 @@ class Family:
     def _parents(self) -> list[ConfigMap]:
         there = self.free()
         found = self.random.sample(there, min(len(there), self.random.choice((0, 1, 1, 2))))
-        if self.gone and self.random.random() < 0.15:
-            found.append(self.random.choice(self.gone))
+        there_are = {each.metadata.uid for each in self.alive()}
+        dead = [each for each in self.gone if each.metadata.uid not in there_are]
+        if dead and self.random.random() < 0.15:
+            found.append(self.random.choice(dead))  # never one that is about to go: it may have looked already
         return found
 
     def bear(self) -> None:
@@ -457,9 +468,11 @@ class Family:
             case 0 | 1 | 2 | 3:
                 self.bear()
             case 4 | 5:
-                await self.bury()
+                with suppress(NotFound, Conflict):  # the collector was faster
+                    await self.bury()
             case 6:
-                await self.adopt()
+                with suppress(NotFound, Conflict):
+                    await self.adopt()
             case _:
                 self.world.crash_after(1 + self.random.randrange(4))
         await self.world.sleep(self.random.choice((0, 0, 0.1, 1, 5)))

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 from controllers_world import World, run_world, seeds, stormy
 from controllers_world_objects import claim, config_map, deployment, namespace, pod, service
+from fake_api_verbs import ADMIN
 
 from apiserver.api.core.config import ConfigMap
 from apiserver.api.core.namespace import Namespace, NamespaceCondition
 from apiserver.api.core.persistent_volumes import PersistentVolumeClaim
 from apiserver.api.core.pod import Pod
+from apiserver.api.errors import InternalError
 from apiserver.api.meta import TopObject
+from apiserver.auth.user import User
 from apiserver.client import Patch
+from apiserver.client.requests import Request
+from apiserver.client.responses import Response
 from controlplane.controllers import namespace as namespaces
 from controlplane.controllers.namespace import FINE, Remains, conditions_of
 
@@ -113,6 +119,28 @@ def test_conditions_say_what_remains() -> None:
         discovered = condition(world, "team", "NamespaceDeletionDiscoveryFailure")
         assert (discovered.status, discovered.reason) == ("False", "ResourcesDiscovered")
         await world.client.patch(ConfigMap, "kept", {"metadata": {"finalizers": None}}, Patch.MERGE, namespace="team")
+        await world.settle(quiet_s=30)
+        assert world.api.get(Namespace, "team") is None
+
+    run_world(body, parts=PARTS)
+
+
+def test_what_cannot_be_listed_is_not_taken_for_empty() -> None:
+    async def body(world: World) -> None:
+        await world.client.create(namespace("team"))
+        do = world.api.do
+        broken = Response(500, {}, msgspec.json.encode(InternalError("the disk is on fire").status()))
+
+        def sometimes(request: Request, client: str = "test", user: User = ADMIN) -> Response:
+            return broken if request.path.endswith("team/secrets") else do(request, client, user)
+
+        world.api.do = sometimes  # type: ignore[method-assign]
+        await world.client.delete(Namespace, "team")
+        await world.sleep(60)
+        failure = condition(world, "team", "NamespaceDeletionContentFailure")
+        assert (failure.status, failure.reason) == ("True", "ContentDeletionFailed")
+        assert failure.message == "Failed to delete all resource types, 1 remaining: secrets.: the disk is on fire"
+        world.api.do = do  # type: ignore[method-assign]
         await world.settle(quiet_s=30)
         assert world.api.get(Namespace, "team") is None
 
