@@ -145,6 +145,12 @@ def test_commands_run_inside(cluster: Cluster) -> None:
         cluster.run("s1", [])
 
 
+def test_a_host_knows_an_address_of_its_own(cluster: Cluster) -> None:
+    """As a machine with a gateway does: daemons that are told none find it (kmini.addresses.own_address)."""
+    shown = cluster.run("s1", ["ip", "route", "get", "192.0.2.1"]).stdout
+    assert f"src {cluster.hosts['s1'].address}" in shown
+
+
 def test_a_host_has_ipv4_of_its_own_and_no_ipv6_on_its_link(cluster: Cluster) -> None:
     shown = cluster.run("s1", ["ip", "-o", "address", "show", "dev", "eth0"]).stdout
     assert "inet " in shown

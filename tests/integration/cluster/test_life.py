@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -68,16 +69,29 @@ def test_down_leaves_nothing_and_up_goes_on_from_the_disks(folder: Path, tmpfs: 
     assert not folder.exists()
 
 
-def test_two_clusters_at_once_know_nothing_of_each_other(tmp_path: Path) -> None:
-    with Cluster(tmp_path / "a", servers=1) as one, Cluster(tmp_path / "b", servers=1) as other:
-        assert one.state.subnet != other.state.subnet
-        assert one.leader() == other.leader() == "s1"
-        assert not ping(one, "s1", other.hosts["s1"].address)
-        own = cluster_id(tmp_path / "a")
-        one.down()
-        assert traces(own, tmp_path / "a") == []
-        other.wait_ready()
-        assert other.leader() == "s1"
+@pytest.fixture
+def pair(tmp_path: Path) -> Iterator[tuple[Cluster, Cluster]]:
+    """Two clusters, built at the same time."""
+    clusters = (Cluster(tmp_path / "a", servers=1), Cluster(tmp_path / "b", servers=1))
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            assert list(pool.map(Cluster.up, clusters)) == [True, True]
+        yield clusters
+    finally:
+        for cluster in clusters:
+            cluster.down()
+
+
+def test_two_clusters_at_once_know_nothing_of_each_other(pair: tuple[Cluster, Cluster], tmp_path: Path) -> None:
+    one, other = pair
+    assert one.state.subnet != other.state.subnet
+    assert one.leader() == other.leader() == "s1"
+    assert not ping(one, "s1", other.hosts["s1"].address)
+    own = cluster_id(tmp_path / "a")
+    one.down()
+    assert traces(own, tmp_path / "a") == []
+    other.wait_ready()
+    assert other.leader() == "s1"
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -149,6 +163,16 @@ def test_disks_of_other_servers_are_not_taken(folder: Path) -> None:
         pass
     with pytest.raises(CommandError, match="holds the data of 1 servers, not 2"):
         Cluster(folder, servers=2).up()
+
+
+def test_addresses_that_somebody_else_has_by_now_are_not_taken(folder: Path, tmp_path: Path) -> None:
+    """The servers on these disks know each other by them."""
+    with Cluster(folder, servers=1) as cluster:
+        subnet = cluster.state.subnet
+    with Cluster(tmp_path / "other", servers=1, tmpfs=True) as other:
+        if other.state.subnet == subnet:  # unless other clusters came and went on this machine meanwhile
+            with pytest.raises(CommandError, match="which is in use now"):
+                cluster.up()
 
 
 def test_after_a_restart_of_the_machine_only_files_are_left(folder: Path) -> None:

@@ -5,6 +5,7 @@ A question goes to all servers at once: some may be dead, frozen or cut off, and
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,10 +15,13 @@ from .. import kubeconfig
 from ..addresses import join_host_port
 from ..api import admin_context, json_object, request
 from ..errors import CommandError
+from . import processes
 from .daemons import API_PORT, ETCD_PORT, Files, server_urls
 from .state import ClusterState, HostState
 
 ASK_TIMEOUT_S = 2.0
+NODES = "/api/v1/nodes"
+LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
 Answer = TypeVar("Answer")
 
 
@@ -55,16 +59,35 @@ def ready_servers(hosts: Iterable[HostState], files: Files) -> frozenset[str]:
 
 
 def ready_nodes(state: ClusterState, files: Files) -> frozenset[str]:
-    """Names of nodes whose condition Ready is True, as the first server that answers has it; none when none does."""
+    """Names of nodes that are Ready and whose agent, the one that runs now, has renewed the node's lease.
+
+    As the first server that answers has it; none when none does. Ready alone would be what an agent before said.
+    """
     context = admin_context(files.pki)
 
-    def ask(host: HostState) -> dict[str, Any]:
+    def ask(host: HostState) -> tuple[dict[str, Any], dict[str, Any]]:
         address = join_host_port(host.address, API_PORT)
-        return json_object(request(address, context, "GET", "/api/v1/nodes", timeout_s=ASK_TIMEOUT_S), address)
+        nodes, leases = (request(address, context, "GET", path, timeout_s=ASK_TIMEOUT_S) for path in (NODES, LEASES))
+        return json_object(nodes, address), json_object(leases, address)
 
-    for nodes in _ask_all(state.of_role("server"), ask).values():
-        return frozenset(node["metadata"]["name"] for node in nodes.get("items") or () if _is_ready(node))
+    for nodes, leases in _ask_all(state.of_role("server"), ask).values():
+        renewed = {each["metadata"]["name"]: renewal_of(each) for each in leases.get("items") or ()}
+        ready = {each["metadata"]["name"] for each in nodes.get("items") or () if _is_ready(each)}
+        return frozenset(
+            host.name
+            for host in state.of_role("node")
+            if host.name in ready
+            and all(processes.started_at(process) < renewed.get(host.name, 0.0) for process in host.processes)
+        )
     return frozenset()
+
+
+def renewal_of(lease: dict[str, Any]) -> float:
+    """When a lease was renewed, in seconds since 1970; 0 when that is not known."""
+    try:
+        return datetime.datetime.fromisoformat(lease.get("spec", {}).get("renewTime") or "").timestamp()
+    except ValueError:
+        return 0.0
 
 
 def leader(state: ClusterState, files: Files) -> str | None:

@@ -12,6 +12,7 @@ import select
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -62,6 +63,12 @@ def alive(process: Process) -> bool:
         return False
     fields = text.rpartition(")")[2].split()
     return fields[0] not in "ZX" and int(fields[19]) == process.start_ticks
+
+
+def started_at(process: Process) -> float:
+    """When it started by the wall clock, in seconds since 1970, give or take a clock tick."""
+    age_s = time.clock_gettime(time.CLOCK_BOOTTIME) - process.start_ticks / os.sysconf("SC_CLK_TCK")
+    return time.time() - age_s
 
 
 def terminate(process: Process) -> None:

@@ -23,8 +23,9 @@ def until_ready(
     started = told = time.monotonic()
     missing = {host.name for host in hosts}
     while missing:
+        state = read(files.state) or state  # somebody else may have started or killed a host meanwhile
         chosen = [host for host in state.hosts if host.name in missing]
-        _check_alive(chosen, read(files.state) or state, files)
+        _check_alive(chosen, files)
         ready = missing & _ready(state, chosen, files)
         missing -= ready
         now = time.monotonic()
@@ -58,9 +59,9 @@ def _ready(state: ClusterState, hosts: Sequence[HostState], files: Files) -> fro
     return ready
 
 
-def _check_alive(hosts: Iterable[HostState], state: ClusterState, files: Files) -> None:
+def _check_alive(hosts: Iterable[HostState], files: Files) -> None:
     for host in hosts:
-        for process in state.host(host.name).processes:
+        for process in host.processes:
             if not processes.alive(process):
                 said = last_error(files.log(host.name, process.name), 0)
                 raise CommandError(f"{process.name} on {host.name} ended: {said}")
