@@ -103,7 +103,7 @@ class Template(msgspec.Struct, eq=False, weakref=True, kw_only=True):
     spread_by_default: bool
 
 
-class PodInfo(msgspec.Struct, frozen=True, kw_only=True):
+class PodInfo(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One pod. `node_name` is "" until it has a node; `assumed` says that the node is only our intention so far."""
 
     namespace: str

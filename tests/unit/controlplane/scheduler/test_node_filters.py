@@ -111,7 +111,8 @@ def test_one_term_must_hold_and_all_of_it() -> None:
 
 def test_a_condition_nobody_can_read_fails_its_whole_term() -> None:
     view = View(node("n1", labels={"x": "1"}))
-    good, odd = ("x", "Exists", []), ("x", "Near", ["1"])
+    good: tuple[str, str, list[str]] = ("x", "Exists", [])
+    odd = ("x", "Near", ["1"])
     assert view.fits(view.pod(affinity=node_affinity(expressions(good, odd)))) == set()
     assert view.fits(view.pod(affinity=node_affinity(expressions(odd), expressions(good)))) == {"n1"}
     unknown = expressions(("metadata.uid", "In", ["1"]), fields=True)
