@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from weakref import WeakKeyDictionary
 
 from apiserver.api.core.node import Node
 
@@ -60,7 +61,7 @@ class Snapshot:
         self._places: dict[Place, Places] = {}
         #: Terms of the pods on nodes, each with the number of templates that have it.
         self._terms: dict[Holding, int] = {}
-        self._heeded: dict[Template, tuple[Holding, ...]] = {}
+        self._heeded: WeakKeyDictionary[Template, tuple[Holding, ...]] = WeakKeyDictionary()
 
     # --- reading --------------------------------------------------------------------------------------
 
@@ -220,7 +221,6 @@ class Snapshot:
 
     def _disappear(self, presence: _Presence) -> None:
         del self._presences[presence.template]
-        self._heeded.pop(presence.template, None)
         for holding in holdings(presence.template):
             self._terms[holding] -= 1
             if not self._terms[holding]:

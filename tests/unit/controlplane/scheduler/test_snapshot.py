@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from random import Random
 from typing import Any, NamedTuple
 
@@ -264,6 +265,13 @@ def test_terms_of_pods_that_are_gone_are_heeded_no_more() -> None:
     assert len(view.snapshot.heeded(asked)) == 1
     view.snapshot.remove_pod("lonely")
     assert view.snapshot.heeded(asked) == ()
+
+
+def test_what_a_template_heeds_is_forgotten_with_it() -> None:
+    view = View(node("n1"))
+    view.snapshot.heeded(view.pod(labels=WEB).template)
+    gc.collect()
+    assert len(view.infos.templates) == 0
 
 
 def test_terms_of_pods_that_are_there_heed_the_labels_namespaces_have_now() -> None:
