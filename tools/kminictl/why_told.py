@@ -70,7 +70,9 @@ def advice(answer: Answer) -> list[str]:
             "kubectl -n kube-system get lease."
         ]
     if not answer.nodes:
-        return ["Let a node join: kmini token create --print-join-command."]
+        return [
+            "Let a node join: kmini token create --role agent, then kmini agent --server URL --token-file FILE there."
+        ]
     return [ADVICE[name] for name in ADVICE if name in answer.filters] + [
         f"Ask whoever installed the filter {name}." for name in answer.filters if name not in ADVICE
     ]
