@@ -23,6 +23,7 @@ MODULES = {
     "certificatesigningrequest-cleaner": "controlplane.controllers.csr_cleaning",
     "endpoints": "controlplane.controllers.endpoints",
     "endpointslice": "controlplane.controllers.endpoint_slices",
+    "endpointslicemirroring": "controlplane.controllers.endpoint_slice_mirroring",
     "service-repair": "controlplane.controllers.service_repair",
     "namespace": "controlplane.controllers.namespace",
     "scheduler": "controlplane.scheduler",

@@ -66,11 +66,11 @@ def ports_of(service: Service, pod: Pod) -> tuple[Port, ...]:
         number = port_number(each, pod)
         if number is not None:
             found.append(Port(each.name, each.protocol or "TCP", number, each.app_protocol))
-    return tuple(sorted(found, key=_order))
+    return in_order(found)
 
 
-def _order(port: Port) -> tuple[str, str, int, str]:
-    return port.name, port.protocol, port.port, port.app_protocol or ""
+def in_order(ports: Iterable[Port]) -> tuple[Port, ...]:
+    return tuple(sorted(ports, key=lambda each: (each.name, each.protocol, each.port, each.app_protocol or "")))
 
 
 def port_number(port: ServicePort, pod: Pod) -> int | None:

@@ -23,8 +23,8 @@ from controlplane.runtime import DONE, Context, Controller, Part, Request, Resul
 
 from . import endpoint_pods as pods_of
 from .endpoint_pods import HEADLESS_LABEL, Port
-from .endpoint_slices import is_terminating_namespace
 from .endpoint_wakes import Wakes
+from .slice_writing import is_terminating_namespace
 from .status_writes import guarded, this_version
 
 NAME = "endpoints"

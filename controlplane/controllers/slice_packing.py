@@ -14,7 +14,7 @@ import msgspec
 
 from apiserver.api.discovery import Endpoint, EndpointPort, EndpointSlice
 
-from .endpoint_pods import Port
+from .endpoint_pods import Port, in_order
 
 ENDPOINTS_MAX = 100
 _NAME_CHARACTERS_MAX = 253
@@ -41,10 +41,10 @@ class Plan(msgspec.Struct):
     removed: list[EndpointSlice] = []
 
 
-def pack(wanted: Wanted, existing: Iterable[EndpointSlice]) -> Plan:
+def pack(wanted: Wanted, existing: Iterable[EndpointSlice], *, at_least_one: bool = True) -> Plan:
     """`wanted`: ports → identity of an endpoint → the endpoint. A slice of every old one that can be kept, is.
 
-    There is at least one slice, if an empty one: it says that the Service is looked after.
+    `at_least_one`: if an empty one, which says that the Service is looked after.
     """
     plan = Plan()
     old = sorted(existing, key=lambda each: each.metadata.name)
@@ -56,7 +56,7 @@ def pack(wanted: Wanted, existing: Iterable[EndpointSlice]) -> Plan:
         packed = plan.made.pop(0)
         packed.old, packed.changed = plan.removed.pop(0), True
         plan.kept.append(packed)
-    if not plan.kept and not plan.made:
+    if at_least_one and not plan.kept and not plan.made:
         _keep_empty(plan)
     return plan
 
@@ -121,8 +121,9 @@ def identity(endpoint: Endpoint) -> str:
 
 
 def ports_in(slice_: EndpointSlice) -> tuple[Port, ...]:
-    found = [Port(each.name or "", each.protocol or "TCP", each.port or 0, each.app_protocol) for each in slice_.ports]
-    return tuple(sorted(found, key=lambda port: (port.name, port.protocol, port.port, port.app_protocol or "")))
+    return in_order(
+        Port(each.name or "", each.protocol or "TCP", each.port or 0, each.app_protocol) for each in slice_.ports
+    )
 
 
 def slice_ports(ports: Iterable[Port]) -> list[EndpointPort]:

@@ -16,7 +16,8 @@ from apiserver.api.core.service import Service
 from apiserver.api.discovery import Endpoint, EndpointSlice
 from apiserver.api.meta import ObjectMeta
 from controlplane.controllers import endpoint_slices, endpoints
-from controlplane.controllers.endpoint_slices import MANAGED_BY, MANAGER
+from controlplane.controllers.endpoint_slices import MANAGER
+from controlplane.controllers.slice_writing import MANAGED_BY
 
 PARTS = [endpoints.parts, endpoint_slices.parts]
 WEB = {"app": "web"}
