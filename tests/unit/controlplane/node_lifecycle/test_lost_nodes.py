@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import virtual_time
 from controllers_world import World, run_world
-from controllers_world_objects import made, node, pod
+from controllers_world_objects import lease, made, node, pod
 from node_life_world import Laws, events_of, found, placed, pods_left, ready, ready_of, taints_of, tolerating
 
 from apiserver.api.core.node import Node
@@ -105,6 +105,27 @@ def test_nothing_is_driven_away_while_all_nodes_are_silent() -> None:
         assert len(pods_left(world)) == 3
 
     run_world(body, **SETTINGS)
+
+
+def test_nodes_that_are_cut_off_in_one_moment_are_not_given_up_one_by_one() -> None:
+    """Their Leases were renewed at different moments, so one is found silent when the others are not yet."""
+
+    async def body(world: World) -> None:
+        laws = Laws(world)
+        names = [f"node-{number + 1}" for number in range(8)]
+        world.put(*(placed(f"web-{name}", name, seconds=0) for name in names))
+        for tick in range(80):
+            if tick % 8 == 0:
+                renewals = world.random.sample(names, len(names))
+            world.put(lease(renewals[tick % 8], "x", leaseTransitions=tick))
+            await world.sleep(1.25)
+        await world.sleep(300)
+        assert {ready_of(world, name) for name in names} == {"Unknown"}
+        assert not laws.given_up
+        assert len(pods_left(world)) == 8
+
+    for seed in range(10):
+        run_world(body, seed=seed, **{**SETTINGS, "nodes": 8, "leases": False})
 
 
 def test_what_was_given_up_is_taken_back_when_the_last_node_is_lost() -> None:
