@@ -273,10 +273,11 @@ class Agent:
             worker.object_gone(pod)
 
     def _has(self, pod: Pod) -> None:
+        echo = self._writer.is_echo(pod)
         pod = self._writer.saw(pod)
         worker = self._workers.get(pod.metadata.uid)
         if worker is not None:
-            worker.update(pod)
+            worker.update(pod, echo=echo)
             return
         refused = self._check(pod)
         worker = self._add(key_of(pod), pod)

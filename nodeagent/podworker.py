@@ -79,14 +79,15 @@ class PodWorker:
 
     # --- news ---------------------------------------------------------------------------------------------
 
-    def update(self, pod: Pod) -> None:
-        """The API shows the pod like this."""
+    def update(self, pod: Pod, *, echo: bool = False) -> None:
+        """The API shows the pod like this; `echo`: because of what we wrote, so that there is nothing to do."""
         before = (self.leaving, self._grace_s())
         self.pod = pod
         after = (self.leaving, self._grace_s())
         if self.leaving and before != after:
             self._interrupt()
-        self.wake()
+        if not echo:
+            self.wake()
 
     def object_gone(self, last: Pod) -> None:
         """The API does not have it any more."""

@@ -51,12 +51,15 @@ _OWN_FIELDS = (
 
 
 class _Entry:
-    """`pod`: as the API showed it last. `wanted`: what waits to be written."""
+    """`pod`: as the API showed it last. `wanted`: what waits to be written. `echo`: the resource version that our last
+    write made. `ahead`: we read the pod ourselves, and the watch has not shown yet what others did to it."""
 
-    __slots__ = ("delete", "failures", "in_flight", "pod", "queued", "wanted")
+    __slots__ = ("ahead", "delete", "echo", "failures", "in_flight", "pod", "queued", "wanted")
 
     def __init__(self, pod: Pod) -> None:
         self.pod = pod
+        self.echo = ""
+        self.ahead = False
         self.wanted: PodStatus | None = None
         self.delete = False
         self.queued = False
@@ -85,7 +88,13 @@ class StatusWriter:
             entry = self._entries[pod.metadata.uid] = _Entry(pod)
         elif not is_later(entry.pod.metadata.resource_version, pod.metadata.resource_version):
             entry.pod = pod
+            entry.ahead = False
         return entry.pod
+
+    def is_echo(self, pod: Pod) -> bool:
+        """Only our own write made it like this: it was merged with what we knew, so there is no news in it."""
+        entry = self._entries.get(pod.metadata.uid)
+        return entry is not None and entry.echo == pod.metadata.resource_version
 
     def set(self, pod: Pod, status: PodStatus, *, delete: bool = False) -> None:
         """Write this, unless the API shows it already; then delete the pod, if `delete`. Conditions need no times."""
@@ -179,6 +188,7 @@ class StatusWriter:
                 await self._look_again(entry)
                 continue
             self.written += 1
+            entry.echo = "" if entry.ahead else answer.metadata.resource_version
             self._answered(entry, answer)
             return
 
@@ -188,6 +198,7 @@ class StatusWriter:
         found = await self._client.get(Pod, meta.name, namespace=meta.namespace)
         if found.metadata.uid != meta.uid:
             raise NotFound(f"pod {meta.namespace}/{meta.name} is another one by now")
+        entry.ahead = True
         self._answered(entry, found)
 
     def _answered(self, entry: _Entry, answer: Pod) -> None:
