@@ -26,11 +26,18 @@ LOOK_AFTER_S = 30.0
 
 
 class Awaited(msgspec.Struct):
-    """One write that the cache does not show yet. Creations are known by name, deletions by uid."""
+    """One write that the cache does not show yet. `uid` is empty until it is known what was created.
+
+    What is `unsure` is never taken for seen: it may have happened twice, with a deletion in between.
+    """
 
     name: str
     since_s: float
+    uid: str = ""
     unsure: bool = False
+
+    def is_seen_in(self, pod: Pod) -> bool:
+        return not self.unsure and self.uid in ("", pod.metadata.uid)
 
 
 class Expectations:
@@ -47,19 +54,31 @@ class Expectations:
         self.creating[name] = Awaited(name, self._clock())
 
     def expect_deletion(self, pod: Pod) -> None:
-        self.deleting[pod.metadata.uid] = Awaited(pod.metadata.name, self._clock())
+        meta = pod.metadata
+        self.deleting[meta.uid] = Awaited(meta.name, self._clock(), meta.uid)
+
+    def created(self, pod: Pod, cached: Pod | None) -> None:
+        """It is certain that the pod was made. `cached`: what the cache shows by its name, which may be another pod."""
+        meta = pod.metadata
+        self.creating.pop(meta.name, None)
+        if cached is None or cached.metadata.uid != meta.uid:
+            self.creating[meta.name] = Awaited(meta.name, self._clock(), meta.uid)
 
     def observe(self, change: Change[Pod]) -> None:
         """The cache shows something new about a pod."""
         meta = change.object.metadata
-        self.creating.pop(meta.name, None)
+        awaited = self.creating.get(meta.name)
+        if awaited is not None and awaited.is_seen_in(change.object):
+            del self.creating[meta.name]
         if change.type == "deleted" or meta.deletion_timestamp is not None:
             self.deleting.pop(meta.uid, None)
 
     def look(self, find: Callable[[str], Pod | None]) -> None:
         """The same from the cache as it is: `find` gives what has a name there."""
-        for name in [name for name in self.creating if find(name)]:
-            del self.creating[name]
+        for name, awaited in list(self.creating.items()):
+            pod = find(name)
+            if pod is not None and awaited.is_seen_in(pod):
+                del self.creating[name]
         for uid, awaited in list(self.deleting.items()):
             pod = find(awaited.name)
             if pod is None or pod.metadata.uid != uid or pod.metadata.deletion_timestamp is not None:
@@ -83,7 +102,7 @@ class Expectations:
         return max(0.0, min(since) + LOOK_AFTER_S - self._clock()) if since else LOOK_AFTER_S
 
     def await_on(self, awaited: Awaited) -> None:
-        """It is certain by now, and the cache is to show it: wait from now on."""
+        """The deletion is certain by now, and the cache is to show it: wait from now on."""
         awaited.unsure = False
         awaited.since_s = self._clock()
 

@@ -83,7 +83,7 @@ class PodWriter:
         """Raises ApiError."""
         expectations.expect_creation(name)
         try:
-            await self._client.create(pod_of(owner, name))
+            made = await self._client.create(pod_of(owner, name))
         except Fenced:
             raise
         except ApiError as error:
@@ -94,12 +94,17 @@ class PodWriter:
             if not namespace_is_ending(error):
                 self._event(owner, "Warning", "FailedCreate", f"Error creating: {error.message}")
             raise
-        self._event(owner, "Normal", "SuccessfulCreate", f"Created pod: {name}")
+        self._created(owner, made, expectations)
+
+    def _created(self, owner: ReplicaSet, made: Pod, expectations: Expectations) -> None:
+        meta = made.metadata
+        expectations.created(made, self._cache.get(meta.name, namespace=meta.namespace))
+        self._event(owner, "Normal", "SuccessfulCreate", f"Created pod: {meta.name}")
 
     async def _create_again(self, owner: ReplicaSet, name: str, expectations: Expectations) -> None:
         """The write that had no answer, under the same name. Raises ApiError."""
         try:
-            await self._client.create(pod_of(owner, name))
+            made = await self._client.create(pod_of(owner, name))
         except Fenced:
             raise
         except AlreadyExists:
@@ -109,8 +114,7 @@ class PodWriter:
                 raise
             await self._look_up(owner, name, expectations)
         else:
-            self._await_on(expectations, name)
-            self._event(owner, "Normal", "SuccessfulCreate", f"Created pod: {name}")
+            self._created(owner, made, expectations)
 
     async def _look_up(self, owner: ReplicaSet, name: str, expectations: Expectations) -> None:
         """Whether the pod is there; if so the cache will show it."""
@@ -121,15 +125,9 @@ class PodWriter:
             return
         controller = controller_of(found)
         if controller is not None and controller.uid == owner.metadata.uid:
-            self._await_on(expectations, name)
+            expectations.created(found, self._cache.get(name, namespace=owner.metadata.namespace))
         else:
             expectations.creating.pop(name, None)
-
-    @staticmethod
-    def _await_on(expectations: Expectations, name: str) -> None:
-        awaited = expectations.creating.get(name)
-        if awaited is not None:  # else the cache has shown it in the meantime
-            expectations.await_on(awaited)
 
     # --- deletions ------------------------------------------------------------------------------------
 
@@ -141,14 +139,15 @@ class PodWriter:
             await self._client.delete(Pod, name, namespace=owner.metadata.namespace, options=options)
         except Fenced:
             raise
-        except (NotFound, Conflict):  # gone, or another one has its name by now
-            expectations.deleting.pop(uid, None)
+        except (NotFound, Conflict):  # gone, or another one has its name by now: the cache is to show that
+            if awaited is not None:
+                expectations.await_on(awaited)
             return
         except ApiError as error:
-            if error.definite:
-                expectations.deleting.pop(uid, None)
-            elif awaited is not None:
+            if not error.definite and awaited is not None:
                 awaited.unsure = True
+            elif awaited is None or not awaited.unsure:  # else an earlier one may have done it
+                expectations.deleting.pop(uid, None)
             self._event(owner, "Warning", "FailedDelete", f"Error deleting: {error.message}")
             raise
         if awaited is not None:
