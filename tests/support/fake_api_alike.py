@@ -53,6 +53,17 @@ class Wanted(NamedTuple):
     fence: str = ""
 
 
+class Watched(NamedTuple):
+    path: str
+    labels: str = ""
+    fields: str = ""
+
+    def query(self, version: int) -> tuple[tuple[str, str], ...]:
+        selectors = (("labelSelector", self.labels), ("fieldSelector", self.fields))
+        chosen = [(name, value) for name, value in selectors if value]
+        return (("watch", "1"), ("resourceVersion", str(version)), *chosen)
+
+
 class Side:
     """What one API has shown of every object."""
 
@@ -72,19 +83,20 @@ class Side:
 
     def heard(self, path: str, body: Any) -> Any:
         """The answer as it can be compared."""
-        comparable = _comparable(body)
+        found = comparable(body)
         metadata = body.get("metadata") if isinstance(body, dict) else None
         if isinstance(metadata, dict) and metadata.get("uid") and "items" not in body:
             shown = self._shown.setdefault(path, [])
             now = {"uid": metadata["uid"], "resourceVersion": metadata.get("resourceVersion", "")}
-            comparable["metadata"]["isNews"] = not shown or shown[-1] != now
+            found["metadata"]["isNews"] = not shown or shown[-1] != now
             shown.append(now)
-        return comparable
+        return found
 
 
-def _comparable(value: Any) -> Any:
+def comparable(value: Any) -> Any:
+    """JSON without what no two servers have in common."""
     if isinstance(value, dict):
-        found = {key: _comparable(each) for key, each in value.items()}
+        found = {key: comparable(each) for key, each in value.items()}
         for key in _MOMENTS:
             if found.get(key):
                 found[key] = "moment"
@@ -96,7 +108,7 @@ def _comparable(value: Any) -> Any:
                 found[key] = key
         return found
     if isinstance(value, list):
-        return [_comparable(each) for each in value]
+        return [comparable(each) for each in value]
     if isinstance(value, str):
         value = _VERSION.sub(r"\1version", _VOLUME.sub("volume", _UID.sub("uid", value)))
         return _ADDRESS.sub("address", _CHOSEN.sub(r"\1*", value))

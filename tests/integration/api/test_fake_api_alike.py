@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from random import Random
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlencode
 
 import msgspec
 import pytest
+import virtual_time
+from api_server import RunningApi
 from api_thread import ThreadedApi, api_on_thread
 from fake_api import FakeApi
-from fake_api_alike import PATHS, Side, Wanted, first_requests, random_request, shown
+from fake_api_alike import PATHS, Side, Wanted, Watched, comparable, first_requests, random_request, shown
 from manifests import MANIFESTS, path_of
 
 from apiserver.client.requests import Request
 
 REQUESTS = 400
 COLLECTIONS = frozenset(PATHS.values())
+WATCHES = (
+    *(Watched(path) for kind, path in PATHS.items() if kind not in ("service", "node", "namespace")),
+    Watched(PATHS["service"], "app in (x,y)"),  # a real server has a Service of its own
+    Watched(PATHS["pod"], "app=x"),
+    Watched(PATHS["pod"], "", "spec.nodeName=n1"),
+    Watched(PATHS["configmap"].replace("/namespaces/default", ""), "app!=x", "metadata.namespace=default"),
+)
 #: What the fake API has no use for: nobody has rights in it, nothing is stored of it, or the server adds to it alone.
 _NOT_FAKED = ("Review", "TokenRequest", "Binding", "CertificateSigningRequest")
 
@@ -46,15 +56,41 @@ def compared(fake: FakeApi, real: ThreadedApi, sides: tuple[Side, Side], wanted:
     assert (one[0], mine) == (other[0], real_one), shown(wanted)
 
 
+def told_by_fake(api: FakeApi, watch: Watched, version: int) -> list[Any]:
+    async def lines() -> list[bytes]:
+        query = (*watch.query(version), ("timeoutSeconds", "1"))
+        transport = api.client().caller.transport
+        request = Request(method="GET", path=watch.path, query=query)
+        async with transport.stream("", request, timeout_s=1, idle_s=1) as stream:
+            return [line async for line in stream.lines()]
+
+    return [comparable(msgspec.json.decode(line)) for line in virtual_time.run(lines())]
+
+
+async def told_by_real(api: RunningApi, watch: Watched, version: int) -> list[Any]:
+    query = urlencode((*watch.query(version), ("timeoutSeconds", "1")))
+    async with api.session.request("GET", f"{api.url}{watch.path}?{query}", ssl=api.tls()) as answer:
+        lines = (await answer.read()).splitlines()
+    return [comparable(msgspec.json.decode(line)) for line in lines]
+
+
+async def all_told_by_real(api: RunningApi, version: int) -> list[list[Any]]:
+    return await asyncio.gather(*(told_by_real(api, watch, version) for watch in WATCHES))
+
+
 @pytest.mark.parametrize("seed", range(4))
-def test_random_requests_are_answered_alike(tmp_path: Path, seed: int) -> None:
+def test_random_requests_are_answered_alike_and_watches_are_told_alike(tmp_path: Path, seed: int) -> None:
     fake, random, sides = FakeApi(seed=seed), Random(seed), (Side(), Side())
     with api_on_thread(tmp_path) as real:
         for wanted in first_requests():
             compared(fake, real, sides, wanted)
+        began = fake.store.revision, real.api.store.revision
         for _ in range(REQUESTS):
             compared(fake, real, sides, random_request(random))
+        told = [told_by_fake(fake, watch, began[0]) for watch in WATCHES]
+        assert told == real.run(all_told_by_real(real.api, began[1]))
     assert fake.writes > REQUESTS // 10
+    assert sum(map(len, told)) > REQUESTS // 10
 
 
 def test_every_kind_is_made_alike(tmp_path: Path) -> None:
