@@ -19,7 +19,7 @@ from controlplane.runtime.caches import SERVICE_LABEL
 
 from . import endpoint_pods as pods_of
 from .endpoint_pods import HEADLESS_LABEL, Port
-from .endpoint_wakes import Wakes, zone_of
+from .endpoint_wakes import LabelledPods, Wakes, zone_of
 from .slice_packing import identity, pack
 from .slice_writing import MANAGED_BY, Look, SliceWriter, is_of
 
@@ -37,7 +37,7 @@ class EndpointSlices:
         self._client = context.client
         self._pace = context.pace
         self._services = context.caches.services.cache
-        self._pods = context.caches.pods.cache
+        self._pods = LabelledPods(context.caches.pods)
         self._nodes = context.caches.nodes.cache
         self._writer = writer
 
@@ -58,7 +58,7 @@ class EndpointSlices:
 
     async def _wanted(self, service: Service) -> Mapping[tuple[Port, ...], Mapping[str, Endpoint]]:
         found: dict[tuple[Port, ...], dict[str, Endpoint]] = {}
-        for pod in pods_of.serving_pods(service, self._pods.in_namespace(service.metadata.namespace)):
+        for pod in pods_of.serving_pods(service, self._pods.candidates(service)):
             await self._pace.breathe()
             endpoint = self._endpoint(service, pod)
             if endpoint is not None:

@@ -7,6 +7,7 @@ comes within it is written at once (BATCH_S).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import cache
 from typing import Any
 
 from apiserver.api.core.node import Node
@@ -19,6 +20,7 @@ from controlplane.runtime.caches import BY_NODE, Caches
 from .endpoint_pods import selects
 
 BATCH_S = 0.1
+KEYS_MAX = 16
 ZONE_LABEL = "topology.kubernetes.io/zone"
 BY_SELECTOR = "selector"
 
@@ -35,6 +37,38 @@ def by_selector(service: Service) -> Iterable[str]:
 
 def _place(namespace: str, key: str, value: str) -> str:
     return f"{namespace}/{key}={value}"
+
+
+@cache
+def _by_label(key: str) -> Callable[[Pod], Iterable[str]]:
+    """The same function every time: an index is shared by all who add it."""
+
+    def index(pod: Pod) -> Iterable[str]:
+        value = pod.metadata.labels.get(key)
+        return () if value is None else (_place(pod.metadata.namespace, key, value),)
+
+    return index
+
+
+class LabelledPods:
+    """Finds a Service's pods without a look at all others: by one label, for which the cache gets an index when the
+    first Service selects by it. Labels beyond KEYS_MAX get none: there the whole namespace is looked through."""
+
+    def __init__(self, pods: Informer[Pod]) -> None:
+        self._informer = pods
+        self._keys: set[str] = set()
+
+    def candidates(self, service: Service) -> list[Pod]:
+        """All of its pods and perhaps others."""
+        namespace = service.metadata.namespace
+        key, value = min(service.spec.selector.items())
+        name = f"label {key}"
+        if key not in self._keys:
+            if len(self._keys) >= KEYS_MAX:
+                return self._informer.cache.in_namespace(namespace)
+            self._informer.add_index(name, _by_label(key))
+            self._keys.add(key)
+        return self._informer.cache.by_index(name, _place(namespace, key, value))
 
 
 class Wakes:

@@ -23,7 +23,7 @@ from controlplane.runtime import DONE, Context, Controller, Part, Request, Resul
 
 from . import endpoint_pods as pods_of
 from .endpoint_pods import HEADLESS_LABEL, Port
-from .endpoint_wakes import Wakes
+from .endpoint_wakes import LabelledPods, Wakes
 from .slice_writing import is_terminating_namespace
 from .status_writes import guarded, this_version
 
@@ -84,7 +84,7 @@ class EndpointsOfServices:
         self._client = context.client
         self._pace = context.pace
         self._services = context.caches.services.cache
-        self._pods = context.caches.pods.cache
+        self._pods = LabelledPods(context.caches.pods)
         self._endpoints = context.caches.endpoints.cache
         self.deleted: dict[Request, None] = {}
 
@@ -141,7 +141,7 @@ class EndpointsOfServices:
     async def _places(self, service: Service) -> list[Place]:
         found = []
         anyway = service.spec.publish_not_ready_addresses
-        for pod in pods_of.serving_pods(service, self._pods.in_namespace(service.metadata.namespace)):
+        for pod in pods_of.serving_pods(service, self._pods.candidates(service)):
             await self._pace.breathe()
             if pods_of.is_terminating(pod) and not anyway:
                 continue

@@ -15,7 +15,7 @@ from apiserver.api.core.pod import Pod
 from apiserver.api.core.service import Service
 from apiserver.api.discovery import Endpoint, EndpointSlice
 from apiserver.api.meta import ObjectMeta
-from controlplane.controllers import endpoint_slices, endpoints
+from controlplane.controllers import endpoint_slices, endpoint_wakes, endpoints
 from controlplane.controllers.endpoint_slices import MANAGER
 from controlplane.controllers.slice_writing import MANAGED_BY
 
@@ -399,6 +399,19 @@ def test_a_controller_that_is_behind_makes_no_slice_twice() -> None:
         made_ones = [each for each in world.written() if each.kind == "EndpointSlice" and each.verb == "create"]
         assert len(made_ones) == 1
         assert set(listed(world)) == {"a", "b"}
+
+    run_world(body, parts=PARTS, binds=False)
+
+
+def test_pods_are_found_by_more_labels_than_have_an_index(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(endpoint_wakes, "KEYS_MAX", 1)
+
+    async def body(world: World) -> None:
+        world.put(node("node-1"), service("web", WEB), service("db", {"tier": "db", "zone": "x"}))
+        world.put(running("a", "10.0.0.1"), running("b", "10.0.0.2", labels={"tier": "db", "zone": "x"}))
+        world.put(running("c", "10.0.0.3", labels={"tier": "db"}), running("d", "10.0.0.4", labels={}))
+        await world.settle()
+        assert (set(listed(world)), set(listed(world, "db"))) == ({"a"}, {"b"})
 
     run_world(body, parts=PARTS, binds=False)
 
