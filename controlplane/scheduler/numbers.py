@@ -6,6 +6,7 @@ from controlplane.runtime.metrics import BUCKETS_S, Metrics
 
 from .queue import Place, SchedulingQueue
 
+DECISION_S = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0)
 SCHEDULED, UNSCHEDULABLE, ERROR = "scheduled", "unschedulable", "error"
 _QUEUES = (Place.ACTIVE, Place.BACKOFF, Place.UNSCHEDULABLE, Place.GATED)
 
@@ -16,7 +17,9 @@ class Numbers:
     def __init__(self, metrics: Metrics, profile: str) -> None:
         labels = ("result", "profile")
         attempts = metrics.counter("scheduler_schedule_attempts_total", "Decisions by what they came to", labels)
-        durations = metrics.histogram("scheduler_scheduling_attempt_duration_seconds", "How long they took", labels)
+        durations = metrics.histogram(
+            "scheduler_scheduling_attempt_duration_seconds", "How long they took", labels, buckets=DECISION_S
+        )
         results = (SCHEDULED, UNSCHEDULABLE, ERROR)
         self._attempts = {result: attempts.labels(result, profile) for result in results}
         self._durations = {result: durations.labels(result, profile) for result in results}

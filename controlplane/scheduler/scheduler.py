@@ -43,7 +43,7 @@ class Scheduler:
 
     name = "scheduler"
 
-    def __init__(self, context: Context, profile: Profile) -> None:
+    def __init__(self, context: Context, profile: Profile, numbers: Numbers | None = None) -> None:
         caches, options = context.caches, context.options
         self._context = context
         self._profile_name = options.scheduler_name
@@ -68,7 +68,7 @@ class Scheduler:
         )
         self._binder = Binder(context.client, binding, self)
         self._conditions = Conditions(context.client, context.clock)
-        self._numbers = Numbers(context.metrics, self._profile_name)
+        self._numbers = numbers or Numbers(context.metrics, self._profile_name)
         self._last_failure: tuple[Template, int, Decision] | None = None
 
     @property

@@ -1,4 +1,5 @@
-"""`python -m kmini.bench store|api [--quick] [-o json]`: what `make bench-store` and `make bench-api` call."""
+"""`python -m kmini.bench store|api|sched [--quick] [-o json]`: what `make bench-store`, `make bench-api` and
+`make bench-sched` call."""
 
 from __future__ import annotations
 
@@ -14,11 +15,13 @@ from typing import Any
 import click
 import uvloop
 
-from . import api_kube, api_pods, api_rows, etcd, machine, report, wrk
+from . import api_kube, api_pods, api_rows, etcd, machine, report, sched_rows, wrk
 from .api_measure import ApiPlan, ApiRun
 from .measure import Plan, Run
 from .process import disk_folder
 from .rows import rows
+from .sched_measure import SchedPlan, SchedRun
+from .sched_measure import setup as sched_setup
 
 
 @click.group()
@@ -65,10 +68,20 @@ def api(*, quick: bool, output: str, folder: Path | None, results: Path) -> None
     _measure(lambda: _api(ApiPlan.quick() if quick else ApiPlan(), folder), output, results)
 
 
-def _measure(work: Callable[[], Coroutine[Any, Any, Ran]], output: str, results: Path) -> None:
+@main.command()
+@_command
+def sched(*, quick: bool, output: str, folder: Path | None, results: Path) -> None:
+    """The scheduler: alone, and through the API of one replica; and what a cluster costs that does nothing."""
+    _measure(lambda: _sched(SchedPlan.quick() if quick else SchedPlan(), folder), output, results, beside_etcd=False)
+
+
+def _measure(
+    work: Callable[[], Coroutine[Any, Any, Ran]], output: str, results: Path, *, beside_etcd: bool = True
+) -> None:
     """Run, print and keep what came out. Ends the program with 1 when nothing did."""
     try:
-        etcd.require_tools()
+        if beside_etcd:
+            etcd.require_tools()
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             data, text = runner.run(work())
     except (KeyboardInterrupt, asyncio.CancelledError):
@@ -129,6 +142,17 @@ async def _api(plan: ApiPlan, folder: Path | None) -> Ran:
     about = f"{machine.described(facts)}; {peers}"
     text = "\n\n".join((about, report.table(made), report.notes(made)))
     return report.document(made, machine=facts, setup=setup, benchmark="api"), text
+
+
+async def _sched(plan: SchedPlan, folder: Path | None) -> Ran:
+    """As `_store`."""
+    _end_in_order()
+    with disk_folder(folder) as data_folder:
+        facts = machine.facts(data_folder)
+        record = await SchedRun(plan, data_folder, lambda text: click.echo(text, err=True)).all()
+    made = sched_rows.rows(record, plan)
+    text = "\n\n".join((machine.described(facts), report.table(made), report.notes(made)))
+    return report.document(made, machine=facts, setup=sched_setup(plan), benchmark="sched"), text
 
 
 def _plain(plan: Plan | ApiPlan) -> dict[str, float]:

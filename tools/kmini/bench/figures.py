@@ -40,11 +40,12 @@ def median(values: Sequence[float]) -> float:
 
 
 class Unit(enum.Enum):
-    """How a figure is stored (seconds, per second, bytes) and so how it is shown."""
+    """How a figure is stored (seconds, per second, bytes, share of a core) and so how it is shown."""
 
     SECONDS = "s"
     RATE = "per s"
     BYTES = "bytes"
+    SHARE = "of a core"
 
 
 class Verdict(enum.Enum):
@@ -89,6 +90,19 @@ class Bound(msgspec.Struct, frozen=True):
         return Verdict.MET if figure <= self.at_most else Verdict.MISSED
 
 
+class Least(msgspec.Struct, frozen=True):
+    """The other direction: an aim on our figure itself, at least so many, as `unit` says."""
+
+    at_least: float
+    unit: Unit
+
+    def __str__(self) -> str:
+        return f">= {shown(self.at_least, self.unit)}"
+
+    def judge(self, figure: float) -> Verdict:
+        return Verdict.MET if figure >= self.at_least else Verdict.MISSED
+
+
 class Row(msgspec.Struct, frozen=True, kw_only=True):
     """One line of the table. `ours` and `peer` hold one figure per round, in `unit`; `peer` may have none."""
 
@@ -98,7 +112,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     ours: tuple[float, ...]
     peer: tuple[float, ...] = ()
     peer_name: str = "etcd"
-    aim: Aim | Bound | None = None
+    aim: Aim | Bound | Least | None = None
     note: str = ""
 
     @property
@@ -123,7 +137,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
         match self.aim:
             case None:
                 return Verdict.REPORTED
-            case Bound():
+            case Bound() | Least():
                 return self.aim.judge(self.ours_median)
             case Aim():
                 return self.aim.judge(self.ratio)
@@ -135,6 +149,8 @@ def shown(value: float, unit: Unit) -> str:
         return f"{value:,.0f}/s"
     if unit is Unit.SECONDS:
         return f"{value * 1000:.2f} ms" if value < 1 else f"{value:.2f} s"
+    if unit is Unit.SHARE:
+        return f"{value:.2%} of a core"
     if value >= 1024 * 1024:
         return f"{value / (1024 * 1024):,.1f} MiB"
     return f"{value / 1024:,.2f} KiB"
