@@ -92,6 +92,10 @@ class Graph:
     def dependents(self, uid: str) -> list[Node]:
         return [self._nodes[each] for each in self._dependents.get(uid, ())]
 
+    def is_blocked(self, uid: str) -> bool:
+        """Mostly the first dependent says so."""
+        return any(self._nodes[each].blocks(uid) for each in self._dependents.get(uid, ()))
+
     def blocking(self, uid: str) -> list[Node]:
         """The dependents that a deletion in the foreground waits for."""
         return [node for node in self.dependents(uid) if node.blocks(uid)]
@@ -159,9 +163,9 @@ class Graph:
                 del self._dependents[owner]
 
     def _wake_waiting(self, uid: str) -> None:
-        """An owner that waits for its dependents, of which one has changed."""
+        """An owner that waits for its dependents, of which one has changed: none that blocks it may be left."""
         owner = self._nodes.get(uid)
-        if owner is not None and owner.foreground:
+        if owner is not None and owner.foreground and not self.is_blocked(uid):
             self.wake(uid)
 
     def _wake_doubting(self, uid: str) -> None:

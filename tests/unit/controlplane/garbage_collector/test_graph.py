@@ -106,6 +106,19 @@ def test_an_owner_that_waits_is_told_of_its_dependents() -> None:
     assert watched.taken() == {"s"}
 
 
+def test_an_owner_that_waits_for_many_is_told_of_the_last_one() -> None:
+    watched = Watched()
+    for uid in "pqr":
+        watched.put_pod(uid, "s")
+    watched.put_set("s", finalizers=(FOREGROUND,), deleted=True)
+    watched.taken()
+    watched.graph.drop("q")
+    watched.graph.drop("p")
+    assert watched.taken() == set()
+    watched.graph.drop("r")
+    assert watched.taken() == {"s"}
+
+
 def test_an_orphaning_owner_is_looked_at() -> None:
     watched = Watched()
     watched.put_set("s", finalizers=(ORPHAN,), deleted=True)
