@@ -27,7 +27,7 @@ class Sweep(Protocol):
 
 
 class Periodic:
-    """A Part: sweeps until it is cancelled. Raises Fenced; what else goes wrong is tried again."""
+    """A Part: sweeps until it is cancelled. Raises Fenced; what else goes wrong is logged and tried again."""
 
     def __init__(self, context: Context, name: str, sweep: Sweep, informers: Sequence[Informer[Any]] = ()) -> None:
         self.name = name
@@ -55,4 +55,7 @@ class Periodic:
                 "a sweep failed and is tried again",
                 extra={"controller": self.name, "failures": failures + 1, "error": str(error)},
             )
+            return None
+        except Exception:  # a collector that is broken is no reason to stop all controllers
+            log.exception("a sweep is broken", extra={"controller": self.name, "failures": failures + 1})
             return None
