@@ -27,10 +27,12 @@ MakeServer = Callable[[], AbstractAsyncContextManager[SchedServer]]
 
 
 class Cost(msgspec.Struct, frozen=True):
-    """`cpu`: share of a core. `written`: bytes a day that the process sent to the disk, journal, state and logs."""
+    """`cpu`: share of a core. Bytes a day: `written` by the kernel's count of the process (process.written_bytes says
+    how that is too much), `journal` by how the journal grew."""
 
     cpu: float
     written: float
+    journal: float
 
 
 class Idle(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,8 +41,10 @@ class Idle(msgspec.Struct, frozen=True, kw_only=True):
     cpu_controllers: float
     cpu_without_leases: float
     written_without_leases: float
+    journal_without_leases: float
     cpu_with_leases: float
     written_with_leases: float
+    journal_with_leases: float
 
 
 async def measure(make: MakeServer, nodes: int, idle_s: float, settle_s: float) -> Idle:
@@ -51,8 +55,10 @@ async def measure(make: MakeServer, nodes: int, idle_s: float, settle_s: float) 
         cpu_controllers=max(0.0, quiet.cpu - alone.cpu),
         cpu_without_leases=quiet.cpu,
         written_without_leases=quiet.written,
+        journal_without_leases=quiet.journal,
         cpu_with_leases=renewed.cpu,
         written_with_leases=renewed.written,
+        journal_with_leases=renewed.journal,
     )
 
 
@@ -66,12 +72,18 @@ async def _cost(
             await create_all(admin, "/api/v1/nodes", map(work.node, range(nodes)))
             renewing = [group.create_task(_renew(admin, number, nodes)) for number in range(nodes if leases else 0)]
             await asyncio.sleep(settle_s)
-            cpu_s, written = server.cpu_s(), server.written_bytes()
+            before = _counted(server)
             await asyncio.sleep(idle_s)
-            cost = Cost((server.cpu_s() - cpu_s) / idle_s, (server.written_bytes() - written) * _DAY_S / idle_s)
+            cpu_s, written, journal = (now - then for now, then in zip(_counted(server), before, strict=True))
+            a_day = _DAY_S / idle_s
+            cost = Cost(cpu_s / idle_s, written * a_day, journal * a_day)
             for task in renewing:
                 task.cancel()
         return cost
+
+
+def _counted(server: SchedServer) -> tuple[float, int, int]:
+    return server.cpu_s(), server.written_bytes(), server.journal_bytes()
 
 
 async def _renew(admin: Hands, number: int, nodes: int) -> None:

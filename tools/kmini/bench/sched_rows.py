@@ -84,6 +84,14 @@ def _idle(record: ApiRecord, nodes: int) -> list[Row]:
             record, f"{step}_written_without_leases", "  written a day", Unit.BYTES, aim=Bound(20 * _MB, Unit.BYTES),
             note="journal, state and log together, by the kernel's count of the process; nobody renews a node's lease",
         ),
+        _row(record, f"{step}_journal_without_leases", "  of it the journal grew by", Unit.BYTES),
         _row(record, f"{step}_cpu_with_leases", "  the whole server, node leases renewed", Unit.SHARE),
-        _row(record, f"{step}_written_with_leases", "  written a day, node leases renewed", Unit.BYTES),
+        _row(
+            record, f"{step}_written_with_leases", "  written a day, node leases renewed", Unit.BYTES,
+            note="the kernel counts whole folios, which on some file systems are far larger than what is written",
+        ),
+        _row(
+            record, f"{step}_journal_with_leases", "  of it the journal grew by", Unit.BYTES,
+            note="the state's pages come on top, each at most once in the time the kernel keeps what it has to write",
+        ),
     ]  # fmt: skip

@@ -90,6 +90,11 @@ class SchedServer:
     def written_bytes(self) -> int:
         return written_bytes(self._pid)
 
+    def journal_bytes(self) -> int:
+        """How far the journal's files are filled; they end in zeros written ahead."""
+        files = sorted((self.folder / "data" / "raft").glob("**/*.journal"))
+        return sum(len(file.read_bytes().rstrip(b"\0")) for file in files)
+
     @property
     def _pid(self) -> int:
         assert self._daemon is not None, "it was started"
