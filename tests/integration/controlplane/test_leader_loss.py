@@ -10,16 +10,14 @@ from pathlib import Path
 
 import pytest
 from controllers_process import until
+from controllers_world_objects import deployment
 from kmini_process import Server
 from rollout_watch import RolloutWatch
 from server_faults import leader_of, voters
 
-from apiserver.api.apps import Deployment, DeploymentSpec, ReplicaSet
+from apiserver.api.apps import Deployment, ReplicaSet
 from apiserver.api.coordination import Lease
-from apiserver.api.core.containers import Container
-from apiserver.api.core.pod import PodSpec, PodTemplateSpec
 from apiserver.api.errors import ApiError
-from apiserver.api.meta import LabelSelector, ObjectMeta
 from apiserver.client import Client, Patch
 from controlplane.runtime.election import NAMESPACE
 from controlplane.runtime.manager import LEASE
@@ -34,16 +32,6 @@ LABELS = {"app": "web"}
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Server]]:
     with voters(tmp_path_factory.mktemp("servers"), controllers="in-process") as started:
         yield started
-
-
-def deployment(name: str, image: str) -> Deployment:
-    template = PodTemplateSpec(
-        metadata=ObjectMeta(labels=LABELS), spec=PodSpec(containers=[Container(name="c", image=image)])
-    )
-    return Deployment(
-        metadata=ObjectMeta(name=name, namespace="default"),
-        spec=DeploymentSpec(replicas=REPLICAS, selector=LabelSelector(match_labels=LABELS), template=template),
-    )
 
 
 @asynccontextmanager
@@ -68,7 +56,7 @@ def test_a_rolling_update_outlives_its_leader(servers: list[Server], fault: str,
     async def body() -> None:
         async with admin(servers) as client, SimulatedNodes(client, count=10, remove=True) as nodes:
             await nodes.wait_registered()
-            await client.create(deployment(name, "example.com/sample:1"))
+            await client.create(deployment(name, REPLICAS, labels=LABELS, image="example.com/sample:1"))
             seen = RolloutWatch(client)
             async with seen:
                 await until(done(seen, "example.com/sample:1"), what="the first rollout", timeout_s=90)
