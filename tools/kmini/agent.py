@@ -110,10 +110,10 @@ async def _one_node(settings: AgentSettings) -> None:
             raise CommandError(f"no way leads from this machine to {host}: {error.strerror or error}") from error
         runtime = FakeRuntime(node=settings.node_name)
         node = NodeAgent(client, settings.node_name, machine, runtime, runtime, identity=identity, options=_options())
+        collector.started()
         running = asyncio.ensure_future(node.run())
         try:
             await _either(running, node.registered.wait())
-            collector.started()
             click.echo(f"{settings.node_name} is ready: {addresses[0]}, runtime fake, {client.caller.servers.current}")
             await running
         finally:

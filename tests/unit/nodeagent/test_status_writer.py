@@ -109,6 +109,24 @@ def test_another_pod_of_the_name_is_never_hit() -> None:
     run(story())
 
 
+def test_a_late_deletion_never_hits_another_pod_of_the_name() -> None:
+    """The last status is there already, so that nothing but the deletion is sent."""
+
+    async def story() -> None:
+        api = FakeApi()
+        old = put(api)
+        api.remove(Pod, "a")
+        new = put(api)
+        async with writing(api) as writer:
+            writer.set(old, old.status, delete=True)
+            await asyncio.sleep(30)
+        found = api.get(Pod, "a")
+        assert found is not None
+        assert found.metadata.uid == new.metadata.uid
+
+    run(story())
+
+
 def test_a_pod_that_ended_is_deleted_after_its_last_status() -> None:
     verbs: list[str] = []
 
