@@ -52,22 +52,24 @@ class PodWriter:
         return await at_once(pods, write)
 
     async def settle(self, owner: ReplicaSet, expectations: Expectations, *, seen: int) -> None:
-        """Write again what has had no answer, and look up what the cache should have shown by now.
+        """Write again what has had no answer and is still wanted, and look up what the cache should have shown by now.
 
         `seen`: pods that count, of which none is awaited any more. Raises ApiError.
         """
         certain = sum(not awaited.unsure for awaited in expectations.creating.values())
-        room = (owner.spec.replicas or 0) - seen - certain
+        missing = (owner.spec.replicas or 0) - seen - certain
         for name, awaited in list(expectations.creating.items()):
-            if awaited.unsure and room > 0:
-                room -= 1
+            if awaited.unsure and missing > 0:
+                missing -= 1
                 await self._create_again(owner, name, expectations)
             elif awaited.unsure or expectations.overdue(awaited):
                 await self._look_up(owner, name, expectations)
+        too_many = sum(awaited.unsure for awaited in expectations.deleting.values()) - missing
         for uid, awaited in list(expectations.deleting.items()):
-            if awaited.unsure:
+            if awaited.unsure and too_many > 0:
+                too_many -= 1
                 await self._delete(owner, awaited.name, uid, expectations)
-            elif expectations.overdue(awaited):
+            elif awaited.unsure or expectations.overdue(awaited):
                 await self._look_up_deleted(owner, uid, awaited, expectations)
 
     # --- creations ------------------------------------------------------------------------------------
