@@ -26,7 +26,8 @@ DEMO_NAME = "kmini-hello"
 def up(data_dir: Path, api_port: int, peer_port: int, etcd_port: int, foreground: bool) -> int | None:
     """Start one replica in the background and show that it works. Idempotent.
 
-    There are no controllers and no node agent yet: what runs is the Kubernetes API on its store.
+    What runs is the Kubernetes API on its store, controllers and the scheduler. There is no node yet: `kmini agent`
+    with `--runtime fake` simulates one.
     """
     layout = Layout(data_dir.absolute())
     arguments = ["--name", NAME, "--data-dir", str(layout.data_dir), "--api-port", str(api_port)]
