@@ -141,7 +141,7 @@ class Agent:
         await self._until_it_works(self._register, "register")
         log.info("the node is registered", extra={"node": self.name})
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._every(self._options.heartbeat_s, self._heartbeat.beat, at_once=True))
+            group.create_task(self._every(self._options.heartbeat_s, self._beat, at_once=True))
             group.create_task(self._every(self._options.status_s, self._report))
 
     async def _every(
@@ -179,6 +179,11 @@ class Agent:
             self._node = None
         elif self._node is not None:
             self._node = change.object
+
+    async def _beat(self) -> None:
+        """Not without a Node: the lease would be collected as an orphan, and made again, for ever."""
+        if self._node is not None:
+            await self._heartbeat.beat()
 
     async def _report(self) -> None:
         """Write the node's status, if it changed or nobody has heard of it for long."""
