@@ -144,6 +144,7 @@ def test_a_node_that_is_there_already_is_brought_up_to_date() -> None:
 
 def test_a_deleted_node_comes_back_with_a_restart_of_its_agent_only() -> None:
     async def story(world: AgentWorld) -> None:
+        await world.until(lambda: world.api.get(Lease, "node-1", "kube-node-lease"))
         await world.client.delete(Node, "node-1")
         await world.client.delete(Lease, "node-1", namespace="kube-node-lease")
         await asyncio.sleep(600)

@@ -123,6 +123,16 @@ def test_on_failure_starts_again_until_it_ends_well() -> None:
     run_story(story)
 
 
+def test_of_what_ended_only_the_last_is_kept() -> None:
+    async def story(world: AgentWorld) -> None:
+        world.nodes.fail({"app": "a"}, Fault.exits(after_s=1))
+        await world.pod("a")
+        await world.until(lambda: world.container("a").restart_count == 6)
+        assert len(await world.runtime.list_containers()) <= 2
+
+    run_story(story)
+
+
 def test_out_of_memory_is_called_so() -> None:
     async def story(world: AgentWorld) -> None:
         world.nodes.fail({"app": "a"}, Fault.runs_out_of_memory(after_s=5))
