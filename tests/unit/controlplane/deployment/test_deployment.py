@@ -1,78 +1,31 @@
-"""A Deployment against the API, as kubectl's users see it: roll-outs, history, pauses, deadlines, adoption."""
+"""A Deployment against the API, as kubectl's users see it: roll-outs, history, pauses, deadlines."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import msgspec
 import pytest
-from controllers_world import World, run_world
-from controllers_world_objects import deployment, replica_set
-from workload_invariants import Rules, counts
+from controllers_world import World
+from controllers_world_objects import deployment
+from deployment_world import (
+    WEB,
+    change,
+    condition,
+    found,
+    never_ready,
+    reason,
+    resize,
+    run,
+    set_image,
+    sets,
+    sizes,
+    told,
+)
+from workload_invariants import Rules
 
-from apiserver.api.apps import Deployment, DeploymentCondition, ReplicaSet
-from apiserver.api.core.event import Event
+from apiserver.api.apps import Deployment, ReplicaSet
 from apiserver.api.core.pod import Pod
-from controlplane.controllers.claims import controller_of
-from controlplane.controllers.deployment import parts as deployment_parts
-from controlplane.controllers.deployment import reconciler as reconciling
-from controlplane.controllers.deployment.revisions import REVISION, REVISION_HISTORY, revision_of
+from controlplane.controllers.deployment.revisions import REVISION, REVISION_HISTORY
 from controlplane.controllers.deployment.template_hash import HASH_LABEL, template_hash, without_hash
-from controlplane.controllers.replicaset import parts as replicaset_parts
-from controlplane.runtime import Request
-
-BOTH = [deployment_parts, replicaset_parts]
-WEB = "web"
-
-
-def run(body: Callable[[World], Any], **settings: Any) -> None:
-    run_world(body, **{"parts": BOTH, "nodes": 3, **settings})
-
-
-def found(world: World) -> Deployment:
-    there = world.api.get(Deployment, WEB)
-    assert there is not None
-    return there
-
-
-async def change(world: World, how: Callable[[Deployment], object]) -> None:
-    await world.client.change(Deployment, WEB, how, namespace="default")
-
-
-async def set_image(world: World, image: str) -> None:
-    await change(world, lambda each: setattr(each.spec.template.spec.containers[0], "image", image))
-
-
-async def resize(world: World, replicas: int) -> None:
-    await change(world, lambda each: setattr(each.spec, "replicas", replicas))
-
-
-def sets(world: World) -> dict[int, ReplicaSet]:
-    """By revision."""
-    return {revision_of(each): each for each in world.api.objects(ReplicaSet)}
-
-
-def sizes(world: World) -> dict[int, int | None]:
-    return {revision: each.spec.replicas for revision, each in sets(world).items()}
-
-
-def condition(world: World, type_: str = "Progressing") -> DeploymentCondition | None:
-    return next((each for each in found(world).status.conditions if each.type == type_), None)
-
-
-def reason(world: World, type_: str = "Progressing") -> str:
-    known = condition(world, type_)
-    return "" if known is None else known.reason
-
-
-def told(world: World, about: str = "ScalingReplicaSet") -> set[str]:
-    return {each.message for each in world.api.objects(Event) if each.reason == about}
-
-
-def never_ready(*images: str) -> Callable[[Pod], Any]:
-    return lambda pod: "running" if pod.spec.containers[0].image in images else "ready"
-
 
 # --- roll-outs ------------------------------------------------------------------------------------------
 
@@ -337,164 +290,6 @@ def test_a_roll_out_that_hangs_keeps_its_part_when_it_is_scaled() -> None:
         await resize(world, 10)
         await world.sleep(30)
         assert sizes(world) == {1: 8, 2: 5}
-
-    run(body)
-
-
-# --- whose ReplicaSets ----------------------------------------------------------------------------------
-
-
-def test_replica_sets_that_fit_are_taken_over_and_count_as_old() -> None:
-    async def body(world: World) -> None:
-        world.put(replica_set("loose", 2, labels={"app": WEB}, image="app:0"))
-        await world.settle()
-        world.put(deployment(WEB, 2))
-        await world.settle()
-        loose = world.api.get(ReplicaSet, "loose")
-        assert loose is not None
-        owner = controller_of(loose)
-        assert owner is not None
-        assert (owner.kind, owner.name) == ("Deployment", WEB)
-        assert loose.spec.replicas == 0
-
-    run(body)
-
-
-def test_one_with_the_same_template_is_the_new_one() -> None:
-    async def body(world: World) -> None:
-        world.put(replica_set("loose", 1, labels={"app": WEB}))
-        await world.settle()
-        world.put(deployment(WEB, 3))
-        await world.settle()
-        (only,) = world.api.objects(ReplicaSet)
-        assert (only.metadata.name, only.spec.replicas, revision_of(only)) == ("loose", 3, 1)
-        assert found(world).metadata.annotations[REVISION] == "1"
-
-    run(body)
-
-
-def test_one_that_does_not_fit_any_more_is_let_go_and_another_takes_its_place() -> None:
-    async def body(world: World) -> None:
-        world.put(deployment(WEB, 2))
-        await world.settle()
-        first = sets(world)[1].metadata.name
-        await world.client.patch(ReplicaSet, first, {"metadata": {"labels": {"app": "debug"}}}, namespace="default")
-        await world.sleep(60)
-        let_go = world.api.get(ReplicaSet, first)
-        assert let_go is not None
-        assert controller_of(let_go) is None
-        others = [each for each in world.api.objects(ReplicaSet) if each.metadata.name != first]
-        assert len(others) == 1
-        assert found(world).status.collision_count == 1
-        assert others[0].spec.replicas == 2
-
-    run(body)
-
-
-def test_another_replica_set_with_the_name_of_the_new_one_is_avoided() -> None:
-    async def body(world: World) -> None:
-        wanted = deployment(WEB, 2)
-        taken = f"web-{template_hash(world.api.put(deployment('probe', 0, labels={'app': WEB})).spec.template)}"
-        world.api.remove(Deployment, "probe")
-        world.put(replica_set(taken, 0, labels={"app": "other"}))
-        world.put(wanted)
-        await world.settle()
-        assert found(world).status.collision_count == 1
-        owned = [each for each in world.api.objects(ReplicaSet) if controller_of(each)]
-        assert [each.metadata.name for each in owned] == [f"web-{template_hash(wanted.spec.template, 1)}"]
-        assert owned[0].spec.replicas == 2
-
-    run(body, seed=3)
-
-
-def test_a_deployment_that_goes_is_only_watched() -> None:
-    async def body(world: World) -> None:
-        world.put(deployment(WEB, 2, metadata={"finalizers": ["example.com/hold"]}))
-        await world.settle()
-        await world.client.delete(Deployment, WEB, namespace="default")
-        await set_image(world, "app:2")
-        await world.settle()
-        assert sizes(world) == {1: 2}
-        assert found(world).status.observed_generation == found(world).metadata.generation
-
-    run(body)
-
-
-# --- failures -------------------------------------------------------------------------------------------
-
-
-def test_pods_that_cannot_be_made_are_told_in_the_status() -> None:
-    async def body(world: World) -> None:
-        wanted = deployment(WEB, 2)
-        wanted.spec.template.spec.priority_class_name = "there-is-none"
-        world.put(wanted)
-        await world.sleep(60)
-        known = condition(world, "ReplicaFailure")
-        assert known is not None
-        assert (known.status, known.reason) == ("True", "FailedCreate")
-        assert "there-is-none" in known.message
-        await change(world, lambda each: setattr(each.spec.template.spec, "priority_class_name", ""))
-        await world.settle(failing=True)
-        assert condition(world, "ReplicaFailure") is None
-        assert found(world).status.available_replicas == 2
-
-    run(body)
-
-
-def test_a_replica_set_that_cannot_be_made_is_told_in_the_status() -> None:
-    async def body(world: World) -> None:
-        wanted = deployment(WEB, 2)
-        wanted.spec.template.spec.containers[0].name = "No Name"
-        world.put(wanted)
-        await world.sleep(60)
-        known = condition(world)
-        assert known is not None
-        assert (known.status, known.reason) == ("False", "ReplicaSetCreateError")
-        assert known.message.startswith('Failed to create new replica set "web-')
-        assert told(world, "ReplicaSetCreateError") != set()
-        await change(world, lambda each: setattr(each.spec.template.spec.containers[0], "name", "app"))
-        await world.settle()
-        assert reason(world) == "NewReplicaSetAvailable"
-
-    run(body)
-
-
-# --- few writes -----------------------------------------------------------------------------------------
-
-
-def test_nothing_is_written_when_nothing_happens() -> None:
-    async def body(world: World) -> None:
-        world.put(deployment(WEB, 3))
-        await world.settle()
-        before = len(world.written(ignoring=()))
-        await world.sleep(3600)
-        await world.restart()
-        await world.sleep(60)
-        assert world.term is not None
-        world.term.context.queues["deployment"].add(Request("default", WEB))
-        await world.sleep(60)
-        assert world.written(ignoring=())[before:] == []
-
-    run(body)
-
-
-def test_a_deployment_of_many_replicas_is_written_a_few_times_only() -> None:
-    async def body(world: World) -> None:
-        world.put(deployment(WEB, 300, pod={"cpu": "", "memory": ""}))
-        await world.settle()
-        assert sum(counts(each) for each in world.api.objects(Pod)) == 300
-        writes = [each.kind for each in world.written() if each.kind != "Pod"]
-        assert writes.count("ReplicaSet") < 8
-        assert writes.count("Deployment") < 10
-
-    run(body, nodes=0)
-
-
-def test_a_deployment_of_another_world_is_nobodys_business() -> None:
-    async def body(world: World) -> None:
-        assert world.term is not None
-        made = reconciling.DeploymentReconciler(world.term.context)
-        assert (await made.reconcile(Request("default", "nothing"))).requeue_after_s is None
 
     run(body)
 
