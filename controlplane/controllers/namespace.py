@@ -9,7 +9,6 @@ way is said in the conditions of the namespace's status, in Kubernetes' words.
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -22,6 +21,7 @@ from apiserver.api.kinds import Kind
 from apiserver.api.meta import DeleteOptions, Preconditions
 from apiserver.client import Change, ListOptions, metadata
 from apiserver.client.metadata import Metadata
+from controlplane.controllers.replicaset.batches import at_once
 from controlplane.controllers.status_writes import guarded
 from controlplane.controllers.stored_kinds import POD, stored_kinds
 from controlplane.runtime import DONE, Context, Part, Request, Result, Source, controller, own_key
@@ -30,7 +30,6 @@ NAME = "namespace"
 WORKERS = 4
 FINALIZER = "kubernetes"
 PAGE_SIZE = 500
-DELETIONS_AT_ONCE = 16
 FIRST_LOOK_S, LONGEST_LOOK_S = 0.5, 15.0
 GRACE_S = 30.0  # of a pod that does not say
 
@@ -155,7 +154,7 @@ class NamespaceDeletion:
         try:
             there = await self._all(kind, namespace)
             pending = [each for each in there if each.deletion_timestamp is None]
-            errors = await self._delete(kind, namespace, pending)
+            failures = await self._delete(kind, namespace, pending)
             if pending:
                 there = await self._all(kind, namespace)
         except Fenced:
@@ -163,7 +162,7 @@ class NamespaceDeletion:
         except ApiError as error:
             remains.errors.append(f"{_name(kind)}: {error.message}")
             return
-        remains.errors += errors[:1]  # the others will say the same
+        remains.errors += [f"{_name(kind)}: {each.message}" for each in failures[:1]]  # the others will say the same
         if there:
             remains.objects[_name(kind)] = len(there)
             remains.finalizers.update(finalizer for each in there for finalizer in each.finalizers)
@@ -178,27 +177,22 @@ class NamespaceDeletion:
                 return found
             options = msgspec.structs.replace(options, continue_=page.metadata.continue_)
 
-    async def _delete(self, kind: Kind, namespace: str, pending: Sequence[Metadata]) -> list[str]:
-        """What could not be asked for. Raises Fenced."""
-        errors = []
-        for start in range(0, len(pending), DELETIONS_AT_ONCE):
-            some = pending[start : start + DELETIONS_AT_ONCE]
-            for error in await asyncio.gather(*(self._delete_one(kind, namespace, each) for each in some)):
-                if isinstance(error, Fenced):
-                    raise error
-                if error is not None:
-                    errors.append(f"{_name(kind)}: {error.message}")
-        return errors
+    async def _delete(self, kind: Kind, namespace: str, pending: Sequence[Metadata]) -> list[ApiError]:
+        """What could not be asked for; that is no reason not to ask for the others. Raises Fenced."""
+        failures = []
 
-    async def _delete_one(self, kind: Kind, namespace: str, found: Metadata) -> ApiError | None:
-        options = DeleteOptions(preconditions=Preconditions(uid=found.uid), propagation_policy="Background")
-        try:
-            await metadata.delete(self._client, kind, found.name, namespace=namespace, options=options)
-        except NotFound:
-            return None
-        except ApiError as error:
-            return error
-        return None
+        async def delete(found: Metadata) -> None:
+            options = DeleteOptions(preconditions=Preconditions(uid=found.uid), propagation_policy="Background")
+            try:
+                await metadata.delete(self._client, kind, found.name, namespace=namespace, options=options)
+            except Fenced:
+                raise
+            except ApiError as error:
+                if not isinstance(error, NotFound):
+                    failures.append(error)
+
+        await at_once(pending, delete)
+        return failures
 
     # --- what is said of it -----------------------------------------------------------------------------
 

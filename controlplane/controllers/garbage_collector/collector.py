@@ -23,10 +23,11 @@ from apiserver.api.kinds import Kind, kind_named
 from apiserver.api.meta import DeleteOptions, ObjectMeta, OwnerReference, Preconditions, TopObject
 from apiserver.client import metadata
 from apiserver.client.metadata import Metadata
+from controlplane.controllers.replicaset.batches import at_once
 from controlplane.runtime import DONE, Context, Request, Result
 
 from .graph import FOREGROUND, ORPHAN, Graph, Node, Owner, owners_of
-from .sweep import dependents
+from .sweep import Found, dependents
 
 log = logging.getLogger("controlplane.garbage_collector")
 
@@ -191,15 +192,15 @@ class Collector:
 
     async def _let_dependents_go(self, node: Node, found: Metadata) -> None:
         """Those that the API has and those that only the graph knows, whose labels may be others by now."""
-        done = set()
-        async for each in dependents(self._client, node, self._pace):
-            await self._forget_owner(each.kind, each.metadata, node.uid)
-            done.add(each.metadata.uid)
+        left = {each.metadata.uid: each async for each in dependents(self._client, node, self._pace)}
         for known in self._graph.dependents(node.uid):
-            if known.uid not in done:
+            if known.uid not in left:
                 now = await self._present(known.kind, known.name, known.namespace)
                 if now is not None:
-                    await self._forget_owner(known.kind, now, node.uid)
+                    left[known.uid] = Found(known.kind, now)
+        failure = await at_once(left.values(), lambda each: self._forget_owner(each.kind, each.metadata, node.uid))
+        if failure is not None:
+            raise failure
         await self._drop_finalizer(node, found, ORPHAN)
 
     async def _forget_owner(self, kind: Kind, found: Metadata, uid: str) -> None:

@@ -13,7 +13,7 @@ from apiserver.api.core.config import ConfigMap
 from apiserver.api.core.namespace import Namespace, NamespaceCondition
 from apiserver.api.core.persistent_volumes import PersistentVolumeClaim
 from apiserver.api.core.pod import Pod
-from apiserver.api.errors import InternalError
+from apiserver.api.errors import Forbidden, InternalError
 from apiserver.api.meta import TopObject
 from apiserver.auth.user import User
 from apiserver.client import Patch
@@ -143,6 +143,27 @@ def test_what_cannot_be_listed_is_not_taken_for_empty() -> None:
         world.api.do = do  # type: ignore[method-assign]
         await world.settle(quiet_s=30)
         assert world.api.get(Namespace, "team") is None
+
+    run_world(body, parts=PARTS)
+
+
+def test_one_that_cannot_be_deleted_does_not_keep_the_others() -> None:
+    async def body(world: World) -> None:
+        await world.client.create(namespace("team"))
+        world.put(*(config_map(f"c{number:03}", namespace="team") for number in range(100)))
+        do = world.api.do
+        broken = Response(403, {}, msgspec.json.encode(Forbidden("not this one").status()))
+
+        def sometimes(request: Request, client: str = "test", user: User = ADMIN) -> Response:
+            refused = request.method == "DELETE" and request.path.endswith("/c000")
+            return broken if refused else do(request, client, user)
+
+        world.api.do = sometimes  # type: ignore[method-assign]
+        await world.client.delete(Namespace, "team")
+        await world.sleep(60)
+        assert [each.metadata.name for each in world.api.objects(ConfigMap, "team")] == ["c000"]
+        failure = condition(world, "team", "NamespaceDeletionContentFailure")
+        assert failure.message == "Failed to delete all resource types, 1 remaining: configmaps.: not this one"
 
     run_world(body, parts=PARTS)
 
