@@ -24,6 +24,16 @@ time.sleep(600)
 """
 
 
+#: Never the same process for long; gives up by itself, should it not be caught.
+FLEE = """
+import os, sys
+sys.stdin.readline()
+for _ in range(100_000):
+    if os.fork():
+        os._exit(0)
+"""
+
+
 def usable(path: Path) -> bool:
     return (path / "cgroup.procs").exists() and ((path / "cgroup.controllers").exists() or path.name == "freezer")
 
@@ -102,6 +112,16 @@ def test_freezing_stops_all_and_thawing_lets_them_go_on(group: Group) -> None:
     finally:
         group.kill()
         busy.wait(20)
+
+
+def test_who_forks_away_all_the_time_is_killed_too(group: Group, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = Group._has
+    monkeypatch.setattr(Group, "_has", lambda self, name: name != "cgroup.kill" and real(self, name))
+    process = subprocess.Popen([sys.executable, "-c", FLEE], stdin=subprocess.PIPE)
+    (group.leaf / "cgroup.procs").write_text(str(process.pid))
+    process.communicate(b"go\n")
+    group.kill()
+    assert group.processes() == []
 
 
 def test_removing_twice_and_what_was_never_there(group: Group) -> None:

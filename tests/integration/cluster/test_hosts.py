@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -115,6 +116,12 @@ def test_a_paused_host_stands_still_and_goes_on_where_it_was(cluster: Cluster) -
         cluster.resume("s3")
         assert counter.line() is not None
     assert cluster.run("s3", ["true"]).returncode == 0
+
+
+def test_a_daemon_is_in_a_session_of_its_own(cluster: Cluster) -> None:
+    """^C in the terminal of whoever started it is not meant for it."""
+    pid = server_pid(cluster, "s1")
+    assert os.getsid(pid) == pid
 
 
 def test_a_restart_is_an_end_in_good_order(cluster: Cluster) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -149,6 +150,20 @@ def test_up_on_a_cluster_that_runs_changes_nothing(folder: Path) -> None:
         with pytest.raises(CommandError, match="a cluster of 1 servers and 0 nodes runs"):
             Cluster(folder, servers=3).up()
         assert cluster.state == before
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_a_folder_that_was_removed_while_the_cluster_ran(folder: Path, again: bool) -> None:
+    with Cluster(folder, servers=1) as cluster:
+        own = cluster_id(folder)
+        shutil.rmtree(folder)
+        if again:
+            assert cluster.up()
+            assert traces(own, folder / "nothing") == []
+            assert cluster_id(folder) != own
+        assert cluster.down()
+        assert traces(own, folder) == []
+        assert not cluster.down()
 
 
 def test_two_commands_at_once_build_one_cluster(folder: Path) -> None:

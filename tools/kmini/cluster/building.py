@@ -18,7 +18,7 @@ from ..errors import CommandError, NotReady
 from . import access, cgroups, namespaces, network, processes
 from .cgroups import Group
 from .daemons import DAEMONS, Files, command_line
-from .state import ClusterState, HostState, boot_id, new_id, plan_hosts, write
+from .state import ClusterState, HostState, boot_id, group_name, new_id, plan_hosts, write
 
 DISK_BYTES_MAX = 4 * 1024**3  # of a host on tmpfs: memory is taken as it is written
 POLL_S = 0.1
@@ -87,7 +87,7 @@ def build(known: ClusterState | None, wish: Wish, files: Files) -> ClusterState:
         with network.alone():
             state = _planned(known, wish, files)
             write(files.state, state)
-            network.build(state)
+            network.build(state, files.folder)
         access.prepare_keys(state, files)
         for host in state.hosts:
             group_of(state, host.name).create()
@@ -160,13 +160,18 @@ def take_agent_token(state: ClusterState, files: Files, deadline: float) -> None
 # --- removing -----------------------------------------------------------------------------------------
 
 
-def remove(state: ClusterState, files: Files) -> None:
+def ids(known: ClusterState | None, files: Files) -> list[str]:
+    """Of what may be there: by the state, or, when somebody removed that, by what was noted outside the folder."""
+    return [known.id] if known is not None else network.clusters_of(files.folder)
+
+
+def remove(cluster_id: str, files: Files) -> None:
     """Processes, cgroups, links, namespaces, mounts: whatever of them is there. Raises CommandError."""
     check_root()
     try:
-        Group(cgroups.hierarchy() / state.group_name).remove()
+        Group(cgroups.hierarchy() / group_name(cluster_id)).remove()
         with network.alone():
-            network.remove(state)
+            network.remove(cluster_id)
         for mount in namespaces.mounts_under(files.hosts):
             namespaces.unmount(mount)
     except OSError as error:

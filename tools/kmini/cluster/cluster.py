@@ -120,13 +120,12 @@ class Cluster:
     def down(self, *, purge: bool = False) -> bool:
         """Remove all the cluster made outside its folder, with `purge` inside too; False when nothing was there."""
         if not self.files.folder.is_dir():
-            return False
+            return self._remove()
         with locked(self.files.lock):
-            known = read(self.files.state)
-            self._remove()
+            was_there = self._remove()
             if purge:
                 building.purge(self.files)
-            return known is not None and known.phase != "down"
+            return was_there
 
     def _make_folder(self) -> None:
         try:
@@ -136,8 +135,8 @@ class Cluster:
             raise CommandError(f"cannot make {error.filename}: {error.strerror}") from error
 
     def _build(self, known: ClusterState | None, timeout_s: float) -> None:
-        if known is not None:
-            building.remove(known, self.files)
+        for cluster_id in building.ids(known, self.files):
+            building.remove(cluster_id, self.files)
         deadline = time.monotonic() + timeout_s
         state = building.build(known, self._wish, self.files)
         self._say(f"{len(state.hosts)} hosts on {state.subnet}")
@@ -152,13 +151,17 @@ class Cluster:
         self._wait(state, nodes, deadline)
         write(self.files.state, msgspec.structs.replace(state, phase="up"))
 
-    def _remove(self) -> None:
-        """With the lock held."""
+    def _remove(self) -> bool:
+        """With the lock held. Whether something was there."""
         known = read(self.files.state)
+        ids = building.ids(known, self.files)
+        for cluster_id in ids:
+            building.remove(cluster_id, self.files)
         if known is not None:
-            building.remove(known, self.files)
             gone = tuple(msgspec.structs.replace(host, processes=()) for host in known.hosts)
             write(self.files.state, msgspec.structs.replace(known, phase="down", hosts=gone, cuts=()))
+            return known.phase != "down"
+        return bool(ids)
 
     # --- looking --------------------------------------------------------------------------------------
 

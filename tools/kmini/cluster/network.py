@@ -33,12 +33,13 @@ from pyroute2.netlink.exceptions import NetlinkError
 
 from ..errors import CommandError
 from . import namespaces
-from .state import OUTSIDE, ClusterState, HostState
+from .state import OUTSIDE, ClusterState, HostState, link_name
 
 Result = TypeVar("Result")
 
 RUN_DIR = Path("/run/kmini/cluster")
 SWITCH = "switch"
+FOLDER = "folder"
 BRIDGE = "bridge"
 HOST_LINK = "eth0"
 DEAD_MAC = "02:00:00:00:de:ad"  # of the range for local use, and no link of ours has it
@@ -103,10 +104,14 @@ def alone() -> Iterator[None]:
 # --- building and removing ----------------------------------------------------------------------------
 
 
-def build(state: ClusterState) -> None:
-    """Namespaces, bridge and links. Nothing of it may be there. Raises OSError, CommandError."""
+def build(state: ClusterState, folder: Path) -> None:
+    """Namespaces, bridge and links. Nothing of it may be there. Raises OSError, CommandError.
+
+    `folder` is the cluster's, noted here for when somebody removes it while the cluster runs.
+    """
     places = [SWITCH, *(host.name for host in state.hosts)]
     (RUN_DIR / state.id).mkdir(parents=True, exist_ok=True)
+    (RUN_DIR / state.id / FOLDER).write_bytes(os.fsencode(folder))
     for place in places:
         namespaces.create(namespace_path(state, place))
     _in_place(state, SWITCH, lambda link: _build_switch(link, state))
@@ -115,12 +120,18 @@ def build(state: ClusterState) -> None:
     _build_outside(state)
 
 
-def remove(state: ClusterState) -> None:
+def clusters_of(folder: Path) -> list[str]:
+    """Ids of clusters that were built from this folder, whatever is in it now. Raises OSError."""
+    wanted = os.fsencode(folder)
+    return [note.parent.name for note in RUN_DIR.glob(f"*/{FOLDER}") if note.read_bytes() == wanted]
+
+
+def remove(cluster_id: str) -> None:
     """All of it, also what is half built, and whatever else was mounted there. Idempotent. Raises OSError."""
     with _netlink() as link:
-        for index in link.link_lookup(ifname=state.link_name):
+        for index in link.link_lookup(ifname=link_name(cluster_id)):
             link.link("del", index=index)
-    folder = RUN_DIR / state.id
+    folder = RUN_DIR / cluster_id
     for mount in namespaces.mounts_under(folder):
         namespaces.unmount(mount)
     for path in folder.iterdir() if folder.is_dir() else ():

@@ -96,18 +96,26 @@ class ClusterState(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def link_name(self) -> str:
-        """The one link in the root namespace (at most 15 bytes, as the kernel has it)."""
-        return f"km{self.id}"
+        return link_name(self.id)
 
     @property
     def group_name(self) -> str:
-        """The cgroup under which every host has its own."""
-        return f"kmini-cluster-{self.id}"
+        return group_name(self.id)
 
 
 OUTSIDE_OFFSET = 1
 _SERVER_OFFSET = 11
 _NODE_OFFSET = 101
+
+
+def link_name(cluster_id: str) -> str:
+    """The one link of a cluster in the root namespace (at most 15 bytes, as the kernel has it)."""
+    return f"km{cluster_id}"
+
+
+def group_name(cluster_id: str) -> str:
+    """The cgroup under which every host of a cluster has its own."""
+    return f"kmini-cluster-{cluster_id}"
 
 
 def new_id() -> str:
