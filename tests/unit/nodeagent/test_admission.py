@@ -139,3 +139,18 @@ def test_who_runs_keeps_its_place_over_a_restart() -> None:
         assert world.ready("younger")
 
     run_story(story)
+
+
+def test_who_runs_stays_when_the_node_shrinks() -> None:
+    async def story(world: AgentWorld) -> None:
+        await world.pod("a", containers=asking(cpu="5"))
+        await world.running("a")
+        before = world.containers("a")
+        await world.nodes.stop_node("node-1")
+        world.nodes._capacity["cpu"] = "1"
+        await world.nodes.start_node("node-1")
+        await asyncio.sleep(60)
+        assert world.containers("a") == before
+        assert world.phase("a") == "Running"
+
+    run_story(story)

@@ -7,9 +7,12 @@ import asyncio
 import pytest
 from agent_world import NODES, AgentWorld, run_story
 from fake_api import Faults
+from virtual_time import now_s
 
 from apiserver.api.core.node import Node
 from apiserver.api.core.pod import Pod, PodCondition
+from nodeagent.machine import simulated
+from nodeagent.running import NodeAgent
 from nodeagent.runtime.fake import Latency
 
 
@@ -93,17 +96,27 @@ def test_an_agent_that_starts_without_the_api_leaves_pods_alone() -> None:
 
     async def story(world: AgentWorld) -> None:
         await world.pod("a")
+        await world.pod("gone")
         await world.running("a")
+        await world.running("gone")
         before = world.containers("a")
-        await world.nodes.__aexit__()
+        await world.nodes.stop_node("node-1")
+        await world.delete("gone", grace_s=0)
         cut_off(world)
-        await world.nodes.__aenter__()
-        await asyncio.sleep(300)
-        assert world.containers("a") == before
-        world.api.heal()
-        await asyncio.sleep(60)
-        assert world.containers("a") == before
-        assert world.ready("a")
+        machine = simulated("node-1", "192.0.2.1", capacity={"cpu": "4", "memory": "8Gi", "pods": "10"}, labels={})
+        async with world.api.client(NODES) as client:
+            fresh = NodeAgent(client, "node-1", machine, world.runtime, world.runtime, wall=now_s)
+            running = asyncio.create_task(fresh.run())
+            await asyncio.sleep(300)
+            assert world.containers("a") == before
+            assert len(world.containers("gone")) == 1
+            world.api.heal()
+            await world.until(lambda: not world.containers("gone"), within_s=90)
+            await asyncio.sleep(60)
+            assert world.containers("a") == before
+            assert world.ready("a")
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
 
     run_story(story)
 
