@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from apiserver.api.base import json_name
+from apiserver.api.errors import InternalError
 from apiserver.api.kinds import Kind
 from apiserver.api.meta import DeleteOptions, OwnerReference
 
@@ -42,8 +43,11 @@ _decoder = msgspec.json.Decoder(_Described)
 
 
 def decode(raw: bytes | msgspec.Raw) -> Metadata:
-    """Raises msgspec.DecodeError."""
-    return _decoder.decode(raw).metadata
+    """Raises InternalError when it is no object: the server speaks another language."""
+    try:
+        return _decoder.decode(raw).metadata
+    except msgspec.DecodeError as error:
+        raise InternalError(f"the server's answer is no object with metadata: {error}") from error
 
 
 async def get(client: Client, kind: Kind, name: str, *, namespace: str | None = None) -> Metadata:

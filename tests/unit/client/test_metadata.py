@@ -11,7 +11,7 @@ from fake_api import FakeApi
 from fake_api_verbs import ADMIN
 
 from apiserver.api.core.config import ConfigMap
-from apiserver.api.errors import Conflict
+from apiserver.api.errors import Conflict, InternalError
 from apiserver.api.kinds import KINDS
 from apiserver.api.meta import DeleteOptions, Preconditions
 from apiserver.auth.user import User
@@ -87,3 +87,8 @@ def test_writes_hold_for_what_was_seen_alone() -> None:
             await metadata.delete(client, CONFIG_MAP, "a", namespace="default", options=options)
 
     virtual_time.run(body())
+
+
+def test_what_is_no_object_is_an_error_of_the_api() -> None:
+    with pytest.raises(InternalError, match="no object with metadata"):
+        metadata.decode(b'{"metadata":{"name":7}}')
