@@ -120,8 +120,17 @@ def test_who_forks_away_all_the_time_is_killed_too(group: Group, monkeypatch: py
     process = subprocess.Popen([sys.executable, "-c", FLEE], stdin=subprocess.PIPE)
     (group.leaf / "cgroup.procs").write_text(str(process.pid))
     process.communicate(b"go\n")
+    kill, still = os.kill, []
+
+    def watched(pid: int, number: int) -> None:
+        still.append(group.frozen())
+        kill(pid, number)
+
+    monkeypatch.setattr(os, "kill", watched)
     group.kill()
     assert group.processes() == []
+    assert still
+    assert all(still)  # a race that is won by luck is not enough
 
 
 def test_removing_twice_and_what_was_never_there(group: Group) -> None:
