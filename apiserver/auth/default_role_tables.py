@@ -139,6 +139,7 @@ CLUSTER_ROLES: dict[str, Rows] = {
         ("create", "apps", "replicasets"),
         ("create", "discovery.k8s.io", "endpointslices endpointslices/restricted"),
         ("create", "coordination.k8s.io", "leases"),
+        ("create", "storage.k8s.io", "storageclasses"),
     ),
     "system:kube-controller-manager": (
         _EVENTS,

@@ -26,6 +26,9 @@ MODULES = {
     "endpointslicemirroring": "controlplane.controllers.endpoint_slice_mirroring",
     "service-repair": "controlplane.controllers.service_repair",
     "namespace": "controlplane.controllers.namespace",
+    "persistentvolume-binder": "controlplane.controllers.volume_binder",
+    "persistentvolume-provisioner": "controlplane.controllers.provisioner",
+    "persistentvolume-protection": "controlplane.controllers.volume_protection",
     "scheduler": "controlplane.scheduler",
 }
 

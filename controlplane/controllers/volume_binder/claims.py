@@ -1,0 +1,210 @@
+"""A claim gets a volume: the one it names, one that is kept for it, or the smallest of its class that will do.
+
+A claim of a class that waits for its first consumer gets none from here before the scheduler has chosen one, or a node
+where one is to be made. A claim that was bound and whose volume is gone is Lost; that is only said after the API itself
+was asked, since a cache may not know a new volume yet.
+"""
+
+from __future__ import annotations
+
+from apiserver.api.core.persistent_volumes import PersistentVolume, PersistentVolumeClaim
+from apiserver.api.core.pod import Pod
+from apiserver.api.errors import NotFound
+from apiserver.api.storage import StorageClass
+from controlplane.runtime import DONE, Context, Request, Result
+from controlplane.scheduler.volume_matching import (
+    BIND_COMPLETED,
+    NO_PROVISIONER,
+    SELECTED_NODE,
+    WAIT_FOR_FIRST_CONSUMER,
+    class_of_claim,
+    kept_for,
+)
+
+from ..status_writes import guarded
+from ..storage_classes import default_class, names_no_class
+from ..volume_protection import BY_CLAIM as PODS_BY_CLAIM
+from .free_volumes import FreeVolumes
+from .mismatch import mismatch_of_named, suits_kept
+from .writes import VolumeWrites
+
+COMPONENT = "persistentvolume-controller"
+PROVISIONER = "volume.kubernetes.io/storage-provisioner"
+OLDER_PROVISIONER = "volume.beta.kubernetes.io/storage-provisioner"
+
+#: Index of volumes by the claim they are kept for, `namespace/name`.
+BY_CLAIM = "claim"
+
+
+class ClaimReconciler:
+    def __init__(self, context: Context) -> None:
+        caches = context.caches
+        self._client = context.client
+        self._claims = caches.persistent_volume_claims.cache
+        self._volumes = caches.persistent_volumes.cache
+        self._classes = caches.storage_classes.cache
+        self._pods = caches.pods.cache
+        self._recorder = context.recorder
+        self._writes = VolumeWrites(context.client, context.clock)
+        self._free = FreeVolumes(caches.persistent_volumes, context.pace)
+        self._giving: set[str] = set()  # volumes that other workers are about to give to claims
+
+    async def reconcile(self, request: Request) -> Result:
+        claim = self._claims.get(request.name, namespace=request.namespace)
+        if claim is None:
+            return DONE
+        if BIND_COMPLETED in claim.metadata.annotations:
+            await self._check(claim)
+        elif claim.metadata.deletion_timestamp is not None:
+            return DONE  # it is never bound to anything any more
+        elif claim.spec.volume_name:
+            await self._bind_named(claim)
+        else:
+            await self._find(claim)
+        return DONE
+
+    # --- a claim that has none yet --------------------------------------------------------------------
+
+    async def _find(self, claim: PersistentVolumeClaim) -> None:
+        storage_class = self._classes.get(class_of_claim(claim))
+        delayed = storage_class is not None and storage_class.volume_binding_mode == WAIT_FOR_FIRST_CONSUMER
+        kept = self._kept_for(claim)
+        if kept is not None:
+            await self._writes.bind(kept, claim)
+        elif not (not delayed and await self._bind_free(claim)) and not await self._set_default_class(claim):
+            claim = await self._writes.set_claim_phase(claim, "Pending")
+            if delayed and SELECTED_NODE not in claim.metadata.annotations:
+                self._say_that_it_waits(claim)
+            else:
+                await self._await_provisioner(claim, storage_class)
+
+    def _kept_for(self, claim: PersistentVolumeClaim) -> PersistentVolume | None:
+        """By its administrator, by the scheduler, by who made it, or by us before a crash."""
+        kept = self._volumes.by_index(BY_CLAIM, str(Request.of(claim)))
+        found = [each for each in kept if kept_for(each, claim) and suits_kept(each, claim)]
+        return min(found, key=lambda each: each.metadata.name, default=None)
+
+    async def _bind_free(self, claim: PersistentVolumeClaim) -> bool:
+        volume = await self._free.find(claim, taken=self._giving)
+        if volume is None:
+            return False
+        name = volume.metadata.name
+        self._giving.add(name)
+        try:
+            await self._writes.bind(volume, claim)
+        finally:
+            self._giving.discard(name)
+        return True
+
+    async def _set_default_class(self, claim: PersistentVolumeClaim) -> bool:
+        """A claim that came before there was a default class. It is looked at again when it has it."""
+        found = default_class(self._classes) if names_no_class(claim) else None
+        if found is None:
+            return False
+        meta = claim.metadata
+        change = guarded(claim, spec={"storageClassName": found.metadata.name})
+        await self._client.patch(PersistentVolumeClaim, meta.name, change, namespace=meta.namespace)
+        return True
+
+    def _say_that_it_waits(self, claim: PersistentVolumeClaim) -> None:
+        using = self._pods.by_index(PODS_BY_CLAIM, str(Request.of(claim)))
+        ended = ("Succeeded", "Failed")
+        names = sorted(
+            each.metadata.name for each in using if not each.spec.node_name and each.status.phase not in ended
+        )
+        if not names:
+            reason, why = "WaitForFirstConsumer", "waiting for first consumer to be created before binding"
+        else:
+            pods = f"pod {names[0]}" if len(names) == 1 else f"pods {','.join(names)}"
+            reason, why = "WaitForPodScheduled", f"waiting for {pods} to be scheduled"
+        self._recorder.event(claim, "Normal", reason, why, component=COMPONENT)
+
+    async def _await_provisioner(self, claim: PersistentVolumeClaim, storage_class: StorageClass | None) -> None:
+        name = class_of_claim(claim)
+        if storage_class is None and not name:
+            why = "no persistent volumes available for this claim and no storage class is set"
+            self._recorder.event(claim, "Normal", "FailedBinding", why, component=COMPONENT)
+            return
+        provisioner = storage_class.provisioner if storage_class is not None else ""
+        if storage_class is None or provisioner in ("", NO_PROVISIONER):
+            why = f"no volume plugin matched name: {provisioner}"
+            if storage_class is None:
+                why = f'storageclass.storage.k8s.io "{name}" not found'
+            self._recorder.event(claim, "Warning", "ProvisioningFailed", why, component=COMPONENT)
+            return
+        await self._name_provisioner(claim, provisioner)
+        why = (
+            f"Waiting for a volume to be created either by the external provisioner '{provisioner}' or manually by "
+            "the system administrator. If volume creation is delayed, please verify that the provisioner is running "
+            "and correctly registered."
+        )
+        self._recorder.event(claim, "Normal", "ExternalProvisioning", why, component=COMPONENT)
+
+    async def _name_provisioner(self, claim: PersistentVolumeClaim, provisioner: str) -> None:
+        """Provisioners look for claims with their name on it."""
+        meta = claim.metadata
+        wanted = {PROVISIONER: provisioner, OLDER_PROVISIONER: provisioner}
+        if wanted.items() <= meta.annotations.items():
+            return
+        change = guarded(claim)
+        change["metadata"]["annotations"] = wanted
+        await self._client.patch(PersistentVolumeClaim, meta.name, change, namespace=meta.namespace)
+
+    async def _bind_named(self, claim: PersistentVolumeClaim) -> None:
+        """The claim says itself which volume it wants."""
+        volume = self._volumes.get(claim.spec.volume_name)
+        if volume is None:
+            await self._writes.set_claim_phase(claim, "Pending")
+        elif volume.spec.claim_ref is None or kept_for(volume, claim):
+            problem = "" if volume.spec.claim_ref else mismatch_of_named(volume, claim)
+            if problem:
+                why = f'Cannot bind to requested volume "{volume.metadata.name}": {problem}'
+                self._recorder.event(claim, "Warning", "VolumeMismatch", why, component=COMPONENT)
+                await self._writes.set_claim_phase(claim, "Pending")
+            else:
+                await self._writes.bind(volume, claim)
+        else:
+            why = f'volume "{volume.metadata.name}" already bound to a different claim.'
+            self._recorder.event(claim, "Warning", "FailedBinding", why, component=COMPONENT)
+            await self._writes.set_claim_phase(claim, "Pending")
+
+    # --- a claim that was bound -----------------------------------------------------------------------
+
+    async def _check(self, claim: PersistentVolumeClaim) -> None:
+        """Whether its volume is there and is its own."""
+        name = claim.spec.volume_name
+        if not name:
+            why = "Bound claim has lost reference to PersistentVolume. Data on the volume is lost!"
+            await self._lose(claim, "ClaimLost", why)
+            return
+        volume = self._volumes.get(name)
+        if volume is None or not _is_of(volume, claim):
+            volume = await self._live(name)
+        if volume is None:
+            why = "Bound claim has lost its PersistentVolume. Data on the volume is lost!"
+            await self._lose(claim, "ClaimLost", why)
+        elif volume.spec.claim_ref is None or kept_for(volume, claim):
+            await self._writes.bind(volume, claim)
+        else:
+            why = "Two claims are bound to the same volume, this one is bound incorrectly"
+            await self._lose(claim, "ClaimMisbound", why)
+
+    async def _live(self, name: str) -> PersistentVolume | None:
+        try:
+            return await self._client.get(PersistentVolume, name)
+        except NotFound:
+            return None
+
+    async def _lose(self, claim: PersistentVolumeClaim, reason: str, why: str) -> None:
+        if claim.status.phase != "Lost":
+            self._recorder.event(claim, "Warning", reason, why, component=COMPONENT)
+        await self._writes.set_claim_phase(claim, "Lost")
+
+
+def _waits_for_node(pod: Pod) -> bool:
+    return not pod.spec.node_name and pod.status.phase not in ("Succeeded", "Failed")
+
+
+def _is_of(volume: PersistentVolume, claim: PersistentVolumeClaim) -> bool:
+    reference = volume.spec.claim_ref
+    return reference is not None and reference.uid == claim.metadata.uid
