@@ -1,11 +1,11 @@
 """Defaults of pods that are alike but for their names, as those of one template are: worked out once, then copied.
 
-What a spec becomes depends on the spec alone. It is kept as JSON, so that each pod gets a spec of its own.
+What a spec becomes depends on the spec alone, and in no way on the node's name. It is kept as JSON, so that each pod
+gets a spec of its own.
 """
 
 from __future__ import annotations
 
-import hashlib
 from typing import NamedTuple
 
 import msgspec
@@ -14,6 +14,7 @@ from apiserver.api.core.pod import Pod, PodSpec
 
 from .pod_defaults import default_pod, default_status
 from .pod_quality import qos_class
+from .pod_validation.remembered import digest_without_node
 
 KEPT_MAX = 512
 SPEC_BYTES_MAX = 8 * 1024  # of a spec that is kept
@@ -35,14 +36,17 @@ class AlikePods:
 
     def default(self, pod: Pod) -> None:
         """What `default_pod` does, and the class of service. Raises BadRequest as it does."""
-        asked = hashlib.blake2b(_encode(pod.spec), digest_size=32).digest()
+        asked = digest_without_node(pod.spec)
+        node = pod.spec.node_name
         known = self._kept.get(asked)
         if known is None:
             default_pod(pod)
+            pod.spec.node_name = ""
             known = self._keep(asked, pod)
         else:
             pod.spec = _decode(known.spec)
             default_status(pod)
+        pod.spec.node_name = node
         pod.status.qos_class = pod.status.qos_class or known.qos_class
 
     def _keep(self, asked: bytes, pod: Pod) -> _Defaulted:

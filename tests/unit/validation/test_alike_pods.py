@@ -78,3 +78,13 @@ def test_what_is_kept_has_a_bound(worked_out: list[str], monkeypatch: pytest.Mon
     for _ in range(2):
         alike.default(pod("long", {"spec.containers.0.image": "long"}))
     assert worked_out[-2:] == ["long", "long"]
+
+
+def test_a_pod_keeps_the_node_it_is_bound_to(worked_out: list[str]) -> None:
+    alike = AlikePods()
+    nodes = ["", "node-1", "node-2", ""]
+    pods = [pod(f"pod-{number}", {"spec.nodeName": name}) for number, name in enumerate(nodes)]
+    for each in pods:
+        alike.default(each)
+    assert [each.spec.node_name for each in pods] == nodes
+    assert worked_out == ["pod-0"]

@@ -69,3 +69,11 @@ def test_what_is_remembered_has_a_bound(judged: list[str], monkeypatch: pytest.M
     for image in ("a", "b", "c", "c", "a"):
         assert faults(strategy, image, {"spec.containers.0.image": image}) == []
     assert judged == ["a", "b", "c", "a"]
+
+
+def test_a_pod_that_is_bound_is_not_judged_again_but_its_node_s_name_is(judged: list[str]) -> None:
+    strategy = PodStrategy()
+    assert faults(strategy, "one") == []
+    assert faults(strategy, "two", {"spec.nodeName": "node-1"}) == []
+    assert faults(strategy, "three", {"spec.nodeName": "Node_1"}) == ["spec.nodeName"]
+    assert judged == ["one"]
