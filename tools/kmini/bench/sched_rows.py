@@ -50,9 +50,9 @@ def _api(record: ApiRecord, plan: SchedPlan) -> list[Row]:
     return [
         _row(
             record, "api_rate", "through the API of one replica", Unit.RATE, aim=Least(500, Unit.RATE),
-            note="all controllers in the server's process, over TLS; each binding is on the disk before it is "
-            "answered; from the first pod with a node to the last, all pods being there before; Kubernetes' own "
-            "thresholds on 5,000 nodes are 680 to 810 a second",
+            note="controllers in the server's process (but those of nodes, which are objects alone), over TLS; each "
+            "binding is on the disk before it is answered; from the first pod with a node to the last, all pods being "
+            "there before; Kubernetes' own thresholds on 5,000 nodes are 680 to 810 a second",
         ),
         _row(record, "api_cpu_pod_s", "  processor per pod, server and all", Unit.SECONDS),
         _row(

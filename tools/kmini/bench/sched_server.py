@@ -14,16 +14,16 @@ from typing import Any
 
 import msgspec
 
+from . import sched_work as work
 from .api_access import Hands, hands
 from .api_servers import READY_TIMEOUT_S, kmini
 from .process import Daemon, Memory, cpu_s, free_ports, memory, written_bytes
-from .sched_work import NAMESPACE
 from .side import WorkNotDone
 
 IN_FLIGHT = 64
 LIMIT_S = 600.0
 _POLL_S = 0.05
-_PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
+_PODS = f"/api/v1/namespaces/{work.NAMESPACE}/pods"
 _STOP_S = 20.0
 _BUCKET = re.compile(r"^(\w+)_bucket\{(.*?)\} (\S+)$", re.MULTILINE)
 _LE = re.compile(r'le="([^"]+)"')
@@ -101,21 +101,33 @@ class SchedServer:
         return self._daemon.pid
 
 
-async def create_all(admin: Hands, path: str, objects: Iterable[dict[str, Any]]) -> None:
-    """POST each, IN_FLIGHT at a time."""
+async def create_all(admin: Hands, path: str, objects: Iterable[dict[str, Any]]) -> dict[str, str]:
+    """POST each, IN_FLIGHT at a time. Returns their uids by name."""
     waiting = iter(objects)
+    uids: dict[str, str] = {}
 
     async def work() -> None:
         for obj in waiting:
-            await admin.send("POST", path, msgspec.json.encode(obj))
+            made = await admin.send("POST", path, msgspec.json.encode(obj))
+            uids[made["metadata"]["name"]] = made["metadata"]["uid"]
 
     await asyncio.gather(*(work() for _ in range(IN_FLIGHT)))
+    return uids
+
+
+async def fill(admin: Hands, nodes: int, pods: int) -> None:
+    """Nodes, the replica sets that own the pods, and the pods. `pods` is a multiple of a set."""
+    await prepare(admin)
+    await create_all(admin, "/api/v1/nodes", map(work.node, range(nodes)))
+    sets = f"/apis/apps/v1/namespaces/{work.NAMESPACE}/replicasets"
+    owners = await create_all(admin, sets, map(work.replica_set, range(pods // work.SET)))
+    await create_all(admin, _PODS, (work.pod(number, owners) for number in range(pods)))
 
 
 async def prepare(admin: Hands) -> None:
-    await admin.send("POST", "/api/v1/namespaces", {"metadata": {"name": NAMESPACE}}, also=(409,))
+    await admin.send("POST", "/api/v1/namespaces", {"metadata": {"name": work.NAMESPACE}}, also=(409,))
     account = {"metadata": {"name": "default"}}
-    await admin.send("POST", f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts", account, also=(409,))
+    await admin.send("POST", f"/api/v1/namespaces/{work.NAMESPACE}/serviceaccounts", account, also=(409,))
 
 
 class Numbers:

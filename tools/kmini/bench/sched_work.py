@@ -7,13 +7,10 @@ tolerates a taint that a tenth of the nodes have. All pods fit.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-
-from apiserver.api.core.node import Node
-from apiserver.api.core.pod import Pod
 
 NAMESPACE = "bench"
 NODES, PODS = 1_000, 10_000
@@ -43,9 +40,29 @@ def node(number: int) -> dict[str, Any]:
     }
 
 
-def pod(number: int) -> dict[str, Any]:
+def set_name(of_set: int) -> str:
+    return f"app-{of_set:04d}"
+
+
+def replica_set(of_set: int) -> dict[str, Any]:
+    """What owns the pods of a set, and has as many as it wants once they are all there."""
+    template = pod(of_set * SET)
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "ReplicaSet",
+        "metadata": {"name": set_name(of_set), "namespace": NAMESPACE},
+        "spec": {
+            "replicas": SET,
+            "selector": {"matchLabels": {"app": set_name(of_set)}},
+            "template": {"metadata": {"labels": template["metadata"]["labels"]}, "spec": template["spec"]},
+        },
+    }
+
+
+def pod(number: int, owners: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """`owners`: uid of each replica set by its name."""
     of_set = number // SET
-    app = f"app-{of_set:04d}"
+    app = set_name(of_set)
     container: dict[str, Any] = {
         "name": "app",
         "image": f"registry.local/{app}:1",
@@ -54,7 +71,8 @@ def pod(number: int) -> dict[str, Any]:
     }
     if _KINDS[of_set % len(_KINDS)] == "port":
         container["ports"] = [{"containerPort": 8080, "hostPort": 8000 + of_set}]
-    owner = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": app, "uid": f"uid-of-{app}", "controller": True}
+    uid = owners[app] if owners is not None else f"uid-of-{app}"
+    owner = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": app, "uid": uid, "controller": True}
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -102,14 +120,6 @@ def deployment(name: str, replicas: int) -> dict[str, Any]:
             "template": {"metadata": {"labels": labels}, "spec": {"containers": [container]}},
         },
     }
-
-
-def typed_nodes(count: int) -> Iterator[Node]:
-    return (msgspec.convert(node(number), Node) for number in range(count))
-
-
-def typed_pods(count: int) -> Iterator[Pod]:
-    return (msgspec.convert(pod(number), Pod) for number in range(count))
 
 
 def as_json(obj: Mapping[str, Any]) -> bytes:
