@@ -61,6 +61,7 @@ class Collector:
 
     async def reconcile(self, request: Request) -> Result:
         """What the graph says makes it worth a look; what is done goes by the object as it is."""
+        await self._graph.spread(request.name, self._pace)
         node = self._graph.get(request.name)
         if node is None or not self._graph.calls_for_work(node):
             return DONE

@@ -16,7 +16,9 @@ from typing import NamedTuple
 from apiserver.api.kinds import Kind
 from apiserver.api.meta import OwnerReference
 from apiserver.client.metadata import Metadata
+from controlplane.runtime.pace import Pace
 
+WOKEN_AT_ONCE_MAX = 64
 ORPHAN = "orphan"
 FOREGROUND = "foregroundDeletion"
 
@@ -79,6 +81,7 @@ class Graph:
         self.wake = wake
         self._nodes: dict[str, Node] = {}
         self._dependents: dict[str, dict[str, None]] = {}  # of owners seen or not; in order of arrival
+        self._to_spread: set[str] = set()  # owners whose dependents are still to be woken
 
     def __len__(self) -> int:
         return len(self._nodes)
@@ -169,10 +172,26 @@ class Graph:
             self.wake(uid)
 
     def _wake_doubting(self, uid: str) -> None:
-        """The dependents of an owner that came, went, or now waits for them."""
+        """The dependents of an owner that came, went, or now waits for them. Many are left to whoever is woken for
+        their owner and has the time: a watch that tells of it may not hold up the event loop."""
+        if len(self._dependents.get(uid, ())) > WOKEN_AT_ONCE_MAX:
+            self._to_spread.add(uid)
+            self.wake(uid)
+            return
         for node in self.dependents(uid):
             if self.calls_for_work(node):
                 self.wake(node.uid)
+
+    async def spread(self, uid: str, pace: Pace) -> None:
+        """Wake the dependents that were left to do."""
+        if uid not in self._to_spread:
+            return
+        self._to_spread.discard(uid)
+        for each in list(self._dependents.get(uid, ())):
+            node = self._nodes.get(each)
+            if node is not None and self.calls_for_work(node):
+                self.wake(each)
+            await pace.breathe()
 
 
 def leads_to(namespace: str, owner: Owner, found: Node) -> bool:

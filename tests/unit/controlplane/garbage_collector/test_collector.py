@@ -43,6 +43,18 @@ def test_dependents_follow_their_owner() -> None:
     run_world(body, parts=PARTS)
 
 
+def test_many_dependents_follow_their_owner() -> None:
+    async def body(world: World) -> None:
+        top = world.api.put(config_map("top"))
+        world.put(*(owned(f"leaf-{number}", top) for number in range(150)))
+        await world.settle()
+        await delete(world, "top", "Foreground")
+        await world.settle()
+        assert names(world) == set()
+
+    run_world(body, parts=PARTS)
+
+
 def test_another_of_the_same_name_is_no_owner() -> None:
     async def body(world: World) -> None:
         first = world.api.put(config_map("top"))

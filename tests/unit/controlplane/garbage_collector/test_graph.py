@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 import tracemalloc
 import uuid
 
@@ -11,6 +13,7 @@ from apiserver.api.kinds import KINDS
 from apiserver.client import metadata
 from apiserver.client.metadata import Metadata
 from controlplane.controllers.garbage_collector.graph import FOREGROUND, ORPHAN, Graph
+from controlplane.runtime.pace import Pace
 
 POD, SET, NODE = KINDS["core", "Pod"], KINDS["apps", "ReplicaSet"], KINDS["core", "Node"]
 
@@ -117,6 +120,19 @@ def test_an_owner_that_waits_for_many_is_told_of_the_last_one() -> None:
     assert watched.taken() == set()
     watched.graph.drop("r")
     assert watched.taken() == {"s"}
+
+
+def test_many_dependents_are_woken_by_whoever_has_the_time() -> None:
+    watched = Watched()
+    watched.put_set("s")
+    for number in range(200):
+        watched.put_pod(f"p{number}", "s")
+    watched.graph.drop("s")
+    assert watched.taken() == {"s"}
+    asyncio.run(watched.graph.spread("s", Pace(time.monotonic)))
+    assert watched.taken() == {f"p{number}" for number in range(200)}
+    asyncio.run(watched.graph.spread("s", Pace(time.monotonic)))
+    assert watched.taken() == set()
 
 
 def test_an_orphaning_owner_is_looked_at() -> None:
