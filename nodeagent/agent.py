@@ -118,8 +118,7 @@ class Agent:
         finally:
             self._pods.leave(self.name)
             self._nodes.leave(self.name)
-            for worker in self._workers.values():
-                await worker.close()
+            await asyncio.gather(*(worker.close() for worker in self._workers.values()))
 
     async def _until_it_works(self, work: Work, what: str) -> Any:
         failures = 0

@@ -148,14 +148,17 @@ class SimulatedNodes:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for place in self._places.values():
-            await self._end(place)
+        """Raises what an agent failed with, once everything has ended."""
+        ended = await asyncio.gather(*(self._end(place) for place in self._places.values()), return_exceptions=True)
         if self._writing is not None:
             self._writing.cancel()
             with suppress(asyncio.CancelledError):
                 await self._writing
         await self._nodes.__aexit__()
         await self._pods.__aexit__()
+        for failure in ended:
+            if failure is not None:
+                raise failure
         if self._remove:
             for name in self._places:
                 with suppress(NotFound):

@@ -14,6 +14,7 @@ from apiserver.api.core.pod import Pod, PodCondition
 from nodeagent.machine import simulated
 from nodeagent.running import NodeAgent
 from nodeagent.runtime.fake import Latency
+from nodeagent.runtime.faults import Fault
 
 
 def cut_off(world: AgentWorld) -> None:
@@ -179,6 +180,23 @@ def test_after_a_loss_of_power_everything_starts_again() -> None:
         assert address
         await world.until(lambda: world.phase("once") == "Failed")
         assert not world.containers("once")
+
+    run_story(story)
+
+
+def test_how_a_pod_ended_is_not_forgotten_with_its_containers() -> None:
+    async def story(world: AgentWorld) -> None:
+        world.nodes.fail({"app": "a"}, Fault.exits(after_s=1, code=0))
+        await world.pod("a", restartPolicy="Never")
+        await world.until(lambda: world.phase("a") == "Succeeded")
+        before = world.get("a")
+        await world.nodes.stop_node("node-1")
+        for sandbox in await world.runtime.list_sandboxes():
+            await world.runtime.remove_sandbox(sandbox.id)
+        await world.nodes.start_node("node-1")
+        await asyncio.sleep(120)
+        assert world.get("a") == before
+        assert not await world.runtime.list_sandboxes()
 
     run_story(story)
 
