@@ -119,16 +119,16 @@ class NamespaceDeletion:
         if remains or namespace.status.conditions:
             namespace = await self._say(namespace, remains)
         if remains:
-            return Result(requeue_after_s=self._wait_s(name, pods=_name(POD) in remains.objects))
+            return Result(requeue_after_s=self._wait_s(name, remains))
         namespace.spec.finalizers = [each for each in namespace.spec.finalizers if each != FINALIZER]
         await self._client.update(namespace, subresource="finalize")
         self._looks.pop(name, None)
         return DONE
 
-    def _wait_s(self, name: str, *, pods: bool) -> float:
-        """Of pods half their grace, for they end by themselves, and the last one wakes us; of others twice as long each
-        time."""
-        if pods:
+    def _wait_s(self, name: str, remains: Remains) -> float:
+        """Of pods half their grace, for they end by themselves, and the last one wakes us; of others, and after errors,
+        twice as long each time."""
+        if _name(POD) in remains.objects and not remains.errors:
             return self._grace_s(name) / 2 + 1
         looks = self._looks.get(name, 0)
         self._looks[name] = looks + 1
