@@ -184,7 +184,9 @@ def test_after_a_loss_of_power_everything_starts_again() -> None:
     run_story(story)
 
 
-def test_how_a_pod_ended_is_not_forgotten_with_its_containers() -> None:
+def test_how_a_pod_ended_is_not_forgotten_with_its_containers(caplog: pytest.LogCaptureFixture) -> None:
+    """Not even asked for: the API server would refuse it, again and again."""
+
     async def story(world: AgentWorld) -> None:
         world.nodes.fail({"app": "a"}, Fault.exits(after_s=1, code=0))
         await world.pod("a", restartPolicy="Never")
@@ -199,6 +201,7 @@ def test_how_a_pod_ended_is_not_forgotten_with_its_containers() -> None:
         assert not await world.runtime.list_sandboxes()
 
     run_story(story)
+    assert "refused" not in caplog.text
 
 
 def test_conditions_of_others_are_kept() -> None:
