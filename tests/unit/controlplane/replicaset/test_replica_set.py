@@ -2,60 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from random import Random
 
 import pytest
 from controllers_world import World, run_world
 from controllers_world_objects import namespace, owner_of, pod, replica_set
-from fake_api import Faults
-from workload_invariants import Rules, counts
+from replica_set_world import (
+    LABELS,
+    WEB,
+    active,
+    change,
+    events,
+    found,
+    mine,
+    poke,
+    resize,
+    run,
+)
+from workload_invariants import Rules
 
 from apiserver.api.apps import ReplicaSet
-from apiserver.api.core.event import Event
 from apiserver.api.core.pod import Pod
 from apiserver.api.errors import Conflict
 from apiserver.api.meta import DeleteOptions
 from apiserver.api.selectors import from_label_selector
-from controlplane.controllers.claims import Claims, Found, controller_of
-from controlplane.controllers.replicaset import parts
-from controlplane.controllers.replicaset.expectations import Expectations
-from controlplane.controllers.replicaset.pods import PodWriter
-from controlplane.runtime import Request
-
-WEB = "web"
-LABELS = {"app": WEB}
-
-
-def active(world: World) -> list[Pod]:
-    return [each for each in world.api.objects(Pod) if counts(each)]
-
-
-def mine(world: World) -> list[Pod]:
-    return [each for each in active(world) if controller_of(each)]
-
-
-def found(world: World) -> ReplicaSet:
-    there = world.api.get(ReplicaSet, WEB)
-    assert there is not None
-    return there
-
-
-def events(world: World) -> set[tuple[str, str, str]]:
-    return {(each.type, each.reason, each.message) for each in world.api.objects(Event)}
-
-
-async def change(world: World, how: Callable[[ReplicaSet], object]) -> None:
-    await world.client.change(ReplicaSet, WEB, how, namespace="default")
-
-
-async def resize(world: World, replicas: int) -> None:
-    await change(world, lambda each: setattr(each.spec, "replicas", replicas))
-
-
-def run(body: Callable[[World], object], **settings: object) -> None:
-    run_world(body, parts=[parts], **{"nodes": 2, **settings})  # type: ignore[arg-type]
-
+from controlplane.controllers.claims import Claims, Found
 
 # --- pods -----------------------------------------------------------------------------------------------
 
@@ -158,86 +129,6 @@ def test_a_thousand_pods_come_in_few_reconciliations() -> None:
         assert len(writes) < 10
 
     run(body, nodes=0)
-
-
-# --- stale caches, lost answers -------------------------------------------------------------------------
-
-
-def test_a_cache_that_is_behind_makes_no_pod_too_many() -> None:
-    async def body(world: World) -> None:
-        Rules(world).watch()
-        world.put(replica_set(WEB, 5))
-        for replicas in (3, 8, 1, 6, 0, 4):
-            await world.sleep(7)
-            await resize(world, replicas)
-            poke(world)
-        await world.settle()
-        assert len(mine(world)) == 4
-
-    for seed in range(10):
-        run(body, seed=seed, faults=Faults(watch_lag_s=(0.0, 10.0), of=("controllers",)))
-
-
-def poke(world: World) -> None:
-    """Wakes the controller up without a reason."""
-    assert world.term is not None
-    for queue in world.term.context.queues.values():
-        queue.add(Request("default", WEB))
-
-
-@pytest.mark.parametrize("fault", ["lost_answers", "lost_requests"])
-def test_a_write_without_an_answer_counts_once(fault: str) -> None:
-    async def body(world: World) -> None:
-        Rules(world).watch()
-        world.api.faults.of = ("controllers",)
-        setattr(world.api.faults, fault, 0.5)
-        world.put(replica_set(WEB, 6))
-        await world.sleep(60)
-        await resize(world, 2)
-        await world.sleep(60)
-        world.api.heal()
-        await world.settle()
-        assert len(mine(world)) == 2
-        assert len({each.name for each in world.api.log if each.kind == "Pod" and each.verb == "create"}) == 6
-
-    for seed in range(10):
-        run(body, seed=seed)
-
-
-def test_a_pod_that_came_and_went_unseen_is_not_waited_for_for_ever() -> None:
-    async def body(world: World) -> None:
-        world.put(replica_set(WEB, 1))
-        await world.settle()
-        assert world.term is not None
-        world.api.faults.watch_lag_s = (20.0, 20.0)
-        world.api.remove(Pod, mine(world)[0].metadata.name)
-        await world.sleep(21)
-        (second,) = mine(world)
-        world.api.remove(Pod, second.metadata.name)
-        world.api.compact()
-        world.api.heal()
-        await world.sleep(60)
-        assert len(mine(world)) == 1
-
-    run(body)
-
-
-def test_a_pod_that_has_the_name_of_one_that_was_to_go_is_left_alone() -> None:
-    async def body(world: World) -> None:
-        world.put(replica_set(WEB, 1))
-        await world.settle()
-        old = mine(world)[0]
-        owner = found(world)
-        world.api.remove(Pod, old.metadata.name)
-        world.put(pod(old.metadata.name, labels={"app": "other"}))
-        assert world.term is not None
-        context = world.term.context
-        expectations = Expectations(owner.metadata.uid, context.clock.monotonic)
-        assert await PodWriter(context).delete(owner, [old], expectations) is None
-        assert expectations.is_going(old)
-        assert world.api.get(Pod, old.metadata.name) is not None
-
-    run(body)
 
 
 # --- whose pods -----------------------------------------------------------------------------------------
