@@ -116,7 +116,11 @@ class PodWorker:
 
     @property
     def uses_resources(self) -> bool:
-        return self.pod is not None and self.rejected is None and self.pod.status.phase not in FINISHED
+        """Whether it counts when another one comes. Who is gone from the API does not, as there: a pod that was bound in
+        its place must not be refused because the old one takes its time to end."""
+        if self._gone or self.pod is None or self.rejected is not None:
+            return False
+        return self.pod.status.phase not in FINISHED
 
     async def close(self) -> None:
         self._closed = True

@@ -11,6 +11,7 @@ from agent_world import AgentWorld, run_story
 
 from apiserver.api.core.pod import Pod
 from nodeagent.admission import check
+from nodeagent.runtime.faults import Fault
 
 
 def make(name: str = "a", **spec: Any) -> Pod:
@@ -152,5 +153,19 @@ def test_who_runs_stays_when_the_node_shrinks() -> None:
         await asyncio.sleep(60)
         assert world.containers("a") == before
         assert world.phase("a") == "Running"
+
+    run_story(story)
+
+
+def test_who_is_gone_from_the_api_takes_no_place() -> None:
+    """The API server has given its room away already, though its containers still end."""
+
+    async def story(world: AgentWorld) -> None:
+        world.nodes.fail({"app": "old"}, Fault.deaf())
+        await world.pod("a", labels={"app": "old"}, containers=asking(cpu="7"))
+        await world.running("a")
+        await world.delete("a", grace_s=0)
+        await world.pod("b", containers=asking(cpu="7"))
+        await world.running("b")
 
     run_story(story)
