@@ -18,12 +18,12 @@ from apiserver.http.connection import SENT_AND_CLOSE, SENT_AND_OPEN, TransportWi
 from apiserver.http.forms import Look, ResourceView, value_bytes
 from apiserver.http.negotiation import Accepted, Form
 from apiserver.http.paths import Target
-from apiserver.http.responses import Answered, head_of, response, warning_header
+from apiserver.http.responses import Answered, Reply, head_of, response, warning_header
 from apiserver.http.watch import LAST_CHUNK, Framing, WatchSession
 from apiserver.registry.native import VERSION as NATIVE
 from apiserver.registry.resource import Resource
 from apiserver.storage import Stored
-from apiserver.verbs.answer import Answer, ListAnswer, ObjectAnswer
+from apiserver.verbs.answer import Answer, ListAnswer, ObjectAnswer, ValueAnswer
 from apiserver.verbs.call import Call, ListOptions
 from apiserver.verbs.reading import Reader, no_pieces
 from apiserver.verbs.selection import Selection
@@ -138,6 +138,23 @@ class Dispatcher:
         answer = await self._verbs.run(call)
         return await self._shown(request, answer, accepted, call)
 
+    async def reply(self, call: Call, accept: str | None) -> Reply:
+        """The answer in one piece, whatever its length: for who asks from within this process. Not for watches."""
+        if call.verb == "watch":
+            raise MethodNotAllowed("a watch takes a connection")
+        accepted = negotiation.negotiate(accept)
+        answer = await self._verbs.run(call)
+        if not isinstance(answer, ListAnswer):
+            return await self._short(answer, accepted, call)
+        look, metadata = self._look(answer.resource, accepted, call), _metadata(answer)
+        if len(answer.items) < STREAM_FROM_STEPS * look.per_step:
+            return response(look.list(answer.items, metadata), accepted.content_type, warnings=call.warnings)
+        made: list[bytes] = []
+        async for piece in look.list_pieces(answer.items, no_pieces(), metadata):
+            made.append(piece)
+            await asyncio.sleep(0)
+        return response(b"".join(made), accepted.content_type, warnings=call.warnings)
+
     async def _list(self, request: web.BaseRequest, call: Call, options: ListOptions, accepted: Accepted) -> Answered:
         """A list without a limit: in one piece while it is short, else chunk by chunk, never whole in memory."""
         look = self._look(call.resource, accepted, call)
@@ -169,24 +186,22 @@ class Dispatcher:
         return negotiation.negotiate(accept)
 
     async def _shown(self, request: web.BaseRequest, answer: Answer, accepted: Accepted, call: Call) -> Answered:
+        if not isinstance(answer, ListAnswer):
+            return await self._short(answer, accepted, call)
+        look, metadata = self._look(answer.resource, accepted, call), _metadata(answer)
+        if len(answer.items) >= STREAM_FROM_STEPS * look.per_step:
+            pieces = look.list_pieces(answer.items, no_pieces(), metadata)
+            return await self._long_list(request, call, look, pieces)
+        return response(look.list(answer.items, metadata), accepted.content_type, warnings=call.warnings)
+
+    async def _short(self, answer: ObjectAnswer | ValueAnswer, accepted: Accepted, call: Call) -> Reply:
+        """An object, or a value that is none."""
         if isinstance(answer, ObjectAnswer):
-            look = self._look(answer.resource, accepted, call)
-            body, code = await look.one(answer.stored), answer.code
-        elif isinstance(answer, ListAnswer):
-            look = self._look(answer.resource, accepted, call)
-            metadata = ListMeta(
-                resource_version=str(answer.revision),
-                continue_=answer.following,
-                remaining_item_count=answer.remaining,
-            )
-            if len(answer.items) >= STREAM_FROM_STEPS * look.per_step:
-                pieces = look.list_pieces(answer.items, no_pieces(), metadata)
-                return await self._long_list(request, call, look, pieces)
-            body, code = look.list(answer.items, metadata), 200
+            body = await self._look(answer.resource, accepted, call).one(answer.stored)
         else:
             accepted = accepted if accepted.form is Form.YAML else _PLAIN
-            body, code = value_bytes(answer.value, accepted), answer.code
-        return response(body, accepted.content_type, status=code, warnings=call.warnings)
+            body = value_bytes(answer.value, accepted)
+        return response(body, accepted.content_type, status=answer.code, warnings=call.warnings)
 
     def _look(self, resource: Resource, accepted: Accepted, call: Call) -> Look:
         include = (
@@ -289,6 +304,12 @@ class Dispatcher:
         for session in list(self.sessions):
             if session.bookmarks:
                 session.bookmark()
+
+
+def _metadata(answer: ListAnswer) -> ListMeta:
+    return ListMeta(
+        resource_version=str(answer.revision), continue_=answer.following, remaining_item_count=answer.remaining
+    )
 
 
 def _chunked_head(content_type: str, call: Call, *, close: bool) -> bytes:

@@ -154,9 +154,8 @@ class Frontend:
         attributes = await self._permitted(route, target, user, verb, query)
         if target.subresource in NODE_SUBRESOURCES:  # these last, and have a bound of their own
             return await self._dispatcher.to_node(request, target, user)
-        call = self._call(target, user, verb, query, request, seen.request_id)
-        if verb == "update" and call.stored.strategy.allow_create_on_update:
-            call.may_create = partial(self._authorizer.require, user, attributes._replace(verb="create"))
+        call = self._call(target, user, verb, query, request.headers, seen.request_id)
+        self._let_create(call, attributes)
         if verb == "watch":
             async with self._gate.watching():
                 return await self._dispatcher.answer(request, target, call)
@@ -252,10 +251,9 @@ class Frontend:
         user: User,
         verb: str,
         query: Mapping[str, str],
-        request: web.BaseRequest,
+        headers: Mapping[str, str],
         request_id: str,
     ) -> Call:
-        headers = request.headers
         return Call(
             user=user,
             resource=target.resource,
@@ -269,6 +267,64 @@ class Frontend:
             fence=headers.get("X-Kmini-Fence", ""),
             request_id=request_id,
         )
+
+    def _let_create(self, call: Call, attributes: Attributes) -> None:
+        """A PUT may make an object of some kinds, for who may create one."""
+        if call.verb == "update" and call.stored.strategy.allow_create_on_update:
+            call.may_create = partial(self._authorizer.require, call.user, attributes._replace(verb="create"))
+
+    # --- from within this process -----------------------------------------------------------------------
+
+    async def local(self, asked: LocalRequest) -> Reply:
+        """The answer to a request that came by no connection. Rights, lanes, rules and numbers are everybody's."""
+        started_s = time.perf_counter()
+        seen = _Seen(f"{self._id_prefix}-{next(self._ids):x}")
+        seen.user = asked.user.name
+        self.running += 1
+        try:
+            answer = await self._answer_local(asked, seen)
+        except ApiError as error:
+            answer = failure(error)
+        except Exception:
+            log.exception("request failed", extra={"requestID": seen.request_id, "method": asked.method})
+            message = f"Internal error occurred: see the server's log for request {seen.request_id}"
+            answer = failure(InternalError(message))
+        finally:
+            self.running -= 1
+        self._note(answer.status, seen, time.perf_counter() - started_s)
+        return answer
+
+    async def _answer_local(self, asked: LocalRequest, seen: _Seen) -> Reply:
+        route = self._route(asked.path)
+        target, query = route.target, parse_query(asked.query)
+        if target is None or target.subresource in NODE_SUBRESOURCES:
+            raise NotFound("the server could not find the requested resource")
+        if self.draining:
+            raise ServiceUnavailable("the server is going down", retry_after_s=1)
+        verb = verb_of(asked.method, target, query)
+        seen.verb, seen.resource = verb, route.shown
+        attributes = await self._permitted(route, target, asked.user, verb, query)
+        call = self._call(target, asked.user, verb, query, asked.headers, seen.request_id)
+        call.body = asked.body
+        self._let_create(call, attributes)
+        lane = self._gate.lane_of(asked.user, verb, target.resource.plural)
+        if not lane.enter():
+            await lane.wait()
+        try:
+            return await self._dispatcher.reply(call, asked.headers.get("Accept"))
+        finally:
+            lane.leave()
+
+
+class LocalRequest(NamedTuple):
+    """What a client in this process asks, as the user that it is. `headers` have the names that HTTP's usually have."""
+
+    user: User
+    method: str
+    path: str
+    query: str
+    headers: Mapping[str, str]
+    body: bytes
 
 
 class _Seen:

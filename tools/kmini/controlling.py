@@ -15,6 +15,7 @@ import logging
 import os
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -26,9 +27,8 @@ import msgspec
 from apiserver.auth import pki
 
 if TYPE_CHECKING:
-    from prometheus_client import CollectorRegistry
-
     from apiserver.client import Client
+    from apiserver.server import ApiServer
     from controlplane.runtime.manager import Manager
     from controlplane.runtime.metrics import Metrics
     from controlplane.runtime.options import Options
@@ -90,12 +90,12 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @asynccontextmanager
-async def controllers(setting: Setting, registry: CollectorRegistry) -> AsyncIterator[None]:
+async def controllers(setting: Setting, api: ApiServer) -> AsyncIterator[None]:
     """The controllers of a server run as long as this is open; what they hold is released at its end."""
     if setting.controlled.where == "none":
         yield
         return
-    work = _in_process(setting, registry) if setting.controlled.where == "in-process" else _child(setting)
+    work = _in_process(setting, api) if setting.controlled.where == "in-process" else _child(setting)
     task = asyncio.create_task(work, name="controllers")
     try:
         yield
@@ -104,9 +104,13 @@ async def controllers(setting: Setting, registry: CollectorRegistry) -> AsyncIte
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def _in_process(setting: Setting, registry: CollectorRegistry) -> None:
+async def _in_process(setting: Setting, api: ApiServer) -> None:
     from apiserver.client import Access, Client, Material
+    from apiserver.client.access import Credentials
+    from apiserver.client.http import HttpTransport
     from controlplane.runtime.metrics import Metrics
+
+    from .local_transport import LocalTransport
 
     folder = setting.folder
     access = Access(
@@ -115,12 +119,13 @@ async def _in_process(setting: Setting, registry: CollectorRegistry) -> None:
         certificate=Material(file=folder / "controllers.crt"),
         key=Material(file=folder / "controllers.key"),
     )
-    metrics = Metrics(registry)
+    metrics = Metrics(api.registry)
     wait_s = AGAIN_FIRST_S
     while True:
         try:
             # of this server alone: what is asked of the others would be answered by a leader that has controllers too
-            async with Client(access, learn=False, user_agent="kmini-controllers") as client:
+            wire = HttpTransport(Credentials(access, clock=time.monotonic), user_agent="kmini-controllers")
+            async with Client(access, learn=False, transport=LocalTransport(api.frontend, wire)) as client:
                 await _manager(client, setting, metrics).run()
         except Exception:
             log.exception("the controllers ended, and begin anew")

@@ -222,7 +222,7 @@ class Server:
         await face.take_newest_keys()
         await api.ready()
         await face.make_tokens()
-        await stack.enter_async_context(controllers(self._controlled(), api.registry))
+        await stack.enter_async_context(controllers(self._controlled(), api))
 
     async def _join(self) -> None:
         """With --join, and no cluster yet: the shared keys and the members, from a server of the cluster."""

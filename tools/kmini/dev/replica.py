@@ -81,7 +81,7 @@ class Replica:
         await self._wait_for_leader(self.store)
         server = await self._serving.enter_async_context(face.serve(self.store))
         await server.ready()
-        await self._serving.enter_async_context(controllers(self._setting(), server.registry))
+        await self._serving.enter_async_context(controllers(self._setting(), server))
 
     async def stop_serving(self) -> None:
         """While the store of a majority is still there, or it takes its time."""
