@@ -116,8 +116,8 @@ class PodWorker:
 
     @property
     def uses_resources(self) -> bool:
-        """Whether it counts when another one comes. Who is gone from the API does not, as there: a pod that was bound in
-        its place must not be refused because the old one takes its time to end."""
+        """Whether it counts when another one comes. Who is gone from the API does not, as there: a pod that was bound
+        in its place must not be refused because the old one takes its time to end."""
         if self._gone or self.pod is None or self.rejected is not None:
             return False
         return self.pod.status.phase not in FINISHED
