@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from controllers_world import World, run_world
 from controllers_world_objects import config_map, made, node, owner_of, pod, replica_set
+from fake_api_verbs import ADMIN
 from garbage_world import (
     NOBODY,
     PARTS,
@@ -24,7 +26,11 @@ from apiserver.api.core.event import Event
 from apiserver.api.core.node import Node
 from apiserver.api.core.persistent_volumes import PersistentVolume
 from apiserver.api.core.pod import Pod
+from apiserver.api.errors import InternalError
+from apiserver.auth.user import User
 from apiserver.client import Patch
+from apiserver.client.requests import Request
+from apiserver.client.responses import Response
 
 # --- background -----------------------------------------------------------------------------------------
 
@@ -50,6 +56,25 @@ def test_many_dependents_follow_their_owner() -> None:
         await world.settle()
         await delete(world, "top", "Foreground")
         await world.settle()
+        assert names(world) == set()
+
+    run_world(body, parts=PARTS)
+
+
+def test_a_kind_that_cannot_be_listed_keeps_nobody_from_the_others() -> None:
+    async def body(world: World) -> None:
+        do = world.api.do
+        broken = Response(500, {}, msgspec.json.encode(InternalError("the disk is on fire").status()))
+
+        def sometimes(request: Request, client: str = "test", user: User = ADMIN) -> Response:
+            return broken if request.path.endswith("/secrets") else do(request, client, user)
+
+        world.api.do = sometimes  # type: ignore[method-assign]
+        await world.restart()
+        top = world.api.put(config_map("top"))
+        world.put(owned("leaf", top))
+        await delete(world, "top")
+        await world.sleep(120)
         assert names(world) == set()
 
     run_world(body, parts=PARTS)
