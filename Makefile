@@ -18,7 +18,7 @@ down: ## stop what `make up` started; PURGE=1 removes its data too
 	$(BIN)/kmini down $(if $(filter 1,$(PURGE)),--purge) $(ARGS)
 
 test: ## the whole test suite, from nothing
-	@tools/bootstrap --with etcdctl --with kubectl
+	@tools/bootstrap --with etcdctl --with kubectl --with containerd
 	$(BIN)/python -m pytest $(ARGS)
 
 lint: venv ## ruff, mypy --strict, import-linter

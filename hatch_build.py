@@ -8,6 +8,8 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
+PACKAGES = ("raftstore/etcd", "nodeagent/runtime")  # each has a folder `proto`, and gets `gen` beside it
+
 
 class GeneratedCode(BuildHookInterface[Any]):
     """Runs `raftstore/etcd/build.py`, loaded by its path: the package itself cannot be imported yet."""
@@ -22,5 +24,6 @@ class GeneratedCode(BuildHookInterface[Any]):
             raise RuntimeError(f"cannot load {source}")
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
-        module.build(root)
-        build_data["artifacts"].append("/raftstore/etcd/gen/")
+        for package in PACKAGES:
+            module.build(root, package)
+            build_data["artifacts"].append(f"/{package}/gen/")
