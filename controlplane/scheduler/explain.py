@@ -21,7 +21,7 @@ from .filters import node_affinity, node_name
 from .filters.filter import Check, Cycle, PodVolumes, Refused, Rule
 from .filters.reason import FITS, Reason, Verdict
 from .node_info import NodeInfo
-from .pod_info import PodInfo, Template
+from .pod_info import NodeAsks, PodInfo, Template
 from .profile import Profile
 from .scores.score import Scale, scaled
 from .snapshot import Snapshot
@@ -69,7 +69,8 @@ class Decider:
         self._snapshot = snapshot
         self._profile = profile
         self._random = random
-        self._kept: OrderedDict[Template, Verdicts] = OrderedDict()
+        self._kept: OrderedDict[Template | NodeAsks, Verdicts] = OrderedDict()
+        self._shares = profile.local_ones_are_ours
         self._start = 0
 
     def decide(self, pod: PodInfo, *, volumes: PodVolumes | None = None, explain: bool = False) -> Decision:
@@ -104,13 +105,14 @@ class Decider:
         return found
 
     def _verdicts(self, cycle: Cycle) -> Verdicts:
-        verdicts = self._kept.get(cycle.template)
+        key = cycle.template.asks if self._shares else cycle.template
+        verdicts = self._kept.get(key)
         if verdicts is None:
-            verdicts = self._kept[cycle.template] = Verdicts(cycle, self._profile)
+            verdicts = self._kept[key] = Verdicts(cycle, self._profile)
             if len(self._kept) > TEMPLATES_MAX:
                 self._kept.popitem(last=False)
         else:
-            self._kept.move_to_end(cycle.template)
+            self._kept.move_to_end(key)
         verdicts.fit(len(self._snapshot.nodes))
         return verdicts
 

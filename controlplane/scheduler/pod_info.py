@@ -66,10 +66,23 @@ class Spread(msgspec.Struct, frozen=True):
     self_counts: bool = True
 
 
+class NodeAsks(msgspec.Struct, frozen=True, cache_hash=True, weakref=True, kw_only=True):
+    """What a template asks of a node by itself: all that our own local filters and scores look at. Templates that ask
+    for the same share what was found out about nodes, whatever else they differ in. Fields as in `Template`."""
+
+    requests: tuple[tuple[str, int], ...]
+    scored_cpu: int
+    scored_memory: int
+    needs: NodeNeeds
+    wanted_nodes: tuple[tuple[int, NodeTerm], ...]
+    tolerations: tuple[Tolerated, ...]
+    host_ports: tuple[HostPort, ...]
+
+
 class Template(msgspec.Struct, eq=False, weakref=True, kw_only=True):
     """What pods that are alike ask for. Equal only to itself; never changed.
 
-    number: Unique in this process.
+    number: Unique in this process. asks: The same object for all templates that ask for the same of a node.
     requests: By resource: cpu in thousandths, all else in its own unit; `pods` is 1.
     scored_cpu, scored_memory: The same with something for containers that ask for nothing: what scores count.
     best_effort: No container asks for anything.
@@ -82,6 +95,7 @@ class Template(msgspec.Struct, eq=False, weakref=True, kw_only=True):
     """
 
     number: int
+    asks: NodeAsks
     namespace: str
     labels: dict[str, str]
     owner: str
@@ -144,6 +158,7 @@ class Templates:
 
     def __init__(self) -> None:
         self._known: WeakValueDictionary[bytes, Template] = WeakValueDictionary()
+        self._asks: WeakValueDictionary[NodeAsks, NodeAsks] = WeakValueDictionary()
         self._made = 0
 
     def __len__(self) -> int:
@@ -155,7 +170,9 @@ class Templates:
         template = self._known.get(key)
         if template is None:
             self._made += 1
-            template = self._known[key] = _template(pod, self._made)
+            template = _template(pod, self._made)
+            template.asks = self._asks.setdefault(template.asks, template.asks)
+            self._known[key] = template
         metadata, spec = pod.metadata, pod.spec
         return PodInfo(
             namespace=metadata.namespace,
@@ -207,19 +224,29 @@ def _template(pod: Pod, number: int) -> Template:
     near, away, wishes = _pod_terms(spec.affinity, namespace)
     soft = _spread(spec.topology_spread_constraints, "ScheduleAnyway", namespace, labels)
     by_default = not spec.topology_spread_constraints and bool(owner)
-    return Template(
-        number=number,
-        namespace=namespace,
-        labels=labels,
-        owner=owner,
-        requests=requests,
+    asks = NodeAsks(
+        requests=tuple(sorted(requests.items())),
         scored_cpu=scored.get(CPU, 0),
         scored_memory=scored.get(MEMORY, 0),
-        best_effort=not requests.get(CPU) and not requests.get(MEMORY),
         needs=node_needs(spec.node_selector, spec.affinity),
         wanted_nodes=_wanted_nodes(spec.affinity),
         tolerations=tolerated(spec.tolerations),
         host_ports=tuple(_host_ports(spec)),
+    )
+    return Template(
+        number=number,
+        asks=asks,
+        namespace=namespace,
+        labels=labels,
+        owner=owner,
+        requests=requests,
+        scored_cpu=asks.scored_cpu,
+        scored_memory=asks.scored_memory,
+        best_effort=not requests.get(CPU) and not requests.get(MEMORY),
+        needs=asks.needs,
+        wanted_nodes=asks.wanted_nodes,
+        tolerations=asks.tolerations,
+        host_ports=asks.host_ports,
         images=tuple(_tagged(each.image) for each in (*spec.init_containers, *spec.containers)),
         claims=tuple(sorted(set(_claims(pod)))),
         near=near,

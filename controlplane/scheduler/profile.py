@@ -26,6 +26,15 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     percentage: int = 0
 
     @property
+    def local_ones_are_ours(self) -> bool:
+        """Whether local filters and scores look at no more of a template than what it asks of a node (NodeAsks).
+        Those of users may look at anything."""
+        checks, rates = {each.check for each in FILTERS}, {each.rate for each in SCORES}
+        return all(each.check in checks for each in self.filters if each.check) and all(
+            each.rate in rates for each in self.scores if each.rate
+        )
+
+    @property
     def local_checks(self) -> list[Callable[[Template, NodeInfo], Verdict]]:
         """The filters that judge a node by itself."""
         return [_check(each) for each in self.filters if each.check is not None]

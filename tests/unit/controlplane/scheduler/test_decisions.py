@@ -15,6 +15,7 @@ from controlplane.scheduler import explain
 from controlplane.scheduler.explain import Decider, Decision, message, nodes_enough
 from controlplane.scheduler.filters.filter import Cycle, Filter, Refused
 from controlplane.scheduler.filters.reason import FITS, Reason, Verdict
+from controlplane.scheduler.filters.table import FILTERS
 from controlplane.scheduler.node_info import NodeInfo
 from controlplane.scheduler.pod_info import Template
 from controlplane.scheduler.profile import Profile, default_profile
@@ -251,7 +252,20 @@ def test_a_row_is_either_local_or_wide(row: Any) -> None:
 def test_results_are_kept_of_the_templates_that_were_decided_last(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(explain, "TEMPLATES_MAX", 2)
     view = many(3)
-    pods = [view.pod(labels={"number": str(number)}) for number in range(3)]
+    pods = [view.pod(cpu=f"{number + 1}m") for number in range(3)]
     for pod in (pods[0], pods[1], pods[0], pods[2]):
         assert view.decider.decide(pod).node is not None
-    assert set(view.decider._kept) == {pods[0].template, pods[2].template}
+    assert set(view.decider._kept) == {pods[0].template.asks, pods[2].template.asks}
+
+
+def test_templates_that_ask_for_the_same_of_a_node_share_results_unless_a_local_filter_is_somebody_else_s() -> None:
+    def check(template: Template, info: NodeInfo) -> Verdict:
+        return (Reason("Number", "odd"),) if template.labels["number"] == "1" else ()
+
+    theirs = Profile(filters=(*FILTERS, Filter(name="Number", check=check)))
+    for profile, shared in ((Profile(), True), (theirs, False)):
+        view = View(node("n0"), profile=profile)
+        pods = [view.pod(labels={"number": str(number)}) for number in range(2)]
+        nodes = [view.decider.decide(each).node for each in pods]
+        assert nodes == ["n0", "n0" if shared else None]
+        assert len(view.decider._kept) == (1 if shared else 2)
