@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -42,6 +43,7 @@ def links_and_routes() -> set[str]:
     return {" ".join(line.split()) for text in shown for line in text.splitlines()}
 
 
+LINK_OF_A_CLUSTER = re.compile(r"\bkm[0-9a-f]{8}\b")  # ours, and those of others that run meanwhile
 SHOWN = (["-br", "link"], ["-4", "address"], ["-4", "route", "show", "table", "all"], ["rule"], ["netns"])
 
 
@@ -52,11 +54,8 @@ def test_down_leaves_nothing_and_up_goes_on_from_the_disks(folder: Path, tmpfs: 
         own = cluster_id(folder)
         assert traces(own, folder)
         changed = links_and_routes() - before
-        assert changed
-        link, subnet = cluster.state.link_name, cluster.state.subnet.rpartition(".")[0]
-        assert [line for line in changed if link not in line and f" {subnet}." not in line and own not in line] == []
-        first = cluster.run("s1", ["cat", "/proc/self/cgroup"])
-        assert first.returncode == 0
+        assert any(cluster.state.link_name in line for line in changed)
+        assert [line for line in changed if not LINK_OF_A_CLUSTER.search(line)] == []
     assert traces(own, folder) == []
     with pytest.raises(CommandError, match="no cluster runs"):
         cluster.leader()
