@@ -140,6 +140,7 @@ CLUSTER_ROLES: dict[str, Rows] = {
         ("create", "discovery.k8s.io", "endpointslices endpointslices/restricted"),
         ("create", "coordination.k8s.io", "leases"),
         ("create", "storage.k8s.io", "storageclasses"),
+        *_REVIEWS,  # who may see their numbers (tools/kmini/controllers_port.py)
     ),
     "system:kube-controller-manager": (
         _EVENTS,

@@ -6,19 +6,27 @@ import asyncio
 import contextlib
 import os
 import signal
+import ssl
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from controllers_process import ControllersProcess, until, with_admin
 from controllers_world_objects import replica_set
 from kmini_process import Server, eventually, kmini, running
+from ports import free_ports
 
 from apiserver.api.apps import ReplicaSet
 from apiserver.api.coordination import Lease
 from apiserver.api.core.pod import Pod
+from apiserver.api.core.service_account import ServiceAccount
 from apiserver.api.errors import NotFound
-from apiserver.client import Client
+from apiserver.api.meta import ObjectMeta
+from apiserver.api.rbac import ClusterRoleBinding, RoleRef, Subject
+from apiserver.client import Client, requests
 from controlplane.runtime.election import NAMESPACE
 from controlplane.runtime.manager import LEASE
 
@@ -120,6 +128,55 @@ def test_a_controller_can_be_left_out(server: Server, tmp_path: Path) -> None:
 
     with ControllersProcess(server, "one", tmp_path) as one:
         with_admin(server, body)
+
+
+def test_its_numbers_are_for_who_may_get_them(server: Server, tmp_path: Path) -> None:
+    [port] = free_ports(1)
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+
+    def ask(path: str, token: str = "") -> tuple[int, str]:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        request = urllib.request.Request(f"https://127.0.0.1:{port}{path}", headers=headers)
+        try:
+            with urllib.request.urlopen(request, context=context, timeout=10) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+
+    async def tokens(client: Client) -> list[str]:
+        """Of an account that may see numbers, and of one that may not."""
+        found = []
+        for name in ("prometheus", "nobody"):
+            await client.create(ServiceAccount(metadata=ObjectMeta(name=name, namespace="default")))
+            path = f"/api/v1/namespaces/default/serviceaccounts/{name}/token"
+            body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
+            answer = msgspec.json.decode((await client.send(requests.create(path, body))).body)
+            found.append(answer["status"]["token"])
+        await client.create(
+            ClusterRoleBinding(
+                metadata=ObjectMeta(name="prometheus"),
+                role_ref=RoleRef(api_group="rbac.authorization.k8s.io", kind="ClusterRole", name="system:monitoring"),
+                subjects=[Subject(kind="ServiceAccount", name="prometheus", namespace="default")],
+            )
+        )
+        await until(lambda: leads(client, "one"), what="one leads")
+        return found
+
+    with ControllersProcess(server, "one", tmp_path, "--metrics-port", str(port)):
+        may, may_not = with_admin(server, tokens)
+        assert ask("/livez") == (200, "ok")
+        assert ask("/readyz")[1].startswith("ok: leads")
+        assert ask("/metrics")[0] == 401
+        assert ask("/metrics", "nonsense")[0] == 403
+        assert ask("/metrics", may_not)[0] == 403
+        code, text = ask("/metrics", may)
+        assert code == 200
+        assert 'leader_election_master_status{name="kmini-controllers"} 1.0' in text
+        with ControllersProcess(server, "two", tmp_path, "--metrics-port", str(port)) as two:
+            assert two.process is not None
+            assert two.process.wait(20) == 1
 
 
 def test_wrong_flags_are_one_clear_line(tmp_path: Path) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import click
 
-from ..addresses import Name
+from ..addresses import PORT_OR_OFF, Address, Name
 from ..errors import EXIT_OK, CommandError
 from ..options import Invocation, command, log_format_option, option
 
@@ -24,6 +25,8 @@ from ..options import Invocation, command, log_format_option, option
 @option("--name", type=Name(), help="Of this candidate in the election. [default: the machine's]")
 @option("--without", multiple=True, help="A controller that is left out. Repeatable.")
 @option("--cluster-cidr", default="10.244.0.0/16", help="Nodes get the ranges of their pods from it.")
+@option("--bind", type=Address(), default="127.0.0.1", help="Address to listen on, with --metrics-port.")
+@option("--metrics-port", type=PORT_OR_OFF, default=0, help="Health, and metrics for bearer tokens. 0: off")
 @click.option("--parent", type=int, hidden=True, help="End when this process does.")
 @log_format_option
 @click.pass_context
@@ -34,6 +37,8 @@ def controllers(
     name: str | None,
     without: tuple[str, ...],
     cluster_cidr: str,
+    bind: str,
+    metrics_port: int,
     parent: int | None,
     log_format: str,
 ) -> int:
@@ -48,11 +53,13 @@ def controllers(
 
     identity = name or socket.gethostname()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_run(kubeconfig, identity, without, cluster_cidr))
+        runner.run(_run(kubeconfig, identity, without, cluster_cidr, bind, metrics_port))
     return EXIT_OK
 
 
-async def _run(kubeconfig: Path, identity: str, without: tuple[str, ...], cluster_cidr: str) -> None:
+async def _run(
+    kubeconfig: Path, identity: str, without: tuple[str, ...], cluster_cidr: str, bind: str, port: int
+) -> None:
     from apiserver.client import Client
     from controlplane.controllers import makers
     from controlplane.runtime.manager import Manager
@@ -65,8 +72,12 @@ async def _run(kubeconfig: Path, identity: str, without: tuple[str, ...], cluste
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    async with client:
+    async with client, AsyncExitStack() as stack:
         manager = Manager(client, chosen, identity=identity, options=Options(cluster_cidr=cluster_cidr))
+        if port:
+            from ..controllers_port import Port
+
+            await stack.enter_async_context(Port(manager, client, identity).serve(bind, port))
         running = asyncio.create_task(manager.run(), name="controllers")
         waiting = asyncio.create_task(stopping.wait(), name="signal")
         click.echo(f"{identity} campaigns")

@@ -1,0 +1,126 @@
+"""Health and numbers of controllers that run as a process of their own: `kmini controllers --metrics-port`.
+
+As with Kubernetes' components the certificate is made at the start and vouched for by nobody; what protects the numbers
+is that a bearer token is asked for, which the API must know (TokenReview), of a user who may get /metrics there
+(SubjectAccessReview). Whether the process lives, and whether it works or waits, may be asked by anybody.
+"""
+
+from __future__ import annotations
+
+import ssl
+import tempfile
+from collections import OrderedDict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from apiserver.api.authentication import TokenReview, TokenReviewSpec
+from apiserver.api.authorization import (
+    NonResourceAttributes,
+    SubjectAccessReview,
+    SubjectAccessReviewSpec,
+)
+from apiserver.api.errors import ApiError
+from apiserver.auth import pki
+from apiserver.client import Client
+
+from .errors import CommandError
+
+if TYPE_CHECKING:
+    from controlplane.runtime.manager import Manager
+
+METRICS = "/metrics"
+TOKEN_CHARACTERS_MAX = 32 * 1024
+REMEMBERED_S, REMEMBERED_MAX = 10.0, 256
+
+
+class Port:
+    """Answers for one manager."""
+
+    def __init__(self, manager: Manager, client: Client, identity: str) -> None:
+        self._manager = manager
+        self._client = client
+        self._identity = identity
+        self._known: OrderedDict[str, tuple[float, bool]] = OrderedDict()  # token -> until when, whether it may
+
+    @asynccontextmanager
+    async def serve(self, host: str, port: int) -> AsyncIterator[int]:
+        """Gives the port, which is a free one for 0. Raises CommandError when it is taken."""
+        app = web.Application(client_max_size=1024)
+        app.router.add_get("/livez", self._alive)
+        app.router.add_get("/healthz", self._alive)
+        app.router.add_get("/readyz", self._ready)
+        app.router.add_get(METRICS, self._metrics)
+        runner = web.AppRunner(app, access_log=None, handle_signals=False)
+        await runner.setup()
+        try:
+            site = web.TCPSite(runner, host, port, ssl_context=_context(self._identity, host))
+            try:
+                await site.start()
+            except OSError as error:
+                raise CommandError(f"cannot listen on --metrics-port {port}: {error}") from error
+            yield runner.addresses[0][1]
+        finally:
+            await runner.cleanup()
+
+    async def _alive(self, _request: web.Request) -> web.Response:
+        return web.Response(text="ok")
+
+    async def _ready(self, _request: web.Request) -> web.Response:
+        """A candidate that waits is as ready as one that works: the text says which it is."""
+        running = self._manager.running
+        return web.Response(text=f"ok: leads, {len(running)} parts run" if running else "ok: another process leads")
+
+    async def _metrics(self, request: web.Request) -> web.Response:
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not 0 < len(token) <= TOKEN_CHARACTERS_MAX:
+            raise web.HTTPUnauthorized(headers={"WWW-Authenticate": "Bearer"}, text="a bearer token is needed")
+        if not await self._may(token):
+            raise web.HTTPForbidden(text=f"the token's user may not get {METRICS}")
+        body = generate_latest(self._manager.metrics.registry)
+        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    async def _may(self, token: str) -> bool:
+        """Asked of the API, and remembered for a moment. What cannot be asked is refused."""
+        now = self._client.caller.clock()
+        until, allowed = self._known.get(token, (0.0, False))
+        if now < until:
+            return allowed
+        try:
+            allowed = await self._ask(token)
+        except ApiError as error:
+            raise web.HTTPServiceUnavailable(text=f"the API cannot be asked: {error.message}") from error
+        self._known[token] = (now + REMEMBERED_S, allowed)
+        while len(self._known) > REMEMBERED_MAX:
+            self._known.popitem(last=False)
+        return allowed
+
+    async def _ask(self, token: str) -> bool:
+        who = await self._client.create(TokenReview(spec=TokenReviewSpec(token=token)))
+        if not who.status.authenticated:
+            return False
+        user = who.status.user
+        asked = SubjectAccessReviewSpec(
+            non_resource_attributes=NonResourceAttributes(path=METRICS, verb="get"),
+            user=user.username,
+            groups=user.groups,
+            uid=user.uid,
+            extra=user.extra,
+        )
+        answer = await self._client.create(SubjectAccessReview(spec=asked))
+        return answer.status.allowed
+
+
+def _context(identity: str, host: str) -> ssl.SSLContext:
+    """A certificate of this process's own. Its key is on a disk for a moment only, in a folder of ours."""
+    pair = pki.issue_serving(pki.make_authority(f"kmini controllers {identity}"), ["localhost", host])
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    with tempfile.TemporaryDirectory(prefix="kmini-") as folder:
+        pki.write_pair(Path(folder), "port", pair)
+        context.load_cert_chain(Path(folder) / "port.crt", Path(folder) / "port.key")
+    return context
