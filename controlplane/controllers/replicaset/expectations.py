@@ -13,16 +13,20 @@ LOOK_AFTER_S is looked up in the API itself: the cache may have missed a pod tha
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import msgspec
 
-from apiserver.api.apps import ReplicaSetStatus
+from apiserver.api.apps import ReplicaSet, ReplicaSetStatus
 from apiserver.api.core.pod import Pod
 from apiserver.client import Change
 from controlplane.runtime import Request
 
 LOOK_AFTER_S = 30.0
+#: A look at many pods takes long, and each of them reports many things: so much of the time may go into it at most.
+REST_S_PER_REPLICA = 0.0002
+REST_S_MAX = 1.0
 
 
 class Awaited(msgspec.Struct):
@@ -49,6 +53,19 @@ class Expectations:
         self.deleting: dict[str, Awaited] = {}  # by uid
         self.written: ReplicaSetStatus | None = None  # the status we wrote last
         self._clock = clock
+        self._looked = (0, -math.inf)  # generation, and when
+
+    def rests_for_s(self, owner: ReplicaSet) -> float:
+        """Seconds to wait before the next look; 0 when the spec has changed, or the last look did not end well."""
+        generation, at_s = self._looked
+        if generation != owner.metadata.generation:
+            return 0.0
+        rest_s = min(REST_S_MAX, REST_S_PER_REPLICA * (owner.spec.replicas or 0))
+        return max(0.0, at_s + rest_s - self._clock())
+
+    def looked(self, owner: ReplicaSet) -> None:
+        """Everything was looked at, and all went well."""
+        self._looked = (owner.metadata.generation, self._clock())
 
     def expect_creation(self, name: str) -> None:
         self.creating[name] = Awaited(name, self._clock())

@@ -56,21 +56,24 @@ class ReplicaSetReconciler:
             log.warning("a selector cannot be read", extra={"about": str(request), "error": str(error)})
             return DONE
         expectations = self._books.of(request, owner.metadata.uid)
+        wait_s = expectations.rests_for_s(owner)
+        return Result(requeue_after_s=wait_s) if wait_s > 0 else await self._look(owner, selector, expectations)
+
+    async def _look(self, owner: ReplicaSet, selector: Labels, expectations: Expectations) -> Result:
         # first whether everything awaited can be seen, then the pods: the other way round one that comes in between
         # would count as seen without being among them
-        expectations.look(lambda name: self._pods.get(name, namespace=request.namespace))
-        fulfilled = expectations.fulfilled
+        expectations.look(lambda name: self._pods.get(name, namespace=owner.metadata.namespace))
+        fulfilled, uncounted = expectations.fulfilled, expectations.uncounted
         pods = await self._claim(owner, selector, expectations)
         ending = owner.metadata.deletion_timestamp is not None
+        too_many = len(pods) - (owner.spec.replicas or 0)
         failure: ApiError | None = None
-        if fulfilled and not ending:
+        if too_many and fulfilled and not ending:
             failure = await self._manage(owner, pods, expectations)
-        too_many = len(pods) > (owner.spec.replicas or 0)
-        counted = self._counted(owner, selector, pods, expectations)
-        uncounted = expectations.uncounted
-        counts = await tally(owner, counted, clock=self._context.clock, pace=self._context.pace)
+            pods, uncounted = self._counted(owner, selector, pods, expectations), expectations.uncounted
+        counts = await tally(owner, pods, clock=self._context.clock, pace=self._context.pace)
         counts.replicas += uncounted
-        said = None if failure is None else Failure("FailedDelete" if too_many else "FailedCreate", failure.message)
+        said = None if failure is None else Failure("FailedDelete" if too_many > 0 else "FailedCreate", failure.message)
         await self._write_status(owner, counts, said, expectations, managed=fulfilled)
         if failure is not None:
             raise failure
@@ -78,6 +81,7 @@ class ReplicaSetReconciler:
             await self._writer.settle(owner, expectations, seen=len(self._owned(owner, expectations)))
             if expectations.fulfilled:
                 return Result(requeue_after_s=0)  # nothing else may ever come to wake us up
+        expectations.looked(owner)
         return _again(counts, expectations)
 
     async def _claim(self, owner: ReplicaSet, selector: Labels, expectations: Expectations) -> list[Pod]:
@@ -91,11 +95,12 @@ class ReplicaSetReconciler:
         self, owner: ReplicaSet, selector: Labels, claimed: list[Pod], expectations: Expectations
     ) -> list[Pod]:
         """The pods for the status, as the cache shows them by now: what was written here may be in it already."""
-        found = {
-            pod.metadata.uid: pod for pod in self._owned(owner, expectations) if selector.matches(pod.metadata.labels)
-        }
+        owned = self._owned(owner, expectations)
+        found = {pod.metadata.uid: pod for pod in owned if selector.matches(pod.metadata.labels)}
         for pod in claimed:
             meta = pod.metadata
+            if meta.uid in found or expectations.is_going(pod):
+                continue
             cached = self._pods.get(meta.name, namespace=meta.namespace)
             if cached is not None and cached.metadata.uid == meta.uid and controller_of(cached) is None:
                 found[meta.uid] = pod  # taken over a moment ago

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from controllers_world_objects import pod
+import pytest
+from controllers_world_objects import pod, replica_set
 
 from apiserver.api.core.pod import Pod
 from apiserver.client import Change
-from controlplane.controllers.replicaset.expectations import LOOK_AFTER_S, Books, Expectations
+from controlplane.controllers.replicaset.expectations import (
+    LOOK_AFTER_S,
+    REST_S_MAX,
+    REST_S_PER_REPLICA,
+    Books,
+    Expectations,
+)
 from controlplane.runtime import Request
 
 WEB = Request("default", "web")
@@ -101,3 +108,20 @@ def test_another_of_the_same_name_has_expectations_of_its_own() -> None:
     assert books.of(WEB, "2").fulfilled
     books.close(WEB)
     assert books.known(WEB, "2") is None
+
+
+def test_a_look_at_many_pods_is_followed_by_a_rest() -> None:
+    time = Time()
+    expectations = Expectations("u", time)
+    owner = replica_set("web", 1000)
+    owner.metadata.generation = 1
+    assert expectations.rests_for_s(owner) == 0
+    expectations.looked(owner)
+    assert expectations.rests_for_s(owner) == pytest.approx(REST_S_PER_REPLICA * 1000)
+    owner.metadata.generation = 2
+    assert expectations.rests_for_s(owner) == 0
+    owner.spec.replicas = 1_000_000
+    expectations.looked(owner)
+    assert expectations.rests_for_s(owner) == REST_S_MAX
+    time.now_s += REST_S_MAX
+    assert expectations.rests_for_s(owner) == 0

@@ -131,6 +131,16 @@ def test_a_thousand_pods_come_in_few_reconciliations() -> None:
     run(body, nodes=0)
 
 
+def test_many_pods_that_report_many_things_are_counted_now_and_then() -> None:
+    async def body(world: World) -> None:
+        world.put(replica_set(WEB, 300, pod={"cpu": "", "memory": ""}))
+        await world.settle()
+        assert found(world).status.available_replicas == 300
+        assert len([each for each in world.written() if each.kind == "ReplicaSet"]) < 80
+
+    run(body, nodes=5)
+
+
 # --- whose pods -----------------------------------------------------------------------------------------
 
 

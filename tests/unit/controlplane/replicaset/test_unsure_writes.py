@@ -134,3 +134,38 @@ def test_what_was_awaited_and_is_not_wanted_any_more_leaves_the_status() -> None
         assert world.api.objects(Pod) == []
 
     run(body)
+
+
+def test_pods_that_were_just_made_are_in_the_status_before_the_cache_shows_them() -> None:
+    """A Deployment reckons with them: it must not take them for missing."""
+
+    async def body(world: World) -> None:
+        await world.sleep(1)
+        world.api.faults.watch_lag_s = (10.0, 10.0)
+        world.put(replica_set(WEB, 5))
+        await world.sleep(15)
+        assert len(mine(world)) == 5
+        assert found(world).status.replicas == 5
+        assert found(world).status.fully_labeled_replicas == 0
+
+    run(body)
+
+
+def test_pods_that_are_not_certain_to_go_still_count_but_are_not_available() -> None:
+    async def body(world: World) -> None:
+        world.put(replica_set(WEB, 3))
+        await world.settle()
+        world.api.faults.of = ("controllers",)
+        world.api.faults.lost_requests = 0.5
+        await resize(world, 1)
+        for _ in range(200):
+            await world.sleep(0.01)
+            status = found(world).status
+            assert status.replicas >= len(mine(world))
+            assert status.available_replicas <= len(mine(world)) or status.observed_generation == 1
+        world.api.heal()
+        await world.settle()
+        assert found(world).status.replicas == 1
+
+    for seed in range(10):
+        run(body, seed=seed)
