@@ -24,7 +24,7 @@ from apiserver.api.core.pod import Pod
 from apiserver.api.times import parse_time
 
 from .clock import Wall, age_s, timestamp
-from .decide import Judge, decide, is_sidecar
+from .decide import Decision, Judge, decide, is_sidecar
 from .observed import Observed, observed
 from .phase import FINISHED
 from .runtime.interface import Container, PodKey, Runtime, RuntimeFailure
@@ -222,12 +222,22 @@ class PodWorker:
             self._dirty = True
         if decision.look_again_s is not None:
             self.look_again_in(decision.look_again_s)
+        waiting = set()
         for spec in decision.start:
             again_s = await self._starter.start(pod, spec, seen)
             if again_s is not None:
+                waiting.add(spec.name)
                 self.look_again_in(again_s)
         if decision.sandbox or decision.start:
-            self._publish(pod, await self._look())
+            seen = await self._look()
+            self._publish(pod, seen)
+            self._go_on(decide(pod, seen, self._house.judge), waiting)
+
+    def _go_on(self, decision: Decision, waiting: set[str]) -> None:
+        """What started may have ended already. Its event may have come before this look, or be lost: who has seen that
+        there is something to do does not wait to be told."""
+        if decision.finished or decision.sandbox or any(each.name not in waiting for each in decision.start):
+            self._dirty = True
 
     async def _leave(self, seen: Observed) -> None:
         """Stop what runs, say so, and then let go of the object, or of what it left."""

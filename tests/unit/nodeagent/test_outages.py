@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 from agent_world import NODES, AgentWorld, run_story
@@ -224,6 +225,21 @@ def test_conditions_of_others_are_kept() -> None:
     run_story(story)
 
 
+SHAPES: list[dict[str, Any]] = [
+    {},
+    {"initContainers": [{"name": "first", "image": "i"}, {"name": "side", "image": "i", "restartPolicy": "Always"}]},
+    {"containers": [{"name": "main", "image": "i"}, {"name": "other", "image": "registry.test/other:2"}]},
+]
+WRONGS = [
+    Fault.exits(after_s=1),
+    Fault.runs_out_of_memory(after_s=3, container="main"),
+    Fault.bad_image(),
+    Fault.deaf(),
+    Fault.never_ready(),
+    *(Fault(what=what) for what in ("sandbox", "create", "start")),
+]
+
+
 @pytest.mark.parametrize("seed", range(40))
 def test_whatever_happens_in_between_it_comes_to_rest_as_declared(seed: int) -> None:
     """Lost answers, lags, breaks, restarts, crashes and deletions in any order; then quiet, and everything is right."""
@@ -233,9 +249,10 @@ def test_whatever_happens_in_between_it_comes_to_rest_as_declared(seed: int) -> 
         names = [f"p{number}" for number in range(6)]
         for _ in range(60):
             name, node = chance.choice(names), chance.choice(world.nodes.names)
-            match chance.randrange(8):
+            match chance.randrange(10):
                 case 0 | 1 if not world.there(name):
-                    await world.pod(name, node=node, terminationGracePeriodSeconds=chance.randrange(40))
+                    spec = chance.choice(SHAPES) | {"terminationGracePeriodSeconds": chance.randrange(40)}
+                    await world.pod(name, node=node, **spec)
                 case 2 if world.there(name):
                     await world.delete(name, grace_s=chance.choice([None, 0, 5]))
                 case 3:
@@ -248,9 +265,14 @@ def test_whatever_happens_in_between_it_comes_to_rest_as_declared(seed: int) -> 
                 case 7:
                     runtime = world.nodes.runtime(node)
                     runtime.go_down() if chance.random() < 0.5 else runtime.come_back()
+                case 8:
+                    world.nodes.fail(f"default/{name}", chance.choice(WRONGS))
+                case 9:
+                    world.nodes.faults.clear()
             world.check_running()
             await asyncio.sleep(chance.random() * 5)
         world.api.heal()
+        world.nodes.faults.clear()
         for node in world.nodes.names:
             world.nodes.runtime(node).come_back()
             await world.nodes.start_node(node)
@@ -260,7 +282,11 @@ def test_whatever_happens_in_between_it_comes_to_rest_as_declared(seed: int) -> 
         await asyncio.sleep(60)
         left = {each.pod.uid for name in world.nodes.names for each in await world.nodes.runtime(name).list_sandboxes()}
         assert left == wanted
-        assert world.nodes.running_containers == len(wanted)
+        declared = sum(
+            len(pod.spec.containers) + sum(each.restart_policy == "Always" for each in pod.spec.init_containers)
+            for pod in world.api.objects(Pod)
+        )
+        assert world.nodes.running_containers == declared
 
     faults = Faults(
         latency_s=(0.001, 0.2),
