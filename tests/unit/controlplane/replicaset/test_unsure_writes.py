@@ -19,8 +19,10 @@ from workload_invariants import Rules
 
 from apiserver.api.core.pod import Pod
 from apiserver.api.errors import ServiceUnavailable
-from controlplane.controllers.replicaset.expectations import Expectations
+from controlplane.controllers.replicaset.expectations import Books, Expectations
 from controlplane.controllers.replicaset.pods import PodWriter
+from controlplane.controllers.replicaset.reconciler import ReplicaSetReconciler
+from controlplane.runtime import Request
 
 # --- stale caches, lost answers -------------------------------------------------------------------------
 
@@ -120,18 +122,20 @@ def test_a_deletion_without_an_answer_is_not_forgotten_when_its_repetition_is_re
 
 
 def test_what_was_awaited_and_is_not_wanted_any_more_leaves_the_status() -> None:
-    """Nothing but our own look says that it does not exist: no event will come."""
+    """Nothing but another look says that it does not exist: no event will come."""
 
     async def body(world: World) -> None:
-        world.api.faults.of = ("controllers",)
-        world.api.faults.lost_requests = 1.0
-        world.put(replica_set(WEB, 1))
-        await world.sleep(5)
-        await resize(world, 0)
-        world.api.heal()
+        owner = world.api.put(replica_set(WEB, 0))
         await world.settle()
-        assert found(world).status.replicas == 0
-        assert world.api.objects(Pod) == []
+        assert world.term is not None
+        context = world.term.context
+        books = Books(context.clock.monotonic)
+        expectations = books.of(Request.of(owner), owner.metadata.uid)
+        expectations.expect_creation("web-lost")
+        expectations.creating["web-lost"].unsure = True
+        result = await ReplicaSetReconciler(context, books).reconcile(Request.of(owner))
+        assert expectations.fulfilled
+        assert result.requeue_after_s == 0
 
     run(body)
 
