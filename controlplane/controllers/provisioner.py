@@ -24,6 +24,7 @@ from apiserver.api.errors import AlreadyExists, NotFound
 from apiserver.api.meta import ObjectMeta
 from apiserver.api.storage import StorageClass
 from apiserver.client import Change
+from controlplane.host_path import FOLDER, PATH, PROVISIONER, why_not
 from controlplane.runtime import DONE, Context, Part, Request, Result, Source, controller, own_key
 from controlplane.scheduler.volume_matching import SELECTED_NODE, WAIT_FOR_FIRST_CONSUMER, class_of_claim
 
@@ -34,13 +35,9 @@ from .volume_binder import PENDING_BY_CLASS, pending_of_class
 from .volume_binder.volumes import PROVISIONED_BY
 from .volume_protection import VOLUME_FINALIZER
 
-PROVISIONER = "kmini.io/host-path"
 CLASS = "host-path"
-PATH = "path"  # parameter of a class
-FOLDER = "/var/lib/kmini/volumes"
 HOSTNAME = "kubernetes.io/hostname"
 COMPONENT = f"{PROVISIONER}_provisioner"
-ACCESS_MODES = {"ReadWriteOnce", "ReadWriteOncePod"}
 WORKERS = 4
 CLASS_PERIOD_S = 3600.0
 
@@ -110,7 +107,7 @@ class Provisioner:
         storage_class = self._classes.get(class_of_claim(claim))
         if storage_class is None or storage_class.provisioner != PROVISIONER or self._volumes.get(_name_of(claim)):
             return DONE
-        problem = _problem(claim, storage_class)
+        problem = why_not(claim, storage_class)
         if problem:
             await self._give_up(claim, problem)
             return DONE
@@ -222,23 +219,3 @@ def _claim_that_lost(change: Change[PersistentVolume]) -> Iterable[Request]:
 
 def _name_of(claim: PersistentVolumeClaim) -> str:
     return f"pvc-{claim.metadata.uid}"
-
-
-def _problem(claim: PersistentVolumeClaim, storage_class: StorageClass) -> str:
-    """What a folder of a node cannot be; "" for nothing."""
-    spec = claim.spec
-    if storage_class.volume_binding_mode != WAIT_FOR_FIRST_CONSUMER:
-        return (
-            f"a folder of a node is made where its first pod goes: volumeBindingMode must be {WAIT_FOR_FIRST_CONSUMER}"
-        )
-    if spec.volume_mode == "Block":
-        return "a folder is no block device"
-    if not set(spec.access_modes) <= ACCESS_MODES:
-        return "a folder of a node only supports ReadWriteOnce and ReadWriteOncePod access modes"
-    if spec.selector is not None:
-        return "claim.Spec.Selector is not supported"
-    if spec.data_source is not None or spec.data_source_ref is not None:
-        return "a folder begins empty: dataSource is not supported"
-    if not storage_class.parameters.get(PATH, FOLDER).startswith("/"):
-        return f"parameter {PATH} of the class must be an absolute path"
-    return ""

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
+from apiserver.api.core.persistent_volumes import PersistentVolume
 from apiserver.api.core.pod import Pod
 from controlplane.runtime.context import Context
 from controlplane.runtime.controller import SYNC_TIMEOUT_S
@@ -56,7 +57,10 @@ class Scheduler:
         self.assumptions = Assumptions(self.snapshot)
         self._volumes = Volumes(caches.persistent_volume_claims, caches.persistent_volumes, caches.storage_classes)
         binding = VolumeBinding(
-            context.client, caches.persistent_volume_claims, timeout_s=options.volume_bind_timeout_s
+            context.client,
+            caches.persistent_volume_claims,
+            reaches=self._reaches,
+            timeout_s=options.volume_bind_timeout_s,
         )
         self._cluster = ClusterWatch(
             caches,
@@ -155,6 +159,10 @@ class Scheduler:
         assert plan is not None, "the filter has just found one"
         self._volumes.promise(plan)
         return plan
+
+    def _reaches(self, volume: PersistentVolume, node: str) -> bool:
+        found = self.snapshot.node(node)
+        return found is not None and found.node is not None and self._volumes.reaches(volume, found.node)
 
     def _tell(self, pod: Pod, reason: str, text: str) -> None:
         """On the pod and beside it."""

@@ -21,6 +21,7 @@ from apiserver.api.core.pod import Pod
 from apiserver.api.quantity import value
 from apiserver.api.storage import StorageClass, TopologySelectorTerm
 from apiserver.client import Informer
+from controlplane import host_path
 
 from .matching import NodeNeeds, node_term
 from .volume_matching import (
@@ -176,6 +177,8 @@ class Volumes:
     def can_provision(self, claim: PersistentVolumeClaim, node: Node) -> bool:
         storage_class = self._classes.get(class_of_claim(claim))
         if storage_class is None or storage_class.provisioner in ("", NO_PROVISIONER):
+            return False
+        if storage_class.provisioner == host_path.PROVISIONER and host_path.why_not(claim, storage_class):
             return False
         terms = storage_class.allowed_topologies
         return not terms or any(_has_topology(node.metadata.labels, term) for term in terms)

@@ -79,10 +79,11 @@ class ClaimReconciler:
                 await self._await_provisioner(claim, storage_class)
 
     def _kept_for(self, claim: PersistentVolumeClaim) -> PersistentVolume | None:
-        """By its administrator, by the scheduler, by who made it, or by us before a crash."""
+        """By its administrator, by the scheduler, by who made it, or by us before a crash. Of several that which got
+        furthest: the others are let go once the claim has it."""
         kept = self._volumes.by_index(BY_CLAIM, str(Request.of(claim)))
         found = [each for each in kept if kept_for(each, claim) and suits_kept(each, claim)]
-        return min(found, key=lambda each: each.metadata.name, default=None)
+        return min(found, key=lambda each: (each.status.phase != "Bound", each.metadata.name), default=None)
 
     async def _bind_free(self, claim: PersistentVolumeClaim) -> bool:
         volume = await self._free.find(claim, taken=self._giving)

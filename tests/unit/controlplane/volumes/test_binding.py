@@ -12,7 +12,7 @@ from apiserver.api.core.event import Event
 from apiserver.api.core.persistent_volumes import PersistentVolume, PersistentVolumeClaim
 from apiserver.api.meta import DeleteOptions
 from apiserver.api.storage import StorageClass
-from controlplane import scheduler
+from controlplane import host_path, scheduler
 from controlplane.controllers import provisioner, volume_binder, volume_protection
 
 BINDER = [volume_binder.parts]
@@ -182,7 +182,7 @@ def test_there_is_a_default_class_unless_somebody_has_one() -> None:
         await world.settle(quiet_s=20)
         found = world.api.objects(StorageClass)
         assert [(each.metadata.name, each.provisioner) for each in found] == [
-            (provisioner.CLASS, provisioner.PROVISIONER)
+            (provisioner.CLASS, host_path.PROVISIONER)
         ]
 
     async def other(world: World) -> None:
@@ -214,7 +214,7 @@ def test_a_volume_is_made_where_the_first_pod_goes() -> None:
         expression = volume.spec.node_affinity.required.node_selector_terms[0].match_expressions[0]
         assert expression.values == [web.spec.node_name]
         assert volume.spec.host_path is not None
-        assert volume.spec.host_path.path.startswith(provisioner.FOLDER)
+        assert volume.spec.host_path.path.startswith(host_path.FOLDER)
         assert web.status.phase == "Running"
 
     run_world(body, parts=[*ALL, scheduler.parts], nodes=3, binds=False)
