@@ -153,6 +153,29 @@ def test_one_that_was_adopted_meanwhile_lives() -> None:
     run_world(body, parts=PARTS)
 
 
+@pytest.mark.parametrize("policy", ["Background", "Orphan"])
+def test_an_owner_that_comes_while_another_is_forgotten_is_kept(policy: str) -> None:
+    async def body(world: World) -> None:
+        gone, stays, third = (world.api.put(config_map(name)) for name in ("gone", "stays", "third"))
+        world.put(owned("leaf", gone, stays))
+        await world.settle()
+        adopted: list[ConfigMap] = []
+
+        def adopt(request: Request) -> None:
+            if request.method == "PATCH" and request.path.endswith("/leaf") and not adopted:
+                leaf = get(world, "leaf")
+                leaf.metadata.owner_references.append(msgspec.convert(owner_of(third), OwnerReference))
+                adopted.append(world.api.put(leaf))
+
+        before(world, adopt)
+        await delete(world, "gone", policy)
+        await world.settle()
+        assert adopted
+        assert owners(world, "leaf") == ["stays", "third"]
+
+    run_world(body, parts=PARTS)
+
+
 def test_another_of_the_same_name_is_never_deleted_in_its_stead() -> None:
     """Between the look and the deletion the object goes and another comes."""
 
