@@ -1,7 +1,7 @@
 """Which PersistentVolume a claim may be bound to. Pure.
 
-As Kubernetes has it (pkg/volume persistentvolume/util FindMatchingVolume): of the volumes that fit the smallest; a
-volume that is kept for the claim already comes first.
+As Kubernetes has it (pkg/volume persistentvolume/util FindMatchingVolume): the volume that is kept for the claim, if
+there is one, or else of those that fit the smallest.
 """
 
 from __future__ import annotations
@@ -50,6 +50,33 @@ def kept_for(volume: PersistentVolume, claim: PersistentVolumeClaim) -> bool:
     )
 
 
+#: Index of volumes by the claim they are kept for, `namespace/name`.
+BY_CLAIM = "claim"
+
+
+def by_claim(volume: PersistentVolume) -> Iterable[str]:
+    reference = volume.spec.claim_ref
+    return () if reference is None else (f"{reference.namespace}/{reference.name}",)
+
+
+def kept_volume(volumes: Iterable[PersistentVolume], claim: PersistentVolumeClaim) -> PersistentVolume | None:
+    """The volume that is kept for the claim: by its administrator, by a scheduler, by who made it. It gets no other.
+
+    Whoever kept it did not have to mind classes. Of several the one that got furthest: the others are let go once the
+    claim has it. `volumes`: those of the claim's name (`BY_CLAIM`).
+    """
+    wanted = value(claim.spec.resources.requests.get(STORAGE, 0))
+    found = [
+        each
+        for each in volumes
+        if kept_for(each, claim)
+        and each.metadata.deletion_timestamp is None
+        and _size(each) >= wanted
+        and _is_used_alike(each, claim)
+    ]
+    return min(found, key=lambda each: (each.status.phase != "Bound", each.metadata.name), default=None)
+
+
 def find_volume(
     claim: PersistentVolumeClaim,
     volumes: Iterable[PersistentVolume],
@@ -57,17 +84,13 @@ def find_volume(
     taken: Container[str],
     reaches: Callable[[PersistentVolume], bool],
 ) -> PersistentVolume | None:
-    """`taken`: names of volumes that others have been promised; `reaches`: whether a volume can be used where the pod
-    would be."""
+    """Of those that are anybody's. `taken`: names of volumes that others have been promised; `reaches`: whether a
+    volume can be used where the pod would be."""
     wanted = value(claim.spec.resources.requests.get(STORAGE, 0))
     labels = from_label_selector(claim.spec.selector) if claim.spec.selector else EVERYTHING
     best: PersistentVolume | None = None
     for volume in volumes:
         if not _may_hold(volume, claim) or volume.metadata.name in taken or _size(volume) < wanted:
-            continue
-        if kept_for(volume, claim):
-            if reaches(volume):
-                return volume
             continue
         if volume.spec.claim_ref is not None or volume.status.phase != "Available":
             continue
@@ -82,9 +105,13 @@ def _may_hold(volume: PersistentVolume, claim: PersistentVolumeClaim) -> bool:
     return (
         volume.metadata.deletion_timestamp is None
         and class_of_volume(volume) == class_of_claim(claim)
-        and (volume.spec.volume_mode or "Filesystem") == (claim.spec.volume_mode or "Filesystem")
-        and set(claim.spec.access_modes) <= set(volume.spec.access_modes)
+        and _is_used_alike(volume, claim)
     )
+
+
+def _is_used_alike(volume: PersistentVolume, claim: PersistentVolumeClaim) -> bool:
+    mode, wanted = volume.spec.volume_mode or "Filesystem", claim.spec.volume_mode or "Filesystem"
+    return mode == wanted and set(claim.spec.access_modes) <= set(volume.spec.access_modes)
 
 
 def _size(volume: PersistentVolume) -> int:

@@ -25,14 +25,17 @@ from controlplane import host_path
 
 from .matching import NodeNeeds, node_term
 from .volume_matching import (
+    BY_CLAIM,
     NO_PROVISIONER,
     SELECTED_NODE,
     STORAGE,
     WAIT_FOR_FIRST_CONSUMER,
+    by_claim,
     class_of_claim,
     class_of_volume,
     find_volume,
     is_bound,
+    kept_volume,
 )
 
 UNBOUND_IMMEDIATE = "pod has unbound immediate PersistentVolumeClaims"
@@ -85,7 +88,10 @@ class PodVolumes:
                     return None
                 plan.provisioned.append(claim)
                 continue
-            volume = self._source.free_volume(claim, node, taken)
+            kept = self._source.kept_volume(claim)
+            if kept is not None and not self._source.reaches(kept, node):
+                return None
+            volume = kept or self._source.free_volume(claim, node, taken)
             if volume is not None:
                 taken.add(volume.metadata.name)
                 plan.static.append((claim, volume))
@@ -110,6 +116,7 @@ class Volumes:
         self._volumes = volumes.cache
         self._classes = classes.cache
         volumes.add_index(BY_CLASS, _by_class)
+        volumes.add_index(BY_CLAIM, by_claim)
         self._needs: dict[str, tuple[str, NodeNeeds | None]] = {}  # name of a volume -> version, nodes that reach it
         self.promised_volumes: dict[str, str] = {}
         self.promised_nodes: dict[str, str] = {}
@@ -169,6 +176,10 @@ class Volumes:
     def selected_node(self, claim: PersistentVolumeClaim) -> str:
         """Where the claim's volume is being made, if that was decided before."""
         return self.promised_nodes.get(claim.metadata.uid) or claim.metadata.annotations.get(SELECTED_NODE, "")
+
+    def kept_volume(self, claim: PersistentVolumeClaim) -> PersistentVolume | None:
+        meta = claim.metadata
+        return kept_volume(self._volumes.by_index(BY_CLAIM, f"{meta.namespace}/{meta.name}"), claim)
 
     def free_volume(self, claim: PersistentVolumeClaim, node: Node, taken: set[str]) -> PersistentVolume | None:
         volumes = self._volumes.by_index(BY_CLASS, class_of_claim(claim))

@@ -16,13 +16,13 @@ from apiserver.api.storage import StorageClass
 from apiserver.client import Change
 from controlplane.runtime import DONE, Context, Part, Request, Result, Source, controller, own_key
 from controlplane.runtime.queue import WorkQueue
-from controlplane.scheduler.volume_matching import class_of_claim, class_of_volume
+from controlplane.scheduler.volume_matching import BY_CLAIM, by_claim, class_of_claim, class_of_volume
 from controlplane.scheduler.volumes import claim_names
 
 from ..storage_classes import is_default
 from ..volume_protection import BY_CLAIM as PODS_BY_CLAIM
 from ..volume_protection import claims_used
-from .claims import BY_CLAIM, ClaimReconciler
+from .claims import ClaimReconciler
 from .free_volumes import is_free
 from .volumes import VolumeReconciler
 
@@ -34,7 +34,7 @@ WORKERS = 4
 def parts(context: Context) -> list[Part]:
     caches = context.caches
     volumes, claims, classes = caches.persistent_volumes, caches.persistent_volume_claims, caches.storage_classes
-    volumes.add_index(BY_CLAIM, _claims_named_by)
+    volumes.add_index(BY_CLAIM, by_claim)
     claims.add_index(PENDING_BY_CLASS, pending_of_class)
     claims.add_index(BY_VOLUME, _volume_named_by)
     caches.pods.add_index(PODS_BY_CLAIM, claims_used)
@@ -118,10 +118,6 @@ def _claims_of_new_pod(change: Change[Pod]) -> Iterable[Request]:
 def _claim_of(volume: PersistentVolume) -> Iterable[Request]:
     reference = volume.spec.claim_ref
     return () if reference is None else (Request(reference.namespace, reference.name),)
-
-
-def _claims_named_by(volume: PersistentVolume) -> Iterable[str]:
-    return (str(request) for request in _claim_of(volume))
 
 
 def _volume_named_by(claim: PersistentVolumeClaim) -> Iterable[str]:

@@ -14,26 +14,25 @@ from apiserver.api.storage import StorageClass
 from controlplane.runtime import DONE, Context, Request, Result
 from controlplane.scheduler.volume_matching import (
     BIND_COMPLETED,
+    BY_CLAIM,
     NO_PROVISIONER,
     SELECTED_NODE,
     WAIT_FOR_FIRST_CONSUMER,
     class_of_claim,
     kept_for,
+    kept_volume,
 )
 
 from ..status_writes import guarded
 from ..storage_classes import default_class, names_no_class
 from ..volume_protection import BY_CLAIM as PODS_BY_CLAIM
 from .free_volumes import FreeVolumes
-from .mismatch import mismatch_of_named, suits_kept
+from .mismatch import mismatch_of_named
 from .writes import VolumeWrites
 
 COMPONENT = "persistentvolume-controller"
 PROVISIONER = "volume.kubernetes.io/storage-provisioner"
 OLDER_PROVISIONER = "volume.beta.kubernetes.io/storage-provisioner"
-
-#: Index of volumes by the claim they are kept for, `namespace/name`.
-BY_CLAIM = "claim"
 
 
 class ClaimReconciler:
@@ -68,7 +67,7 @@ class ClaimReconciler:
     async def _find(self, claim: PersistentVolumeClaim) -> None:
         storage_class = self._classes.get(class_of_claim(claim))
         delayed = storage_class is not None and storage_class.volume_binding_mode == WAIT_FOR_FIRST_CONSUMER
-        kept = self._kept_for(claim)
+        kept = kept_volume(self._volumes.by_index(BY_CLAIM, str(Request.of(claim))), claim)
         if kept is not None:
             await self._writes.bind(kept, claim)
         elif not (not delayed and await self._bind_free(claim)) and not await self._set_default_class(claim):
@@ -77,13 +76,6 @@ class ClaimReconciler:
                 self._say_that_it_waits(claim)
             else:
                 await self._await_provisioner(claim, storage_class)
-
-    def _kept_for(self, claim: PersistentVolumeClaim) -> PersistentVolume | None:
-        """By its administrator, by the scheduler, by who made it, or by us before a crash. Of several that which got
-        furthest: the others are let go once the claim has it."""
-        kept = self._volumes.by_index(BY_CLAIM, str(Request.of(claim)))
-        found = [each for each in kept if kept_for(each, claim) and suits_kept(each, claim)]
-        return min(found, key=lambda each: (each.status.phase != "Bound", each.metadata.name), default=None)
 
     async def _bind_free(self, claim: PersistentVolumeClaim) -> bool:
         volume = await self._free.find(claim, taken=self._giving)

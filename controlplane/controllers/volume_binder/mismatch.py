@@ -22,16 +22,6 @@ def mismatch_of_named(volume: PersistentVolume, claim: PersistentVolumeClaim) ->
     return "" if _allows(volume, claim) else "incompatible accessMode"
 
 
-def suits_kept(volume: PersistentVolume, claim: PersistentVolumeClaim) -> bool:
-    """Whether a volume that is kept for the claim can be its own. Whoever kept it did not have to mind classes."""
-    return (
-        volume.metadata.deletion_timestamp is None
-        and not _is_too_small(volume, claim)
-        and not _differs_in_mode(volume, claim)
-        and _allows(volume, claim)
-    )
-
-
 def _is_too_small(volume: PersistentVolume, claim: PersistentVolumeClaim) -> bool:
     return value(volume.spec.capacity.get(STORAGE, 0)) < size_wanted(claim)
 

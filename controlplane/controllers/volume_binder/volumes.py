@@ -9,6 +9,7 @@ from __future__ import annotations
 from apiserver.api.core.persistent_volumes import PersistentVolume, PersistentVolumeClaim
 from apiserver.api.errors import NotFound
 from controlplane.runtime import DONE, Context, Request, Result
+from controlplane.scheduler.volume_matching import BOUND_BY_CONTROLLER
 
 from .claims import COMPONENT
 from .writes import VolumeWrites
@@ -34,7 +35,9 @@ class VolumeReconciler:
             await self._writes.set_volume_phase(volume, "Available")
             return DONE
         claim = await self._claim_of(volume)
-        if claim is None:
+        if claim is None and _was_only_chosen(volume):
+            await self._writes.let_go(volume)
+        elif claim is None:
             await self._release(volume)
         elif claim.spec.volume_name == volume.metadata.name:
             await self._writes.set_volume_phase(volume, "Bound")
@@ -76,3 +79,8 @@ class VolumeReconciler:
         if volume.status.phase != "Failed":
             self._recorder.event(volume, "Warning", reason, why, component=COMPONENT)
         await self._writes.set_volume_phase(volume, "Failed", message=why)
+
+
+def _was_only_chosen(volume: PersistentVolume) -> bool:
+    """For a claim that went before the volume was Bound: claims only get what is, so that no data is on it."""
+    return volume.status.phase == "Available" and BOUND_BY_CONTROLLER in volume.metadata.annotations
