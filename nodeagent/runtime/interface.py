@@ -78,9 +78,52 @@ class PortMapping(msgspec.Struct, frozen=True, kw_only=True):
     host_ip: str = ""
 
 
+class Dns(msgspec.Struct, frozen=True, kw_only=True):
+    """The content of a pod's /etc/resolv.conf."""
+
+    servers: Sequence[str] = ()
+    searches: Sequence[str] = ()
+    options: Sequence[str] = ()
+
+
+class Resources(msgspec.Struct, frozen=True, kw_only=True):
+    """For the container's control group; what is 0 is not set. Memory in bytes, times of the CPU in microseconds."""
+
+    cpu_shares: int = 0
+    cpu_period_us: int = 0
+    cpu_quota_us: int = 0
+    memory_limit: int = 0
+    oom_score_adj: int = 0
+
+
+class Security(msgspec.Struct, frozen=True, kw_only=True):
+    """What a container may do. A privileged one needs a sandbox that is privileged too.
+
+    `seccomp`: RuntimeDefault, Unconfined, or `localhost/` and the path of a profile; the runtime chooses when empty.
+    """
+
+    privileged: bool = False
+    user: int | None = None
+    group: int | None = None
+    groups: Sequence[int] = ()
+    read_only_root: bool = False
+    add_capabilities: Sequence[str] = ()
+    drop_capabilities: Sequence[str] = ()
+    no_new_privileges: bool = False
+    seccomp: str = ""
+
+
+class Namespaces(msgspec.Struct, frozen=True, kw_only=True):
+    """Which namespaces are the node's, and whether the containers of a pod see each other's processes."""
+
+    host_pid: bool = False
+    host_ipc: bool = False
+    shared_pid: bool = False
+
+
 class SandboxConfig(msgspec.Struct, frozen=True, kw_only=True):
     """`attempt` differs for each sandbox of one pod. `grace_period_s`: what containers get to end when nobody is left
-    to ask, kept for an agent that finds the pod after it is gone from the API."""
+    to ask, kept for an agent that finds the pod after it is gone from the API. Without `dns` a pod has the node's."""
 
     pod: PodKey
     attempt: int = 0
@@ -90,6 +133,10 @@ class SandboxConfig(msgspec.Struct, frozen=True, kw_only=True):
     labels: Mapping[str, str] = {}
     annotations: Mapping[str, str] = {}
     port_mappings: Sequence[PortMapping] = ()
+    dns: Dns | None = None
+    sysctls: Mapping[str, str] = {}
+    namespaces: Namespaces = Namespaces()
+    security: Security = Security()
 
 
 class Sandbox(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,6 +167,9 @@ class ContainerConfig(msgspec.Struct, frozen=True, kw_only=True):
     stdin: bool = False
     tty: bool = False
     runs_to_end: bool = False
+    resources: Resources = Resources()
+    security: Security = Security()
+    namespaces: Namespaces = Namespaces()
 
 
 class ContainerPhase(Enum):

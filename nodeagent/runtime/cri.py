@@ -1,0 +1,346 @@
+"""Containers of containerd, over the CRI (runtime.v1) on its socket.
+
+Only what carries this node's label is seen: others may use the same containerd. What does not change any more is asked
+for once: a list is two calls however many pods there are, plus one for each container whose phase is new.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
+
+from nodeagent.network.cni import write_conflist
+
+from . import cgroups, cri_messages
+from .cri_exits import Exits
+from .gen import cri_pb2 as pb
+from .interface import (
+    Container,
+    ContainerConfig,
+    Credentials,
+    Event,
+    Health,
+    Image,
+    ImageFailure,
+    NotThere,
+    PodKey,
+    RuntimeFailure,
+    Sandbox,
+    SandboxConfig,
+    Unavailable,
+    Version,
+)
+from .rpc import CALL_WITHIN_S, AnswerType, Connection
+
+if TYPE_CHECKING:
+    from google.protobuf.message import Message
+
+SANDBOX_WITHIN_S = 240.0
+PULL_WITHIN_S = 1800.0
+STOP_EXTRA_S = 120.0
+_RUNTIME, _IMAGES = "/runtime.v1.RuntimeService/", "/runtime.v1.ImageService/"
+
+Answer = TypeVar("Answer", bound="Message")
+
+
+class CriSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """`cgroup_parent`: the group that pods get theirs in, named from the top. `cni`: where containerd looks for the
+    network's configuration; None when somebody else writes it. `bridge` and `mtu` are its own."""
+
+    node: str
+    socket: Path
+    logs: Path
+    cgroup_parent: str
+    cni: Path | None
+    leases: Path
+    bridge: str
+    mtu: int
+
+
+class ExecResult(msgspec.Struct, frozen=True, kw_only=True):
+    stdout: bytes
+    stderr: bytes
+    exit_code: int
+
+
+class Usage(msgspec.Struct, frozen=True, kw_only=True):
+    """Of one container. `cpu_ns` counts from its start; `at` is the moment of that reading."""
+
+    pod: PodKey
+    container: str
+    at: float
+    cpu_ns: int
+    memory_working_set: int
+    memory_rss: int
+
+
+class CriRuntime:
+    """A Runtime. Use it from one event loop; `close` when done."""
+
+    def __init__(self, settings: CriSettings) -> None:
+        self.connection = Connection(settings.socket)
+        self._settings = settings
+        self._sandboxes: dict[str, Sandbox] = {}  # those that were ready when they were asked for
+        self._containers: dict[str, tuple[int, Container]] = {}  # with the state they had in the CRI's words
+
+    async def close(self) -> None:
+        await self.connection.close()
+
+    async def answers(self) -> bool:
+        try:
+            await self.version()
+        except RuntimeFailure:
+            return False
+        return True
+
+    async def version(self) -> Version:
+        found = await self._call("Version", pb.VersionRequest(), pb.VersionResponse)
+        return Version(name=found.runtime_name, version=found.runtime_version.lstrip("v"))
+
+    async def health(self) -> Health:
+        found = await self._call("Status", pb.StatusRequest(), pb.StatusResponse)
+        conditions = {each.type: each for each in found.status.conditions}
+        ready = conditions.get("RuntimeReady", pb.RuntimeCondition())
+        network = conditions.get("NetworkReady", pb.RuntimeCondition())
+        told = [each.message for each in (ready, network) if not each.status and each.message]
+        return Health(ready=ready.status, network_ready=network.status, message="; ".join(told))
+
+    async def update_pod_cidr(self, cidr: str) -> None:
+        """containerd reads the new network as soon as it is written."""
+        settings = self._settings
+        if settings.cni is not None:
+            leases, bridge, mtu = settings.leases, settings.bridge, settings.mtu
+            await asyncio.to_thread(write_conflist, settings.cni, cidr, leases=leases, bridge=bridge, mtu=mtu)
+
+    # --- sandboxes ----------------------------------------------------------------------------------------
+
+    async def run_sandbox(self, config: SandboxConfig) -> str:
+        settings = self._settings
+        folder = cri_messages.pod_folder(settings.logs, config.pod)
+        await asyncio.to_thread(folder.mkdir, mode=0o755, parents=True, exist_ok=True)
+        message = cri_messages.sandbox_message(
+            settings.node, config, logs=settings.logs, cgroup_parent=settings.cgroup_parent
+        )
+        request = pb.RunPodSandboxRequest(config=message)
+        found = await self._call("RunPodSandbox", request, pb.RunPodSandboxResponse, within_s=SANDBOX_WITHIN_S)
+        return found.pod_sandbox_id
+
+    async def stop_sandbox(self, sandbox_id: str) -> None:
+        self._sandboxes.pop(sandbox_id, None)
+        request = pb.StopPodSandboxRequest(pod_sandbox_id=sandbox_id)
+        await self._unless_gone("StopPodSandbox", request, pb.StopPodSandboxResponse, within_s=SANDBOX_WITHIN_S)
+
+    async def remove_sandbox(self, sandbox_id: str) -> None:
+        """With the pod's control group, once the last of its sandboxes is gone."""
+        try:
+            pod = (await self._sandbox(sandbox_id)).pod
+        except NotThere:
+            return
+        await self.stop_sandbox(sandbox_id)
+        request = pb.RemovePodSandboxRequest(pod_sandbox_id=sandbox_id)
+        await self._unless_gone("RemovePodSandbox", request, pb.RemovePodSandboxResponse)
+        if not await self.list_sandboxes(pod_uid=pod.uid):
+            group = cri_messages.cgroup_of(self._settings.cgroup_parent, pod)
+            await asyncio.to_thread(cgroups.remove, group)
+
+    async def list_sandboxes(self, *, pod_uid: str = "") -> Sequence[Sandbox]:
+        found = await self._list_sandboxes(pod_uid)
+        if not pod_uid:
+            known = {each.id for each in found}
+            self._sandboxes = {key: value for key, value in self._sandboxes.items() if key in known}
+        listed = []
+        for each in found:
+            kept = self._sandboxes.get(each.id)
+            if kept is not None and each.state == pb.SANDBOX_READY:
+                listed.append(kept)
+            else:
+                try:
+                    listed.append(await self._sandbox(each.id))
+                except NotThere:
+                    continue  # it went meanwhile
+        return listed
+
+    async def _list_sandboxes(self, pod_uid: str) -> Sequence[pb.PodSandbox]:
+        chosen = pb.PodSandboxFilter(label_selector=self._labels(pod_uid))
+        request = pb.ListPodSandboxRequest(filter=chosen)
+        return (await self._call("ListPodSandbox", request, pb.ListPodSandboxResponse)).items
+
+    async def _sandbox(self, sandbox_id: str) -> Sandbox:
+        request = pb.PodSandboxStatusRequest(pod_sandbox_id=sandbox_id)
+        found = await self._call("PodSandboxStatus", request, pb.PodSandboxStatusResponse)
+        sandbox = cri_messages.sandbox_of(found.status)
+        if sandbox.ready:
+            self._sandboxes[sandbox_id] = sandbox
+        else:
+            self._sandboxes.pop(sandbox_id, None)
+        return sandbox
+
+    # --- containers ---------------------------------------------------------------------------------------
+
+    async def create_container(self, sandbox_id: str, config: ContainerConfig) -> str:
+        sandbox = self._sandboxes.get(sandbox_id) or await self._sandbox(sandbox_id)
+        settings = self._settings
+        folder = cri_messages.pod_folder(settings.logs, sandbox.pod) / config.name
+        await asyncio.to_thread(folder.mkdir, mode=0o755, parents=True, exist_ok=True)
+        request = pb.CreateContainerRequest(
+            pod_sandbox_id=sandbox_id,
+            config=cri_messages.container_message(settings.node, sandbox.pod, config),
+            sandbox_config=cri_messages.sandbox_reference(
+                sandbox.pod, sandbox.attempt, logs=settings.logs, cgroup_parent=settings.cgroup_parent
+            ),
+        )
+        return (await self._call("CreateContainer", request, pb.CreateContainerResponse)).container_id
+
+    async def start_container(self, container_id: str) -> None:
+        request = pb.StartContainerRequest(container_id=container_id)
+        await self._call("StartContainer", request, pb.StartContainerResponse)
+
+    async def stop_container(self, container_id: str, *, grace_period_s: float) -> None:
+        request = pb.StopContainerRequest(container_id=container_id, timeout=round(grace_period_s))
+        within_s = grace_period_s + STOP_EXTRA_S
+        await self._unless_gone("StopContainer", request, pb.StopContainerResponse, within_s=within_s)
+
+    async def remove_container(self, container_id: str) -> None:
+        self._containers.pop(container_id, None)
+        request = pb.RemoveContainerRequest(container_id=container_id)
+        await self._unless_gone("RemoveContainer", request, pb.RemoveContainerResponse)
+
+    async def list_containers(self, *, pod_uid: str = "") -> Sequence[Container]:
+        found = await self._list_containers(pod_uid)
+        if not pod_uid:
+            known = {each.id for each in found}
+            self._containers = {key: value for key, value in self._containers.items() if key in known}
+        listed = []
+        for each in found:
+            state, kept = self._containers.get(each.id, (None, None))
+            if kept is None or state != each.state:
+                try:
+                    kept = await self._container(each)
+                except NotThere:
+                    continue  # it went meanwhile
+            listed.append(kept)
+        return listed
+
+    async def _list_containers(self, pod_uid: str) -> Sequence[pb.Container]:
+        request = pb.ListContainersRequest(filter=pb.ContainerFilter(label_selector=self._labels(pod_uid)))
+        return (await self._call("ListContainers", request, pb.ListContainersResponse)).containers
+
+    async def _container(self, listed: pb.Container) -> Container:
+        if listed.state == pb.CONTAINER_UNKNOWN:  # perhaps it runs: it must not, before another one does
+            await self.stop_container(listed.id, grace_period_s=0)
+        request = pb.ContainerStatusRequest(container_id=listed.id)
+        found = await self._call("ContainerStatus", request, pb.ContainerStatusResponse)
+        container = cri_messages.container_of(found.status, listed.pod_sandbox_id)
+        self._containers[listed.id] = (found.status.state, container)
+        return container
+
+    def _labels(self, pod_uid: str) -> dict[str, str]:
+        mine = {cri_messages.NODE: self._settings.node}
+        return mine | {cri_messages.POD_UID: pod_uid} if pod_uid else mine
+
+    def log_file(self, pod: PodKey, container: str, attempt: int) -> Path:
+        """Lines in the CRI's form: a time, stdout or stderr, F or P (a part of a line), the text."""
+        return cri_messages.pod_folder(self._settings.logs, pod) / container / f"{attempt}.log"
+
+    async def exec_sync(self, container_id: str, command: Sequence[str], *, timeout_s: float) -> ExecResult:
+        """Run it beside the container's own process. Raises RuntimeFailure, also when it takes longer."""
+        request = pb.ExecSyncRequest(container_id=container_id, cmd=command, timeout=max(1, round(timeout_s)))
+        found = await self._call("ExecSync", request, pb.ExecSyncResponse, within_s=timeout_s + CALL_WITHIN_S)
+        return ExecResult(stdout=found.stdout, stderr=found.stderr, exit_code=found.exit_code)
+
+    async def usage(self) -> Sequence[Usage]:
+        """Of every container that runs."""
+        request = pb.ListContainerStatsRequest(filter=pb.ContainerStatsFilter(label_selector=self._labels("")))
+        found = await self._call("ListContainerStats", request, pb.ListContainerStatsResponse)
+        return [
+            Usage(
+                pod=cri_messages.pod_of(each.attributes.labels),
+                container=each.attributes.metadata.name,
+                at=each.cpu.timestamp / 1e9,
+                cpu_ns=each.cpu.usage_core_nano_seconds.value,
+                memory_working_set=each.memory.working_set_bytes.value,
+                memory_rss=each.memory.rss_bytes.value,
+            )
+            for each in found.stats
+            if each.HasField("cpu")
+        ]
+
+    # --- images -------------------------------------------------------------------------------------------
+
+    async def image(self, name: str, *, config: SandboxConfig | None = None) -> Image | None:
+        request = pb.ImageStatusRequest(image=pb.ImageSpec(image=name))
+        found = await self._call("ImageStatus", request, pb.ImageStatusResponse, service=_IMAGES)
+        return cri_messages.image_of(found.image) if found.HasField("image") else None
+
+    async def pull_image(
+        self, name: str, *, config: SandboxConfig | None = None, credentials: Credentials | None = None
+    ) -> str:
+        request = pb.PullImageRequest(image=pb.ImageSpec(image=name))
+        if credentials is not None:
+            request.auth.username, request.auth.password = credentials.username, credentials.password
+        try:
+            found = await self._call(
+                "PullImage", request, pb.PullImageResponse, service=_IMAGES, within_s=PULL_WITHIN_S
+            )
+        except Unavailable:
+            raise
+        except RuntimeFailure as error:
+            raise ImageFailure(error.message, reason=error.reason) from error
+        return found.image_ref
+
+    async def list_images(self) -> Sequence[Image]:
+        found = await self._call("ListImages", pb.ListImagesRequest(), pb.ListImagesResponse, service=_IMAGES)
+        return [cri_messages.image_of(each) for each in found.images]
+
+    async def remove_image(self, image_id: str) -> None:
+        request = pb.RemoveImageRequest(image=pb.ImageSpec(image=image_id))
+        await self._unless_gone("RemoveImage", request, pb.RemoveImageResponse, service=_IMAGES)
+
+    # --- what happens -------------------------------------------------------------------------------------
+
+    async def events(self) -> AsyncGenerator[Event, None]:
+        exits = Exits(self.connection, self._what_runs, self.forget)
+        async for uid in exits.pods():
+            yield Event(uid)
+
+    def forget(self, container_id: str) -> None:
+        """Ask for its state anew: its reason came after its end."""
+        self._containers.pop(container_id, None)
+
+    async def _what_runs(self) -> Mapping[str, tuple[str, bool]]:
+        sandboxes, containers = await self._list_sandboxes(""), await self._list_containers("")
+        label = cri_messages.POD_UID
+        found = {each.id: (each.labels[label], each.state == pb.SANDBOX_READY) for each in sandboxes}
+        ended = pb.CONTAINER_EXITED
+        return found | {each.id: (each.labels[label], each.state != ended) for each in containers}
+
+    # --- calls --------------------------------------------------------------------------------------------
+
+    async def _call(
+        self,
+        name: str,
+        request: Message,
+        answer: AnswerType[Answer],
+        *,
+        service: str = _RUNTIME,
+        within_s: float = CALL_WITHIN_S,
+    ) -> Answer:
+        return await self.connection.call(service + name, request, answer, within_s=within_s)
+
+    async def _unless_gone(
+        self,
+        name: str,
+        request: Message,
+        answer: AnswerType[Answer],
+        *,
+        service: str = _RUNTIME,
+        within_s: float = CALL_WITHIN_S,
+    ) -> None:
+        try:
+            await self._call(name, request, answer, service=service, within_s=within_s)
+        except NotThere:
+            return

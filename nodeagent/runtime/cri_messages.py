@@ -1,0 +1,213 @@
+"""Between the interface's words and the CRI's messages: pure.
+
+What the agent must find again after a restart is in labels, which can be asked for, and annotations. The labels are
+the kubelet's, so that people's tools know them; one more says whose they are, since others may use the same containerd.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from .gen import cri_pb2 as pb
+from .interface import (
+    Container,
+    ContainerConfig,
+    ContainerPhase,
+    Image,
+    Namespaces,
+    PodKey,
+    Resources,
+    Sandbox,
+    SandboxConfig,
+    Security,
+)
+
+NODE = "kmini.local/node"
+POD_NAME, POD_NAMESPACE, POD_UID = "io.kubernetes.pod.name", "io.kubernetes.pod.namespace", "io.kubernetes.pod.uid"
+CONTAINER_NAME = "io.kubernetes.container.name"
+GRACE_PERIOD = "io.kubernetes.pod.terminationGracePeriod"
+IMAGE = "kmini.local/image"
+HOST_NETWORK = "kmini.local/host-network"
+_NANOSECONDS = 1e9
+_RUNTIME_DEFAULT, _UNCONFINED, _LOCALHOST = "RuntimeDefault", "Unconfined", "localhost/"
+_PHASES = {
+    pb.CONTAINER_CREATED: ContainerPhase.CREATED,
+    pb.CONTAINER_RUNNING: ContainerPhase.RUNNING,
+    pb.CONTAINER_EXITED: ContainerPhase.EXITED,
+    pb.CONTAINER_UNKNOWN: ContainerPhase.RUNNING,  # containerd could not tell: the kubelet takes it for running too
+}
+
+
+def pod_folder(logs: Path, pod: PodKey) -> Path:
+    """Where the logs of a pod are, named as the kubelet names it."""
+    return logs / f"{pod.namespace}_{pod.name}_{pod.uid}"
+
+
+def cgroup_of(parent: str, pod: PodKey) -> str:
+    return f"{parent}/pod{pod.uid}"
+
+
+# --- what is asked for ------------------------------------------------------------------------------------
+
+
+def labels_of(node: str, pod: PodKey, more: Mapping[str, str]) -> dict[str, str]:
+    return {**more, NODE: node, POD_NAME: pod.name, POD_NAMESPACE: pod.namespace, POD_UID: pod.uid}
+
+
+def sandbox_message(node: str, config: SandboxConfig, *, logs: Path, cgroup_parent: str) -> pb.PodSandboxConfig:
+    pod = config.pod
+    message = sandbox_reference(pod, config.attempt, logs=logs, cgroup_parent=cgroup_parent)
+    message.hostname = "" if config.host_network else config.hostname
+    message.labels.update(labels_of(node, pod, config.labels))
+    message.annotations.update(config.annotations)
+    message.annotations[GRACE_PERIOD] = f"{config.grace_period_s:g}"
+    if config.host_network:
+        message.annotations[HOST_NETWORK] = "true"
+    if config.dns is not None:
+        dns = config.dns
+        message.dns_config.MergeFrom(pb.DNSConfig(servers=dns.servers, searches=dns.searches, options=dns.options))
+    for port in config.port_mappings:
+        message.port_mappings.add(
+            protocol=pb.Protocol.Value(port.protocol),
+            container_port=port.container_port,
+            host_port=port.host_port,
+            host_ip=port.host_ip,
+        )
+    linux, security = message.linux, config.security
+    linux.sysctls.update(config.sysctls)
+    context = linux.security_context
+    context.privileged = security.privileged
+    context.namespace_options.MergeFrom(_namespaces(config.namespaces, host_network=config.host_network))
+    context.readonly_rootfs = True  # the pause program writes nothing
+    return message
+
+
+def sandbox_reference(pod: PodKey, attempt: int, *, logs: Path, cgroup_parent: str) -> pb.PodSandboxConfig:
+    """What has to be said of a sandbox when a container is made in it."""
+    return pb.PodSandboxConfig(
+        metadata=pb.PodSandboxMetadata(name=pod.name, uid=pod.uid, namespace=pod.namespace, attempt=attempt),
+        log_directory=str(pod_folder(logs, pod)),
+        linux=pb.LinuxPodSandboxConfig(cgroup_parent=cgroup_of(cgroup_parent, pod)),
+    )
+
+
+def container_message(node: str, pod: PodKey, config: ContainerConfig) -> pb.ContainerConfig:
+    message = pb.ContainerConfig(
+        metadata=pb.ContainerMetadata(name=config.name, attempt=config.attempt),
+        image=pb.ImageSpec(image=config.image_id or config.image),
+        command=config.command,
+        args=config.args,
+        working_dir=config.working_dir,
+        envs=[pb.KeyValue(key=name, value=value) for name, value in config.environment],
+        mounts=[
+            pb.Mount(container_path=each.container_path, host_path=each.host_path, readonly=each.read_only)
+            for each in config.mounts
+        ],
+        labels=labels_of(node, pod, {CONTAINER_NAME: config.name}),
+        annotations={IMAGE: config.image},
+        log_path=f"{config.name}/{config.attempt}.log",
+        stdin=config.stdin,
+        tty=config.tty,
+    )
+    message.linux.resources.MergeFrom(_resources(config.resources))
+    context = message.linux.security_context
+    context.MergeFrom(_security(config.security))
+    context.namespace_options.MergeFrom(_namespaces(config.namespaces, host_network=False))
+    return message
+
+
+def _resources(resources: Resources) -> pb.LinuxContainerResources:
+    return pb.LinuxContainerResources(
+        cpu_shares=resources.cpu_shares,
+        cpu_period=resources.cpu_period_us,
+        cpu_quota=resources.cpu_quota_us,
+        memory_limit_in_bytes=resources.memory_limit,
+        oom_score_adj=resources.oom_score_adj,
+    )
+
+
+def _namespaces(namespaces: Namespaces, *, host_network: bool) -> pb.NamespaceOption:
+    pid = pb.POD if namespaces.shared_pid else pb.CONTAINER
+    return pb.NamespaceOption(
+        network=pb.NODE if host_network else pb.POD,
+        pid=pb.NODE if namespaces.host_pid else pid,
+        ipc=pb.NODE if namespaces.host_ipc else pb.POD,
+    )
+
+
+def _security(security: Security) -> pb.LinuxContainerSecurityContext:
+    message = pb.LinuxContainerSecurityContext(
+        privileged=security.privileged,
+        readonly_rootfs=security.read_only_root,
+        supplemental_groups=security.groups,
+        no_new_privs=security.no_new_privileges,
+        capabilities=pb.Capability(
+            add_capabilities=security.add_capabilities, drop_capabilities=security.drop_capabilities
+        ),
+    )
+    if security.user is not None:
+        message.run_as_user.value = security.user
+        if security.group is not None:
+            message.run_as_group.value = security.group
+    if security.seccomp:
+        message.seccomp.MergeFrom(_seccomp(security.seccomp))
+    return message
+
+
+def _seccomp(text: str) -> pb.SecurityProfile:
+    if text.startswith(_LOCALHOST):
+        path = text.removeprefix(_LOCALHOST)
+        return pb.SecurityProfile(profile_type=pb.SecurityProfile.Localhost, localhost_ref=path)
+    kinds = {_RUNTIME_DEFAULT: pb.SecurityProfile.RuntimeDefault, _UNCONFINED: pb.SecurityProfile.Unconfined}
+    return pb.SecurityProfile(profile_type=kinds[text])
+
+
+# --- what is answered -------------------------------------------------------------------------------------
+
+
+def pod_of(labels: Mapping[str, str]) -> PodKey:
+    return PodKey(namespace=labels.get(POD_NAMESPACE, ""), name=labels.get(POD_NAME, ""), uid=labels.get(POD_UID, ""))
+
+
+def sandbox_of(found: pb.PodSandboxStatus) -> Sandbox:
+    first, more = found.network.ip, [each.ip for each in found.network.additional_ips]
+    return Sandbox(
+        id=found.id,
+        pod=pod_of(found.labels),
+        attempt=found.metadata.attempt,
+        ready=found.state == pb.SANDBOX_READY,
+        created_at=found.created_at / _NANOSECONDS,
+        ips=tuple(each for each in (first, *more) if each) if HOST_NETWORK not in found.annotations else (),
+        grace_period_s=_grace_period_s(found.annotations),
+    )
+
+
+def _grace_period_s(annotations: Mapping[str, str]) -> float:
+    try:
+        return float(annotations[GRACE_PERIOD])
+    except (KeyError, ValueError):
+        return 30.0
+
+
+def container_of(found: pb.ContainerStatus, sandbox_id: str) -> Container:
+    return Container(
+        id=found.id,
+        sandbox_id=sandbox_id,
+        pod=pod_of(found.labels),
+        name=found.metadata.name,
+        attempt=found.metadata.attempt,
+        image=found.annotations.get(IMAGE, found.image.image),
+        image_id=found.image_ref,
+        phase=_PHASES[found.state],
+        created_at=found.created_at / _NANOSECONDS,
+        started_at=found.started_at / _NANOSECONDS,
+        finished_at=found.finished_at / _NANOSECONDS,
+        exit_code=found.exit_code,
+        reason=found.reason,
+        message=found.message,
+    )
+
+
+def image_of(found: pb.Image) -> Image:
+    return Image(id=found.id, names=(*found.repo_digests, *found.repo_tags), size_bytes=found.size)

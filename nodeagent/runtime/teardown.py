@@ -1,0 +1,97 @@
+"""Everything that a node's private containerd made goes: pods, shims, itself, mounts, control groups.
+
+First in the orderly way, so that the network's plug-ins give back what they took; then by force whatever is left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import logging
+import os
+import signal
+from pathlib import Path
+
+from nodeagent.errors import AgentError
+
+from . import cgroups, processes
+from .containerd import PrivateContainerd
+from .cri import CriRuntime
+from .interface import RuntimeFailure
+
+log = logging.getLogger(__name__)
+
+PODS_WITHIN_S = 60.0
+AT_ONCE = 8
+_MOUNTS = Path("/proc/self/mountinfo")
+_MNT_DETACH = 2
+
+
+async def tear_down(runtime: CriRuntime, containerd: PrivateContainerd, *, group: str, folder: Path) -> None:
+    """`group`: the node's control group, in which all its processes are; `folder`: its containerd's. Raises OSError."""
+    try:
+        async with asyncio.timeout(PODS_WITHIN_S):
+            await containerd.ensure()
+            await _remove_pods(runtime)
+    except (AgentError, RuntimeFailure, TimeoutError) as error:
+        log.warning("pods are ended by force", extra={"reason": str(error) or "it takes too long"})
+    await containerd.stop()
+    await asyncio.to_thread(force, group=group, folder=folder)
+
+
+async def _remove_pods(runtime: CriRuntime) -> None:
+    """Raises RuntimeFailure: the first, after all were tried."""
+    slots = asyncio.Semaphore(AT_ONCE)
+
+    async def remove(sandbox_id: str) -> None:
+        async with slots:
+            await runtime.remove_sandbox(sandbox_id)
+
+    sandboxes = await runtime.list_sandboxes()
+    results = await asyncio.gather(*(remove(each.id) for each in sandboxes), return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+
+
+def force(*, group: str, folder: Path) -> None:
+    """Kill what is in the group, unmount what is under the folder, remove the group. Raises OSError."""
+    for pid in _processes(group):
+        known = processes.process(pid)
+        if known is not None:
+            processes.send(known, signal.SIGKILL)
+            _wait_gone(known)
+    libc = ctypes.CDLL(None, use_errno=True)
+    for mount in reversed(_mounts_under(folder)):
+        if libc.umount2(os.fsencode(mount), _MNT_DETACH) != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number), mount)
+    cgroups.remove(group)
+
+
+def _processes(group: str) -> set[int]:
+    found: set[int] = set()
+    for top in cgroups.groups(group):
+        for path, _, _ in os.walk(top):
+            with contextlib.suppress(OSError):
+                found.update(map(int, Path(path, "cgroup.procs").read_text(encoding="ascii").split()))
+    return found - {0, os.getpid()}
+
+
+def _wait_gone(known: processes.Process) -> None:
+    import select
+
+    with processes.handle(known) as descriptor:
+        if descriptor is not None:
+            poll = select.poll()
+            poll.register(descriptor, select.POLLIN)
+            poll.poll(5000)
+
+
+def _mounts_under(folder: Path) -> list[str]:
+    """In the order in which they were made."""
+    top = f"{folder}/"
+    lines = _MOUNTS.read_text(encoding="utf-8").splitlines()
+    paths = [line.split(" ")[4].encode().decode("unicode_escape") for line in lines]  # blanks are \040
+    return [path for path in paths if path.startswith(top)]

@@ -1,0 +1,115 @@
+"""A place for real containers: a network namespace and a folder of the test's own; nothing is left of it afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from kmini.agent_runtime import RuntimeSettings, make_containerd, make_runtime
+from kmini.images import ImageError, sample_archive
+
+from nodeagent.errors import AgentError
+from nodeagent.runtime.cgroups import groups, hierarchies
+from nodeagent.runtime.containerd_config import find_programs
+from nodeagent.runtime.teardown import force, tear_down
+
+_CLONE_NEWNET = 0x40000000
+_TEMPORARY = "/tmp"  # short: paths of sockets are
+
+
+def missing() -> str:
+    """Why there can be no containers here; "" when there can."""
+    if os.geteuid() != 0:
+        return "real containers need root"
+    if shutil.which("ip") is None:
+        return "real containers need iproute2"
+    try:
+        find_programs()
+        sample_archive()
+    except (AgentError, ImageError) as error:
+        return str(error)
+    if not any(os.access(each, os.W_OK) for each in hierarchies()):
+        return "real containers need control groups that can be written to"
+    made = subprocess.run(["unshare", "--net", "true"], capture_output=True, text=True, check=False)
+    return f"real containers need network namespaces: {made.stderr.strip()}" if made.returncode else ""
+
+
+class Host:
+    """`name` is also the node's and its control group's."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        self.name = name
+        self.folder = folder
+        self.settings = RuntimeSettings(
+            node=name, folder=folder / "agent", images=folder / "images", socket=None, group=f"/{name}"
+        )
+
+    @property
+    def groups(self) -> list[Path]:
+        """Those that are there."""
+        return [each for each in groups(self.settings.group) if each.exists()]
+
+    def tear_down(self) -> None:
+        asyncio.run(self._tear_down())
+
+    async def _tear_down(self) -> None:
+        runtime = make_runtime(self.settings)
+        containerd = make_containerd(self.settings, runtime)
+        try:
+            folder = self.settings.layout.folder
+            if folder.exists():
+                await tear_down(runtime, containerd, group=self.settings.group, folder=folder)
+        finally:
+            await runtime.close()
+
+
+@contextmanager
+def container_host() -> Iterator[Host]:
+    """This thread, and what it starts, is in the host's network meanwhile."""
+    folder = Path(tempfile.mkdtemp(prefix="kmini-", dir=_TEMPORARY))
+    host = Host(folder.name.replace("_", "-").lower(), folder)
+    with _own_network(host.name):
+        try:
+            yield host
+        finally:
+            try:
+                host.tear_down()
+            finally:
+                force(group=host.settings.group, folder=folder)
+                shutil.rmtree(folder)
+
+
+@contextmanager
+def _own_network(name: str) -> Iterator[None]:
+    libc = ctypes.CDLL(None, use_errno=True)
+    _ip("netns", "add", name)
+    before = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        _ip("-n", name, "link", "set", "lo", "up")
+        _enter(libc, Path("/run/netns", name))
+        yield
+    finally:
+        try:
+            assert libc.setns(before, _CLONE_NEWNET) == 0, os.strerror(ctypes.get_errno())
+        finally:
+            os.close(before)
+            _ip("netns", "del", name)
+
+
+def _enter(libc: ctypes.CDLL, namespace: Path) -> None:
+    descriptor = os.open(namespace, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        assert libc.setns(descriptor, _CLONE_NEWNET) == 0, os.strerror(ctypes.get_errno())
+    finally:
+        os.close(descriptor)
+
+
+def _ip(*arguments: str) -> None:
+    subprocess.run(["ip", *arguments], check=True, capture_output=True, text=True)

@@ -1,0 +1,53 @@
+"""Where control groups are: v1, v2, and both at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nodeagent.runtime import cgroups
+
+
+def machine(folder: Path, *lines: str) -> Path:
+    """A file as /proc/self/mounts, of hierarchies in this folder."""
+    mounts = folder / "mounts"
+    mounts.write_text("".join(line.replace("/sys/fs/cgroup", str(folder)) + "\n" for line in lines))
+    return mounts
+
+
+def hybrid(folder: Path) -> Path:
+    for name in ("cpu", "cpuset", "unified"):
+        (folder / name).mkdir()
+    (folder / "cpuset" / "cpuset.cpus").write_text("0-1\n")
+    return machine(
+        folder,
+        "proc /proc proc rw 0 0",
+        "cgroup /sys/fs/cgroup/cpu cgroup rw,relatime,cpu,cpuacct 0 0",
+        "cgroup /sys/fs/cgroup/cpuset cgroup rw,relatime,cpuset 0 0",
+        "cgroup2 /sys/fs/cgroup/unified cgroup2 rw,relatime 0 0",
+        "cgroup2 /somewhere/else cgroup2 rw,relatime 0 0",
+    )
+
+
+def test_a_group_has_a_folder_in_each_hierarchy(tmp_path: Path) -> None:
+    found = cgroups.groups("/n1/kubepods", hybrid(tmp_path))
+    assert found == [tmp_path / name / "n1/kubepods" for name in ("cpu", "cpuset", "unified")]
+
+
+def test_a_process_is_not_put_into_a_cpuset_of_v1(tmp_path: Path) -> None:
+    found = cgroups.joinable("/n1/containerd", hybrid(tmp_path))
+    assert found == [tmp_path / name / "n1/containerd" for name in ("cpu", "unified")]
+
+
+def test_v2_alone(tmp_path: Path) -> None:
+    mounts = machine(tmp_path, "cgroup2 /sys/fs/cgroup cgroup2 rw,nosuid 0 0")
+    assert cgroups.joinable("/n1/containerd", mounts) == [tmp_path / "n1/containerd"]
+
+
+def test_groups_are_removed_with_those_below_them(tmp_path: Path) -> None:
+    mounts = hybrid(tmp_path)
+    for folder in cgroups.groups("/n1/kubepods/pod1", mounts):
+        (folder / "container").mkdir(parents=True)
+    (tmp_path / "cpu/n1/kubepods/pod2").mkdir()
+    cgroups.remove("/n1/kubepods/pod1", mounts)
+    assert [each.name for each in sorted(tmp_path.glob("*/n1/kubepods/*"))] == ["pod2"]
+    cgroups.remove("/n1/kubepods/pod1", mounts)

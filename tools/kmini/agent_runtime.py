@@ -1,0 +1,110 @@
+"""The runtime of a node agent as its process needs it: found or started, with the images that every node has.
+
+A node's containerd lies in DIR/agent/containerd.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import msgspec
+
+from nodeagent.errors import AgentError
+from nodeagent.network.cni import BRIDGE, MTU
+from nodeagent.runtime import cgroups
+from nodeagent.runtime.containerd import PrivateContainerd
+from nodeagent.runtime.containerd_config import Layout, find_programs
+from nodeagent.runtime.cri import CriRuntime, CriSettings
+from nodeagent.runtime.imports import import_archive
+from nodeagent.runtime.interface import RuntimeFailure
+
+from .errors import CommandError
+from .images import ImageError, pause_archive, sample_archive
+
+log = logging.getLogger("kmini.agent")
+
+#: Where a containerd that is not ours looks for networks.
+SYSTEM_CNI = Path("/etc/cni/net.d")
+
+
+class RuntimeSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """`folder`: the agent's; `images`: archives in it are imported; `socket`: of a containerd that is not ours;
+    `group`: the node's control group, named from the top."""
+
+    node: str
+    folder: Path
+    images: Path
+    socket: Path | None
+    group: str
+
+    @property
+    def layout(self) -> Layout:
+        return Layout(self.folder / "containerd")
+
+
+def make_runtime(settings: RuntimeSettings) -> CriRuntime:
+    """Not connected yet. Of whatever answers on the socket."""
+    layout = settings.layout
+    return CriRuntime(
+        CriSettings(
+            node=settings.node,
+            socket=settings.socket or layout.socket,
+            logs=settings.folder / "logs",
+            cgroup_parent=f"{settings.group}/kubepods",
+            cni=SYSTEM_CNI if settings.socket else layout.cni,
+            leases=settings.folder / "addresses",
+            bridge=BRIDGE,
+            mtu=MTU,
+        )
+    )
+
+
+def make_containerd(settings: RuntimeSettings, runtime: CriRuntime) -> PrivateContainerd:
+    """Raises AgentError when something is not installed."""
+    groups = cgroups.joinable(f"{settings.group}/containerd")
+    return PrivateContainerd(settings.layout, find_programs(), groups=groups, answers=runtime.answers)
+
+
+@asynccontextmanager
+async def open_runtime(settings: RuntimeSettings) -> AsyncIterator[CriRuntime]:
+    """It answers and has its images; a containerd of our own is kept running meanwhile. Raises CommandError."""
+    runtime = make_runtime(settings)
+    try:
+        if settings.socket is not None:
+            await _images(runtime, settings)
+            yield runtime
+            return
+        containerd = make_containerd(settings, runtime)
+        await containerd.ensure()
+        await _images(runtime, settings)
+        async with asyncio.TaskGroup() as group:
+            keeping = group.create_task(containerd.run(), name="containerd")
+            try:
+                yield runtime
+            finally:
+                keeping.cancel()
+    except (AgentError, RuntimeFailure) as error:
+        raise CommandError(str(error)) from error
+    finally:
+        await runtime.close()
+
+
+async def _images(runtime: CriRuntime, settings: RuntimeSettings) -> None:
+    """Built-in ones must be there, but for the sample; an archive of somebody's that is bad is told of and left."""
+    await import_archive(runtime, io.BytesIO(pause_archive()))
+    try:
+        await import_archive(runtime, io.BytesIO(await asyncio.to_thread(sample_archive)))
+    except ImageError as error:
+        log.warning("there is no sample image", extra={"reason": str(error)})
+    for path in sorted(settings.images.glob("*.tar*")) if settings.images.is_dir() else []:
+        try:
+            with path.open("rb") as file:
+                names = await import_archive(runtime, file)
+            log.info("images were imported", extra={"archive": str(path), "images": names})
+        except (OSError, RuntimeFailure) as error:
+            log.error("an archive was not imported", extra={"archive": str(path), "error": str(error)})
