@@ -15,6 +15,7 @@ from .. import kubeconfig
 from ..addresses import join_host_port
 from ..api import admin_context, json_object, request
 from ..errors import CommandError
+from ..layout import Layout
 from . import processes
 from .daemons import API_PORT, ETCD_PORT, Files, server_urls
 from .state import ClusterState, HostState
@@ -48,11 +49,14 @@ def prepare_keys(state: ClusterState, files: Files) -> None:
 
 
 def ready_servers(hosts: Iterable[HostState], files: Files) -> frozenset[str]:
-    """Names of those that say they are ready now."""
+    """Names of those that say they are ready now, and have got through all of their start."""
     context = admin_context(files.pki)
 
     def ask(host: HostState) -> bool:
         address = join_host_port(host.address, API_PORT)
+        running = Layout(files.data_dir(host.name)).running()
+        if running is None or not running.ready:
+            return False  # /readyz comes before its last writes, which must not meet a fault of ours
         return bool(request(address, context, "GET", "/readyz", timeout_s=ASK_TIMEOUT_S))
 
     return frozenset(name for name, ready in _ask_all(hosts, ask).items() if ready)
