@@ -7,13 +7,14 @@ read from a cache may ever be written back as a whole.
 
 from __future__ import annotations
 
+from sys import intern
 from typing import Any, TypeVar
 
 import msgspec
 
 from apiserver.api.core.containers import Container, ResourceRequirements
 from apiserver.api.core.node import Node
-from apiserver.api.core.pod import ContainerStatus, Pod, PodSpec
+from apiserver.api.core.pod import ContainerStatus, Pod, PodSpec, PodStatus
 from apiserver.api.meta import ObjectMeta
 
 T = TypeVar("T")
@@ -21,6 +22,9 @@ T = TypeVar("T")
 SHARED_MAX = 65_536
 #: Written by kubectl apply, as large as the object, and of no interest to a controller.
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+#: One empty list and map for all of ten thousand pods: nobody changes what is in a cache.
+_NONE: list[Any] = []
+_NO_TEXTS: dict[str, str] = {}
 
 
 class Shared:
@@ -52,10 +56,7 @@ class PodTrim:
         pod.metadata.labels = one(pod.metadata.labels)
         pod.metadata.owner_references = one(pod.metadata.owner_references)
         pod.spec = self._spec(pod.spec)
-        status = pod.status
-        status.container_statuses = [_state(each) for each in status.container_statuses]
-        status.init_container_statuses = [_state(each) for each in status.init_container_statuses]
-        status.ephemeral_container_statuses = []
+        _trim_status(pod.status)
         return pod
 
     def _spec(self, spec: PodSpec) -> PodSpec:
@@ -73,6 +74,19 @@ class PodTrim:
         return msgspec.structs.replace(shared, node_name=self._shared.one(node), hostname=hostname)
 
 
+def _trim_status(status: PodStatus) -> None:
+    status.phase, status.qos_class = intern(status.phase), intern(status.qos_class)
+    for condition in status.conditions:
+        condition.type, condition.status = intern(condition.type), intern(condition.status)
+        condition.reason = intern(condition.reason)
+    status.container_statuses = [_state(each) for each in status.container_statuses] or _NONE
+    status.init_container_statuses = [_state(each) for each in status.init_container_statuses] or _NONE
+    status.ephemeral_container_statuses = _NONE
+    status.conditions = status.conditions or _NONE
+    status.host_ips, status.pod_ips = status.host_ips or _NONE, status.pod_ips or _NONE
+    status.resource_claim_statuses = status.resource_claim_statuses or _NONE
+
+
 def trim_node(node: Node) -> Node:
     _trim_meta(node.metadata)
     return node
@@ -85,9 +99,12 @@ def trim_any(obj: T) -> T:
 
 
 def _trim_meta(meta: ObjectMeta) -> None:
-    meta.managed_fields = []
+    meta.managed_fields = _NONE
+    meta.finalizers, meta.owner_references = meta.finalizers or _NONE, meta.owner_references or _NONE
+    meta.namespace = intern(meta.namespace)
     if LAST_APPLIED in meta.annotations:
         meta.annotations = {key: value for key, value in meta.annotations.items() if key != LAST_APPLIED}
+    meta.annotations = meta.annotations or _NO_TEXTS
 
 
 def _container(container: Container) -> Container:

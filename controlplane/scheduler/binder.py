@@ -33,7 +33,8 @@ from .volumes import VolumePlan
 
 log = logging.getLogger("controlplane.scheduler")
 
-BINDINGS_MAX = 64
+#: Enough to fill the batches of the store. Each takes a connection with its buffers, on both sides in one process.
+BINDINGS_MAX = 48
 #: Decided and not being bound yet: the scheduler waits when there are more.
 AHEAD_MAX = 256
 #: Pods that wait for their volumes at once.
