@@ -173,3 +173,19 @@ def test_pods_that_are_not_certain_to_go_still_count_but_are_not_available() -> 
 
     for seed in range(10):
         run(body, seed=seed)
+
+
+def test_a_deletion_without_an_answer_is_not_tried_again_when_the_pod_is_wanted_by_now() -> None:
+    async def body(world: World) -> None:
+        owner = world.api.put(replica_set(WEB, 1))
+        there = world.api.put(pod("web-1", labels=LABELS, metadata={"ownerReferences": [owner_of(owner)]}))
+        assert world.term is not None
+        context = world.term.context
+        expectations = Expectations(owner.metadata.uid, context.clock.monotonic)
+        expectations.expect_deletion(there)
+        expectations.deleting[there.metadata.uid].unsure = True
+        await PodWriter(context).settle(owner, expectations, seen=0)
+        assert expectations.fulfilled
+        assert [each.metadata.name for each in mine(world)] == ["web-1"]
+
+    run_world(body, parts=[])
