@@ -7,6 +7,8 @@ for once: a list is two calls however many pods there are, plus one for each con
 from __future__ import annotations
 
 import asyncio
+import math
+import shutil
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -135,7 +137,7 @@ class CriRuntime:
         await self._unless_gone("StopPodSandbox", request, pb.StopPodSandboxResponse, within_s=SANDBOX_WITHIN_S)
 
     async def remove_sandbox(self, sandbox_id: str) -> None:
-        """With the pod's control group, once the last of its sandboxes is gone."""
+        """With the pod's control group and logs, once the last of its sandboxes is gone."""
         try:
             pod = (await self._sandbox(sandbox_id)).pod
         except NotThere:
@@ -144,8 +146,11 @@ class CriRuntime:
         request = pb.RemovePodSandboxRequest(pod_sandbox_id=sandbox_id)
         await self._unless_gone("RemovePodSandbox", request, pb.RemovePodSandboxResponse)
         if not await self.list_sandboxes(pod_uid=pod.uid):
-            group = cri_messages.cgroup_of(self._settings.cgroup_parent, pod)
-            await asyncio.to_thread(cgroups.remove, group)
+            await asyncio.to_thread(self._remove_traces, pod)
+
+    def _remove_traces(self, pod: PodKey) -> None:
+        cgroups.remove(cri_messages.cgroup_of(self._settings.cgroup_parent, pod))
+        shutil.rmtree(cri_messages.pod_folder(self._settings.logs, pod), ignore_errors=True)
 
     async def list_sandboxes(self, *, pod_uid: str = "") -> Sequence[Sandbox]:
         found = await self._list_sandboxes(pod_uid)
@@ -200,14 +205,17 @@ class CriRuntime:
         await self._call("StartContainer", request, pb.StartContainerResponse)
 
     async def stop_container(self, container_id: str, *, grace_period_s: float) -> None:
-        request = pb.StopContainerRequest(container_id=container_id, timeout=round(grace_period_s))
+        request = pb.StopContainerRequest(container_id=container_id, timeout=math.ceil(max(0.0, grace_period_s)))
         within_s = grace_period_s + STOP_EXTRA_S
         await self._unless_gone("StopContainer", request, pb.StopContainerResponse, within_s=within_s)
 
     async def remove_container(self, container_id: str) -> None:
-        self._containers.pop(container_id, None)
+        """With its log, if we have seen the container."""
+        _, known = self._containers.pop(container_id, (None, None))
         request = pb.RemoveContainerRequest(container_id=container_id)
         await self._unless_gone("RemoveContainer", request, pb.RemoveContainerResponse)
+        if known is not None:
+            self.log_file(known.pod, known.name, known.attempt).unlink(missing_ok=True)
 
     async def list_containers(self, *, pod_uid: str = "") -> Sequence[Container]:
         found = await self._list_containers(pod_uid)
@@ -248,7 +256,7 @@ class CriRuntime:
 
     async def exec_sync(self, container_id: str, command: Sequence[str], *, timeout_s: float) -> ExecResult:
         """Run it beside the container's own process. Raises RuntimeFailure, also when it takes longer."""
-        request = pb.ExecSyncRequest(container_id=container_id, cmd=command, timeout=max(1, round(timeout_s)))
+        request = pb.ExecSyncRequest(container_id=container_id, cmd=command, timeout=max(1, math.ceil(timeout_s)))
         found = await self._call("ExecSync", request, pb.ExecSyncResponse, within_s=timeout_s + CALL_WITHIN_S)
         return ExecResult(stdout=found.stdout, stderr=found.stderr, exit_code=found.exit_code)
 

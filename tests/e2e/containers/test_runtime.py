@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 from container_host import Host
+from image_registry import PASSWORD, USER, registry
 from joined_agent import until
 from kmini.agent_runtime import make_containerd, make_runtime, open_runtime
-from kmini.images import SAMPLE, pause_archive
+from kmini.images import SAMPLE, pause_archive, sample_archive
 
 from nodeagent.runtime import processes
 from nodeagent.runtime.cri import CriRuntime
@@ -22,6 +23,7 @@ from nodeagent.runtime.imports import import_archive
 from nodeagent.runtime.interface import (
     Container,
     ContainerConfig,
+    Credentials,
     ImageFailure,
     NotThere,
     PodKey,
@@ -271,3 +273,25 @@ def test_an_archive_is_imported_once(host: Host) -> None:
                 await import_archive(runtime, io.BytesIO(b"nothing"))
 
     run(work())
+
+
+def test_an_image_comes_from_a_registry_to_who_knows_the_password(host: Host) -> None:
+    async def work(name: str) -> None:
+        async with ready(host) as runtime:
+            with pytest.raises(ImageFailure, match=r"401|authorization failed"):
+                await runtime.pull_image(name)
+            with pytest.raises(ImageFailure, match=r"401|authorization failed"):
+                await runtime.pull_image(name, credentials=Credentials(username=USER, password="wrong"))
+            pulled = await runtime.pull_image(name, credentials=Credentials(username=USER, password=PASSWORD))
+            found = await runtime.image(name)
+            assert found is not None
+            assert pulled in (found.id, *found.names)
+            with pytest.raises(ImageFailure, match="not found"):
+                await runtime.pull_image(
+                    name.replace(":1", ":2"), credentials=Credentials(username=USER, password=PASSWORD)
+                )
+            await runtime.remove_image(found.id)
+            assert await runtime.image(name) is None
+
+    with registry(sample_archive()) as name:
+        run(work(name))

@@ -1,0 +1,206 @@
+"""The runtime over the CRI, against a server of records: how often it asks, what failures become, what it cleans up."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from cri_server import CriServer, Refusal, runtime_of, served
+from joined_agent import until
+
+from nodeagent.runtime.cri import CriRuntime
+from nodeagent.runtime.gen import cri_pb2 as pb
+from nodeagent.runtime.interface import (
+    ContainerConfig,
+    ContainerPhase,
+    Credentials,
+    ImageFailure,
+    NotThere,
+    PodKey,
+    RuntimeFailure,
+    SandboxConfig,
+    Unavailable,
+)
+
+POD = PodKey(namespace="default", name="web", uid="u-1")
+MAIN = ContainerConfig(name="main", attempt=0, image="web")
+
+Work = Callable[[CriServer, CriRuntime], Coroutine[Any, Any, None]]
+
+
+def run(folder: Path, work: Work) -> None:
+    async def with_server() -> None:
+        async with served(folder) as (server, runtime):
+            await work(server, runtime)
+
+    asyncio.run(with_server())
+
+
+async def started(runtime: CriRuntime, pod: PodKey = POD) -> tuple[str, str]:
+    sandbox_id = await runtime.run_sandbox(SandboxConfig(pod=pod))
+    container_id = await runtime.create_container(sandbox_id, MAIN)
+    await runtime.start_container(container_id)
+    return sandbox_id, container_id
+
+
+def test_what_is_known_is_not_asked_for_again(tmp_path: Path) -> None:
+    async def work(server: CriServer, runtime: CriRuntime) -> None:
+        for number in range(20):
+            await started(runtime, PodKey(namespace="default", name="web", uid=f"u-{number}"))
+        first = (await runtime.list_sandboxes(), await runtime.list_containers())
+        server.calls.clear()
+        assert (await runtime.list_sandboxes(), await runtime.list_containers()) == first
+        assert dict(server.calls) == {"ListPodSandbox": 1, "ListContainers": 1}
+
+    run(tmp_path, work)
+
+
+def test_what_changed_is_asked_for(tmp_path: Path) -> None:
+    async def work(server: CriServer, runtime: CriRuntime) -> None:
+        sandbox_id, container_id = await started(runtime)
+        await runtime.list_containers()
+        await runtime.list_sandboxes()
+        server.StopContainer(pb.StopContainerRequest(container_id=container_id))
+        server.StopPodSandbox(pb.StopPodSandboxRequest(pod_sandbox_id=sandbox_id))
+        (container,) = await runtime.list_containers(pod_uid="u-1")
+        assert (container.phase, container.exit_code) == (ContainerPhase.EXITED, 137)
+        (sandbox,) = await runtime.list_sandboxes(pod_uid="u-1")
+        assert not sandbox.ready
+        server.containers[container_id][1].reason = "OOMKilled"
+        runtime.forget(container_id)
+        (container,) = await runtime.list_containers()
+        assert container.reason == "OOMKilled"
+
+    run(tmp_path, work)
+
+
+def test_pods_are_told_apart_by_uid_and_nodes_by_label(tmp_path: Path) -> None:
+    async def work(server: CriServer, runtime: CriRuntime) -> None:
+        await started(runtime)
+        assert await runtime.list_sandboxes(pod_uid="u-2") == []
+        assert await runtime.list_containers(pod_uid="u-2") == []
+        for found in (server.sandboxes["s0"], server.containers["c0"][1]):
+            found.labels["kmini.local/node"] = "another"
+        assert await runtime.list_sandboxes() == []
+        assert await runtime.list_containers() == []
+
+    run(tmp_path, work)
+
+
+def test_one_that_containerd_lost_sight_of_is_stopped_before_it_counts_as_ended(tmp_path: Path) -> None:
+    async def work(server: CriServer, runtime: CriRuntime) -> None:
+        _, container_id = await started(runtime)
+        server.containers[container_id][1].state = pb.CONTAINER_UNKNOWN
+        (found,) = await runtime.list_containers()
+        assert found.exited
+        assert server.calls["StopContainer"] == 1
+
+    run(tmp_path, work)
+
+
+@pytest.mark.parametrize(
+    ("code", "words", "kind"),
+    [
+        (grpc.StatusCode.UNAVAILABLE, "gone", Unavailable),
+        (grpc.StatusCode.UNKNOWN, "server is not initialized yet", Unavailable),
+        (grpc.StatusCode.NOT_FOUND, "no such thing", NotThere),
+        (grpc.StatusCode.UNKNOWN, "cannot", RuntimeFailure),
+        (grpc.StatusCode.RESOURCE_EXHAUSTED, "too large", RuntimeFailure),
+    ],
+)
+def test_failures_in_the_interfaces_words(
+    tmp_path: Path, code: grpc.StatusCode, words: str, kind: type[RuntimeFailure]
+) -> None:
+    async def work(server: CriServer, runtime: CriRuntime) -> None:
+        server.refusals["Version"] = Refusal(code, words)
+        with pytest.raises(RuntimeFailure, match=words) as caught:
+            await runtime.version()
+        assert type(caught.value) is kind
+        assert not await runtime.answers()
+
+    run(tmp_path, work)
+
+
+def test_nobody_there(tmp_path: Path) -> None:
+    async def work() -> None:
+        runtime = runtime_of(tmp_path)
+        with pytest.raises(Unavailable):
+            await runtime.version()
+        await runtime.close()
+
+    asyncio.run(work())
+
+
+def test_a_server_that_comes_back_is_found_at_once(tmp_path: Path) -> None:
+    async def work() -> None:
+        runtime, server = runtime_of(tmp_path), CriServer()
+        for _ in range(3):
+            async with server.on(tmp_path / "socket"):
+                await until(runtime.answers, "an answer")
+                assert (await runtime.version()).version == "1.2.3"
+            with pytest.raises(Unavailable):
+                await runtime.version()
+        await runtime.close()
+
+    asyncio.run(work())
+
+
+def test_what_is_gone_is_stopped_and_removed_already(tmp_path: Path) -> None:
+    async def work(_: CriServer, runtime: CriRuntime) -> None:
+        for again in (runtime.stop_sandbox, runtime.remove_sandbox, runtime.remove_container):
+            await again("none")
+        await runtime.stop_container("none", grace_period_s=1)
+
+    run(tmp_path, work)
+
+
+def test_grace_periods_are_whole_seconds_and_never_shorter(tmp_path: Path) -> None:
+    async def work(server: CriServer, runtime: CriRuntime) -> None:
+        _, container_id = await started(runtime)
+        for given, asked in ((0.2, 1), (0.0, 0), (-3.0, 0), (30.0, 30)):
+            await runtime.stop_container(container_id, grace_period_s=given)
+            assert server.requests["StopContainer"].timeout == asked
+
+    run(tmp_path, work)
+
+
+def test_logs_go_with_what_wrote_them(tmp_path: Path) -> None:
+    async def work(_: CriServer, runtime: CriRuntime) -> None:
+        sandbox_id, container_id = await started(runtime)
+        await runtime.list_containers()
+        log = runtime.log_file(POD, "main", 0)
+        log.write_text("words\n")
+        other = log.with_name("1.log")
+        other.write_text("words\n")
+        await runtime.remove_container(container_id)
+        assert not log.exists()
+        again = await runtime.run_sandbox(SandboxConfig(pod=POD, attempt=1))
+        await runtime.remove_sandbox(sandbox_id)
+        assert other.exists(), "the pod goes on in another sandbox"
+        await runtime.remove_sandbox(again)
+        assert not other.parent.parent.exists()
+
+    run(tmp_path, work)
+
+
+def test_a_pull_shows_who_asks_and_fails_as_an_image(tmp_path: Path) -> None:
+    async def work(server: CriServer, runtime: CriRuntime) -> None:
+        credentials = Credentials(username="me", password="secret")
+        await runtime.pull_image("registry.test/web:1", credentials=credentials)
+        asked = server.requests["PullImage"]
+        assert (asked.image.image, asked.auth.username, asked.auth.password) == ("registry.test/web:1", "me", "secret")
+        server.refusals["PullImage"] = Refusal(grpc.StatusCode.UNKNOWN, "401 Unauthorized")
+        with pytest.raises(ImageFailure, match="401"):
+            await runtime.pull_image("registry.test/web:1")
+        server.refusals["PullImage"] = Refusal(grpc.StatusCode.NOT_FOUND, "no such image")
+        with pytest.raises(ImageFailure, match="no such image"):
+            await runtime.pull_image("registry.test/web:1")
+        server.refusals["PullImage"] = Refusal(grpc.StatusCode.UNAVAILABLE, "gone")
+        with pytest.raises(Unavailable):
+            await runtime.pull_image("registry.test/web:1")
+
+    run(tmp_path, work)
