@@ -28,7 +28,7 @@ from apiserver.api.meta import TopObject
 from .cache import Cache, Entry, Index, Key
 from .client import PAGE_SIZE, Client
 from .requests import ListOptions, Selector, selector_text
-from .responses import Event
+from .responses import Event, decode_object
 from .retry import Backoff
 
 log = logging.getLogger(__name__)
@@ -36,6 +36,8 @@ log = logging.getLogger(__name__)
 T = TypeVar("T", bound=TopObject)
 
 OBJECTS_MAX = 250_000
+#: Objects of a page that are handled in one turn of the event loop.
+_AT_ONCE = 10
 _RELIST = Backoff(first_s=0.2, longest_s=30.0)
 
 
@@ -164,13 +166,16 @@ class Informer(Generic[T]):
 
     async def _list(self) -> None:
         """All there is, page by page. What is not on any page is gone."""
-        options = self._options
+        options, kind = self._options, kind_of(self._type)
         seen: set[Key] = set()
         while True:
-            page = await self._client.list_page(self._type, namespace=self._namespace, options=options)
-            for obj in page.items:
+            page = await self._client.list_raw_page(kind, namespace=self._namespace, options=options)
+            for number, raw in enumerate(page.items, 1):
+                obj = decode_object(raw, self._type)
                 seen.add(_key(obj))
                 self._has(obj)
+                if number % _AT_ONCE == 0:
+                    await asyncio.sleep(0)  # others share the loop, and handlers do some work for each
             if not page.metadata.continue_:
                 break
             options = msgspec.structs.replace(self._options, continue_=page.metadata.continue_)
