@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from apiserver.api.errors import MethodNotAllowed
+from apiserver.api.errors import AlreadyExists, MethodNotAllowed, ServiceUnavailable, Timeout
 from apiserver.auth import joining, keyring, pki, ring_keeper
 from apiserver.auth.joining import PATH_CA, PATH_JOIN, PATH_NODE
 from apiserver.auth.ring_keeper import RingKeeper
@@ -44,6 +44,7 @@ NO_CHECK_TIME = 0x200000
 JSON = "application/json"
 PEM = "application/x-pem-file"
 KEYS_TIMEOUT_S = 3.0
+TOKEN_PAUSE_S = 0.5
 
 log = logging.getLogger("kmini.server")
 
@@ -113,16 +114,25 @@ class ApiFace:
             log.warning("other replicas did not say in time whether they have newer encryption keys")
 
     async def make_tokens(self) -> None:
-        """DIR/token and DIR/server-token, at a first start. Raises ApiError, OSError."""
+        """DIR/token and DIR/server-token, at a first start. Waits for a leader. Raises ApiError, OSError."""
         server = self.server
         assert server is not None, "tokens are Secrets: they are made once the API serves"
         secrets = server.table.of_key("secrets")
 
         async def create(secret: dict[str, Any]) -> None:
             namespace = secret["metadata"]["namespace"]
-            call = Call(user=SYSTEM, resource=secrets, stored=secrets, verb="create", namespace=namespace)
-            call.body = msgspec.json.encode(secret)
-            await server.writer.create(call)
+            while True:
+                call = Call(user=SYSTEM, resource=secrets, stored=secrets, verb="create", namespace=namespace)
+                call.body = msgspec.json.encode(secret)
+                try:
+                    await server.writer.create(call)
+                except AlreadyExists:
+                    return  # it was written, and nobody said so; its name is of chance, so it is ours
+                except (ServiceUnavailable, Timeout) as error:
+                    log.info("a token waits for a leader", extra={"reason": error.message})
+                    await asyncio.sleep(TOKEN_PAUSE_S)
+                else:
+                    return
 
         await tokens.ensure_files(self._layout, create)
 
