@@ -44,6 +44,7 @@ Makers = Sequence[Callable[[Context], Sequence[Part]]]
 NEWS = frozenset({"Event", "Lease"})
 SEED = "KMINI_SEED"  # replays one seed
 SEEDS = "KMINI_SEEDS"  # another number of them
+SEEDS_MIN = 5
 DOWN_S_MAX = 3.0  # after a crash
 _SHOWN = 40
 _LOGGERS = ("controlplane", "apiserver.client")
@@ -322,9 +323,10 @@ def run_world(
 
 
 def seeds(number: int) -> pytest.MarkDecorator:
-    """Run a test with `seed` from 0 on. KMINI_SEEDS asks for more, KMINI_SEED for one alone."""
+    """Run a test with `seed` from 0 on. KMINI_SEEDS asks for so many, KMINI_SEED for one alone; without them it is a
+    third of `number`, which is what a night deserves."""
     one = os.environ.get(SEED)
-    chosen = [int(one)] if one else list(range(int(os.environ.get(SEEDS, number))))
+    chosen = [int(one)] if one else list(range(int(os.environ.get(SEEDS, max(SEEDS_MIN, number // 3)))))
     return pytest.mark.parametrize("seed", chosen, ids=[f"seed={each}" for each in chosen])
 
 
