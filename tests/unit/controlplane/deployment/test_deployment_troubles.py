@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from controllers_world import World
 from controllers_world_objects import deployment, replica_set
 from deployment_world import (
@@ -22,8 +23,9 @@ from apiserver.api.apps import Deployment, ReplicaSet
 from apiserver.api.core.pod import Pod
 from controlplane.controllers.claims import controller_of
 from controlplane.controllers.deployment import reconciler as reconciling
-from controlplane.controllers.deployment.revisions import REVISION, revision_of
+from controlplane.controllers.deployment.revisions import REVISION, new_replica_set, revision_of, view_of
 from controlplane.controllers.deployment.template_hash import template_hash
+from controlplane.controllers.deployment.writes import Collision, ReplicaSetWriter
 from controlplane.runtime import Request
 
 # --- whose ReplicaSets ----------------------------------------------------------------------------------
@@ -182,3 +184,24 @@ def test_a_deployment_of_another_world_is_nobodys_business() -> None:
         assert (await made.reconcile(Request("default", "nothing"))).requeue_after_s is None
 
     run(body)
+
+
+def test_a_replica_set_that_is_there_already_is_taken_for_what_it_is() -> None:
+    """An earlier write may have made it without anybody hearing of it: that is no clash of names."""
+
+    async def body(world: World) -> None:
+        owner = world.api.put(deployment(WEB, 2))
+        assert world.term is not None
+        writer = ReplicaSetWriter(world.term.context)
+        wanted = new_replica_set(view_of(owner, []), 2)
+        made, is_new = await writer.create(owner, wanted)
+        found_there, is_new_again = await writer.create(owner, wanted)
+        assert made is not None
+        assert found_there is not None
+        assert (is_new, is_new_again) == (True, False)
+        assert made.metadata.uid == found_there.metadata.uid
+        owner.metadata.uid = "another"
+        with pytest.raises(Collision):
+            await writer.create(owner, wanted)
+
+    run(body, parts=[])
