@@ -18,6 +18,7 @@ NETWORK = "kmini"
 CNI_VERSION = "1.0.0"
 FILE_NAME = "10-kmini.conflist"
 MTU = 1500
+_SUFFIXES = (".conf", ".conflist", ".json")  # those that are read
 
 
 def conflist(pod_cidr: str, *, leases: Path, bridge: str = BRIDGE, mtu: int = MTU) -> dict[str, Any]:
@@ -47,9 +48,11 @@ def conflist(pod_cidr: str, *, leases: Path, bridge: str = BRIDGE, mtu: int = MT
 
 
 def write_conflist(folder: Path, pod_cidr: str, *, leases: Path, bridge: str = BRIDGE, mtu: int = MTU) -> bool:
-    """Whether it is new. Raises ValueError, AgentError."""
+    """Whether it is new. Somebody else's network is left alone. Raises ValueError, AgentError."""
     content = json.dumps(conflist(pod_cidr, leases=leases, bridge=bridge, mtu=mtu), indent=1).encode()
     path = folder / FILE_NAME
+    if any(each.suffix in _SUFFIXES and each != path for each in folder.glob("*")):
+        return False
     if path.is_file() and path.read_bytes() == content:
         return False
     write_file(path, content)

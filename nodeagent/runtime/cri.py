@@ -51,7 +51,7 @@ Answer = TypeVar("Answer", bound="Message")
 
 class CriSettings(msgspec.Struct, frozen=True, kw_only=True):
     """`cgroup_parent`: the group that pods get theirs in, named from the top. `cni`: where containerd looks for the
-    network's configuration; None when somebody else writes it. `bridge` and `mtu` are its own."""
+    network's configuration; it is asked when None. `bridge` and `mtu` are that network's."""
 
     node: str
     socket: Path
@@ -78,6 +78,16 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     cpu_ns: int
     memory_working_set: int
     memory_rss: int
+
+
+class _Cni(msgspec.Struct):
+    folder: str = msgspec.field(name="confDir")
+
+
+class _Config(msgspec.Struct):
+    """What containerd says of its configuration, as far as we ask."""
+
+    cni: _Cni
 
 
 class CriRuntime:
@@ -114,9 +124,16 @@ class CriRuntime:
     async def update_pod_cidr(self, cidr: str) -> None:
         """containerd reads the new network as soon as it is written."""
         settings = self._settings
-        if settings.cni is not None:
-            leases, bridge, mtu = settings.leases, settings.bridge, settings.mtu
-            await asyncio.to_thread(write_conflist, settings.cni, cidr, leases=leases, bridge=bridge, mtu=mtu)
+        folder = settings.cni or await self._cni_folder()
+        leases, bridge, mtu = settings.leases, settings.bridge, settings.mtu
+        await asyncio.to_thread(write_conflist, folder, cidr, leases=leases, bridge=bridge, mtu=mtu)
+
+    async def _cni_folder(self) -> Path:
+        found = await self._call("Status", pb.StatusRequest(verbose=True), pb.StatusResponse)
+        try:
+            return Path(msgspec.json.decode(found.info.get("config", ""), type=_Config).cni.folder)
+        except msgspec.DecodeError as error:
+            raise RuntimeFailure("containerd does not say where it looks for networks") from error
 
     # --- sandboxes ----------------------------------------------------------------------------------------
 

@@ -75,7 +75,7 @@ def container_host() -> Iterator[Host]:
     """This thread, and what it starts, is in the host's network meanwhile."""
     folder = Path(tempfile.mkdtemp(prefix="kmini-", dir=_TEMPORARY))
     host = Host(folder.name.replace("_", "-").lower(), folder)
-    with _own_network(host.name):
+    with _own_network():
         try:
             yield host
         finally:
@@ -87,29 +87,16 @@ def container_host() -> Iterator[Host]:
 
 
 @contextmanager
-def _own_network(name: str) -> Iterator[None]:
+def _own_network() -> Iterator[None]:
+    """Without a name: it ends with the last process in it."""
     libc = ctypes.CDLL(None, use_errno=True)
-    _ip("netns", "add", name)
     before = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     try:
-        _ip("-n", name, "link", "set", "lo", "up")
-        _enter(libc, Path("/run/netns", name))
-        yield
-    finally:
+        assert libc.unshare(_CLONE_NEWNET) == 0, os.strerror(ctypes.get_errno())
         try:
-            assert libc.setns(before, _CLONE_NEWNET) == 0, os.strerror(ctypes.get_errno())
+            subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+            yield
         finally:
-            os.close(before)
-            _ip("netns", "del", name)
-
-
-def _enter(libc: ctypes.CDLL, namespace: Path) -> None:
-    descriptor = os.open(namespace, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        assert libc.setns(descriptor, _CLONE_NEWNET) == 0, os.strerror(ctypes.get_errno())
+            assert libc.setns(before, _CLONE_NEWNET) == 0, os.strerror(ctypes.get_errno())
     finally:
-        os.close(descriptor)
-
-
-def _ip(*arguments: str) -> None:
-    subprocess.run(["ip", *arguments], check=True, capture_output=True, text=True)
+        os.close(before)

@@ -28,9 +28,6 @@ from .images import ImageError, pause_archive, sample_archive
 
 log = logging.getLogger("kmini.agent")
 
-#: Where a containerd that is not ours looks for networks.
-SYSTEM_CNI = Path("/etc/cni/net.d")
-
 
 class RuntimeSettings(msgspec.Struct, frozen=True, kw_only=True):
     """`folder`: the agent's; `images`: archives in it are imported; `socket`: of a containerd that is not ours;
@@ -56,7 +53,7 @@ def make_runtime(settings: RuntimeSettings) -> CriRuntime:
             socket=settings.socket or layout.socket,
             logs=settings.folder / "logs",
             cgroup_parent=f"{settings.group}/kubepods",
-            cni=SYSTEM_CNI if settings.socket else layout.cni,
+            cni=None if settings.socket else layout.cni,
             leases=settings.folder / "addresses",
             bridge=BRIDGE,
             mtu=MTU,

@@ -14,7 +14,7 @@ import pytest
 from container_host import Host
 from image_registry import PASSWORD, USER, registry
 from joined_agent import until
-from kmini.agent_runtime import make_containerd, make_runtime, open_runtime
+from kmini.agent_runtime import RuntimeSettings, make_containerd, open_runtime
 from kmini.images import SAMPLE, pause_archive, sample_archive
 
 from nodeagent.runtime import processes
@@ -203,23 +203,6 @@ def test_security_reaches_the_container(host: Host) -> None:
     run(work())
 
 
-def test_only_the_nodes_own_pods_are_seen(host: Host) -> None:
-    """Others may use the same containerd: an agent would remove what it does not know."""
-
-    async def work() -> None:
-        async with ready(host) as runtime, pod(runtime, "mine"):
-            from msgspec.structs import replace
-
-            other = make_runtime(replace(host.settings, node="other"))
-            try:
-                assert await other.list_sandboxes() == []
-                assert len(await runtime.list_sandboxes()) == 1
-            finally:
-                await other.close()
-
-    run(work())
-
-
 def test_the_control_groups_of_a_pod_go_with_it(host: Host) -> None:
     async def work() -> None:
         async with ready(host) as runtime:
@@ -295,3 +278,23 @@ def test_an_image_comes_from_a_registry_to_who_knows_the_password(host: Host) ->
 
     with registry(sample_archive()) as name:
         run(work(name))
+
+
+def test_a_containerd_that_runs_already(host: Host) -> None:
+    """Of whatever sort: here it is another node's, which sees nothing of it."""
+    other = RuntimeSettings(
+        node="other",
+        folder=host.folder / "other",
+        images=host.folder / "images",
+        socket=host.settings.layout.socket,
+        group=f"{host.settings.group}/other",
+    )
+
+    async def work() -> None:
+        async with ready(host) as ours, open_runtime(other) as theirs:
+            await theirs.update_pod_cidr(POD_CIDR)
+            async with pod(theirs, "there", main()) as (sandbox_id, _):
+                assert [each.id for each in await theirs.list_sandboxes()] == [sandbox_id]
+                assert await ours.list_sandboxes() == []
+
+    run(work())

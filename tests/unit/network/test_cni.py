@@ -37,3 +37,12 @@ def test_what_is_no_network_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"10\.244"):
         write_conflist(tmp_path, "10.244.3.7/24", leases=tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_somebody_elses_network_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "README").touch()
+    assert write_conflist(tmp_path, "10.244.3.0/24", leases=tmp_path / "leases")
+    (tmp_path / FILE_NAME).unlink()
+    (tmp_path / "20-other.conflist").touch()
+    assert not write_conflist(tmp_path, "10.244.3.0/24", leases=tmp_path / "leases")
+    assert not (tmp_path / FILE_NAME).exists()
