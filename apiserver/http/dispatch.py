@@ -125,6 +125,8 @@ class Dispatcher:
         return await self._node_proxy(request, target, user)
 
     async def answer(self, request: web.BaseRequest, target: Target, call: Call) -> Answered:
+        if call.resource.deprecated:
+            call.warn(call.resource.deprecated)
         if call.verb == "watch":
             return await self._watch(request, call)
         accepted = self._accepted(request)

@@ -79,6 +79,7 @@ class Resource(msgspec.Struct, frozen=True, kw_only=True):
     stored_as: str = ""  # `plural` (or `group/plural`) of the row whose objects these are; "" is its own
     conversion: Conversion | None = None  # needed with stored_as
     description: str = ""
+    deprecated: str = ""  # what every client that uses it is told in a Warning header
 
     @property
     def key(self) -> str:

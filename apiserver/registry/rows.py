@@ -174,6 +174,7 @@ def _core_network() -> tuple[Resource, ...]:
             endpoints.ENDPOINTS,
             "The addresses behind a Service, in the older form.",
             short_names=("ep",),
+            deprecated="v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
         ),
     )
 
