@@ -25,10 +25,36 @@ _RULES = [
     (r"X509SHA256=[0-9a-f]{64}", "X509SHA256=HASH"),
     (r"\+kmini\.[\w.]+", "+kmini.VERSION"),
 ]
-_COMPILED = [(re.compile(pattern, re.MULTILINE), replacement) for pattern, replacement in _RULES]
+_LETTERS = "[bcdfghjklmnpqrstvwxz2456789]"  # of generated names
+#: What controllers and nodes make up.
+_GENERATED_RULES = [
+    (r"\bpvc-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}(?=_)", "pvc-UID"),
+    (rf"-{_LETTERS}{{8,10}}-{_LETTERS}{{5}}\b", "-HASH-*****"),
+    (rf"(-|pod-template-hash[=:] ?){_LETTERS}{{8,10}}\b", r"\1HASH"),
+    (r"-[0-9a-f]{10}\b", "-HASH"),
+    (r"\b10\.244\.\d+\.\d+\b", "10.244.*.*"),
+    (r"\bfake://[0-9a-f]{64}\b", "fake://ID"),
+    (r"\bsha256:[0-9a-f]{64}\b", "sha256:HASH"),
+    (r"(Machine ID: +)[0-9a-f]{32}", r"\1ID"),
+]
+
+
+def _compiled(rules: list[tuple[str, str]]) -> list[tuple[re.Pattern[str], str]]:
+    return [(re.compile(pattern, re.MULTILINE), replacement) for pattern, replacement in rules]
+
+
+_COMPILED, _COMPILED_GENERATED = _compiled(_RULES), _compiled(_GENERATED_RULES)
 
 
 def normalised(text: str) -> str:
     for pattern, replacement in _COMPILED:
+        text = pattern.sub(replacement, text)
+    return text
+
+
+def without_generated(text: str) -> str:
+    """Normalised, and without names and addresses that controllers and nodes make up."""
+    text = normalised(text)
+    for pattern, replacement in _COMPILED_GENERATED:
         text = pattern.sub(replacement, text)
     return text

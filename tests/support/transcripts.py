@@ -6,6 +6,7 @@
     = exit 1
 
 Lines after `$` that begin with `>` go on with the command. `@-33|` and `@34-|` are lines of some versions only.
+A command after `$~` is run again and again until it prints what is expected: for what comes true by itself, soon.
 With KMINI_GOLDEN=1 the file is written anew from what each version prints, the newest one first.
 """
 
@@ -13,12 +14,15 @@ from __future__ import annotations
 
 import difflib
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
 ALWAYS = (0, 10_000)
+PATIENCE_S, REWRITING_PATIENCE_S = 30.0, 4.0
+PAUSE_S = 0.1
 _LINE = re.compile(r"(?:@(\d*)-(\d*))?\|(?: (.*))?")
 _EXIT = re.compile(r"= exit (\d+)")
 
@@ -41,12 +45,13 @@ class Line(msgspec.Struct):
 
 
 class Step(msgspec.Struct):
-    """`exit` is the command's code. `remarks` stand before it."""
+    """`exit` is the command's code. `remarks` stand before it. `patient`: it is run until it is as expected."""
 
     command: list[str]
     lines: list[Line] = []
     exit: int = 0
     remarks: list[str] = []
+    patient: bool = False
 
     def expected(self, version: int) -> list[str]:
         return [line.text for line in self.lines if line.shown(version)]
@@ -69,7 +74,8 @@ class Step(msgspec.Struct):
 
     def __str__(self) -> str:
         first, *others = self.command
-        shown = [*self.remarks, f"$ {first}", *(f"> {line}".rstrip() for line in others), *map(str, self.lines)]
+        sign = "$~" if self.patient else "$"
+        shown = [*self.remarks, f"{sign} {first}", *(f"> {line}".rstrip() for line in others), *map(str, self.lines)]
         return "\n".join([*shown, *([f"= exit {self.exit}"] if self.exit else [])])
 
 
@@ -82,8 +88,9 @@ def parse(text: str) -> list[Step]:
             continue
         if line.startswith("#"):
             remarks.append(line)
-        elif line.startswith("$ "):
-            steps.append(Step([line[2:]], remarks=remarks))
+        elif line.startswith(("$ ", "$~ ")):
+            sign, command = line.split(" ", 1)
+            steps.append(Step([command], remarks=remarks, patient=sign == "$~"))
             remarks = []
         elif line.startswith(">"):
             steps[-1].command.append(line[2:])
@@ -101,13 +108,22 @@ def parse(text: str) -> list[Step]:
 Run = Callable[[str], tuple[str, int]]
 
 
+def _tried(step: Step, run: Run) -> tuple[list[str], int]:
+    printed, code = run("\n".join(step.command))
+    return printed.splitlines(), code
+
+
 def play(path: Path, version: int, run: Run, *, rewrite: bool) -> list[str]:
     """Every step in order. What differs, in words; with `rewrite` the file is changed instead."""
     steps = parse(path.read_text(encoding="utf-8"))
     problems = []
     for step in steps:
-        printed, code = run("\n".join(step.command))
-        actual, expected = printed.splitlines(), step.expected(version)
+        expected = step.expected(version)
+        deadline = time.monotonic() + (REWRITING_PATIENCE_S if rewrite else PATIENCE_S) * step.patient
+        actual, code = _tried(step, run)
+        while (actual, code) != (expected, step.exit) and time.monotonic() < deadline:
+            time.sleep(PAUSE_S)
+            actual, code = _tried(step, run)
         if (actual, code) == (expected, step.exit):
             continue
         difference = "\n".join(difflib.unified_diff(expected, actual, "expected", "printed", lineterm="", n=2))
