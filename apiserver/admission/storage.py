@@ -1,6 +1,6 @@
 """Claims get the default StorageClass: Kubernetes' DefaultStorageClass.
 
-Its companion that protects volumes in use needs a controller that ends the protection; it comes with that one.
+Its companion that protects volumes in use is not here: the controller that ends the protection begins it too.
 """
 
 from __future__ import annotations

@@ -243,7 +243,7 @@ def test_two_schedulers_never_give_a_volume_twice(seed: int) -> None:
     """Two of everything, as when one leader is deposed and does not know, but without a fence."""
 
     async def body(world: World) -> None:
-        rules = VolumeRules(world.api, scheduled=True)
+        rules = VolumeRules(world.api, scheduled=True, alone=False)
         world.check(rules)
         world.put(LOCAL, node("node-3"))
         async with World(ALL, seed=seed, api=world.api, name="others") as others:
