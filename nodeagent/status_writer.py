@@ -213,6 +213,9 @@ class StatusWriter:
             await self._client.delete(Pod, meta.name, namespace=meta.namespace, options=options)
         except Conflict:
             return  # another pod has the name by now
+        except Forbidden as error:
+            # a node has no rights to a pod that is gone, and so cannot be told that it is (docs/divergence.md)
+            log.info("a pod is this node's no more", extra=_fields(entry.pod) | {"reason": error.message})
 
 
 def status_patch(known: PodStatus, own: PodStatus, *, now: str) -> dict[str, Any]:
