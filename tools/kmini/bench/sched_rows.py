@@ -40,7 +40,7 @@ def _alone(record: ApiRecord, plan: SchedPlan) -> list[Row]:
         _row(record, "alone_decision_p50_s", "  one decision, p50", Unit.SECONDS),
         _row(
             record, "alone_decision_p99_s", "  one decision, p99", Unit.SECONDS,
-            note="the first pod of every 50 asks for something new and has every node looked at",
+            note="a pod that asks a node for something new has half of them looked at",
         ),
         _row(record, "alone_lateness_p99_s", "  timers of the loop come late by, p99", Unit.SECONDS),
     ]  # fmt: skip
