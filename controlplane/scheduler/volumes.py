@@ -11,7 +11,7 @@ the caches show what became of it. Messages are Kubernetes' (plugins/volumebindi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
@@ -24,6 +24,7 @@ from apiserver.client import Informer
 from controlplane import host_path
 
 from .matching import NodeNeeds, node_term
+from .pod_info import HOSTNAME
 from .volume_matching import (
     BY_CLAIM,
     NO_PROVISIONER,
@@ -115,7 +116,7 @@ class Volumes:
         self._claims = claims.cache
         self._volumes = volumes.cache
         self._classes = classes.cache
-        volumes.add_index(BY_CLASS, _by_class)
+        volumes.add_index(FREE, _free)
         volumes.add_index(BY_CLAIM, by_claim)
         self._needs: dict[str, tuple[str, NodeNeeds | None]] = {}  # name of a volume -> version, nodes that reach it
         self.promised_volumes: dict[str, str] = {}
@@ -182,7 +183,10 @@ class Volumes:
         return kept_volume(self._volumes.by_index(BY_CLAIM, f"{meta.namespace}/{meta.name}"), claim)
 
     def free_volume(self, claim: PersistentVolumeClaim, node: Node, taken: set[str]) -> PersistentVolume | None:
-        volumes = self._volumes.by_index(BY_CLASS, class_of_claim(claim))
+        name, host = class_of_claim(claim), node.metadata.labels.get(HOSTNAME, "")
+        volumes = self._volumes.by_index(FREE, f"{name}/")
+        if host:
+            volumes += self._volumes.by_index(FREE, f"{name}/{host}")
         return find_volume(claim, volumes, taken=taken, reaches=lambda volume: self.reaches(volume, node))
 
     def can_provision(self, claim: PersistentVolumeClaim, node: Node) -> bool:
@@ -199,11 +203,27 @@ class Volumes:
         return storage_class is not None and storage_class.volume_binding_mode == WAIT_FOR_FIRST_CONSUMER
 
 
-BY_CLASS = "class"
+#: Index of free volumes by class and by the nodes that reach them, `class/hostname`, or `class/` for those that are of
+#: no nodes in particular: of thousands of local volumes only those of a node are looked at for it.
+FREE = "free volumes"
 
 
-def _by_class(volume: PersistentVolume) -> tuple[str]:
-    return (class_of_volume(volume),)
+def _free(volume: PersistentVolume) -> Iterable[str]:
+    if volume.spec.claim_ref is not None or volume.status.phase != "Available":
+        return ()
+    return (f"{class_of_volume(volume)}/{host}" for host in _hosts(volume))
+
+
+def _hosts(volume: PersistentVolume) -> list[str]:
+    affinity = volume.spec.node_affinity
+    terms = affinity.required.node_selector_terms if affinity is not None and affinity.required is not None else []
+    found: list[str] = []
+    for term in terms:
+        named = [each.values for each in term.match_expressions if each.key == HOSTNAME and each.operator == "In"]
+        if not named:
+            return [""]
+        found += named[0]
+    return found or [""]
 
 
 def claim_names(pod: Pod) -> dict[str, bool]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from controllers_world import World, run_world
 from controllers_world_objects import claim, persistent_volume, pod
-from volume_invariants import BIND_COMPLETED, PROVISIONED_BY
+from volume_invariants import BIND_COMPLETED, PROVISIONED_BY, VolumeRules
 
 from apiserver.api.core.persistent_volumes import PersistentVolume, PersistentVolumeClaim
 from apiserver.api.core.pod import Pod
@@ -233,5 +233,65 @@ def test_a_claim_without_a_class_gets_the_default_when_there_is_one() -> None:
         await world.settle(quiet_s=20)
         assert claim_of(world, "early").spec.storage_class_name == provisioner.CLASS
         assert claim_of(world, "none").spec.storage_class_name == ""
+
+    run_world(body, parts=ALL)
+
+
+def test_a_volume_is_not_taken_from_a_claim_that_has_just_got_it() -> None:
+    """The caches show the volume as free for another minute."""
+
+    async def body(world: World) -> None:
+        def told_late_once_it_is_kept(verb: str, old: Any, new: Any) -> None:
+            if isinstance(new, PersistentVolume) and new.spec.claim_ref is not None and old.spec.claim_ref is None:
+                world.api.faults.watch_lag_s = (BEHIND_S, BEHIND_S)
+
+        rules = VolumeRules(world.api)
+        world.check(rules)
+        world.put(persistent_volume("disk"))
+        await world.settle()
+        world.check(told_late_once_it_is_kept)
+        world.put(claim("data", storageClassName=""))
+        await world.sleep(0.05)
+        world.api.faults.watch_lag_s = (0.0, 0.0)
+        world.put(claim("other", storageClassName=""))
+        await world.settle(quiet_s=2 * BEHIND_S)
+        assert rules.bindings == 1
+        assert claim_of(world).status.phase == "Bound"
+        assert claim_of(world, "other").status.phase == "Pending"
+
+    run_world(body, parts=ALL)
+
+
+def test_a_claim_of_the_same_name_does_not_get_what_was_chosen_for_another() -> None:
+    """The caches show the claim that was there before."""
+
+    async def body(world: World) -> None:
+        world.put(claim("data", storageClassName=""))
+        await world.settle()
+        async with told_late(world):
+            world.api.remove(PersistentVolumeClaim, "data")
+            world.put(claim("data", "1Gi", storageClassName="", selector={"matchLabels": {"tier": "gold"}}))
+        world.put(persistent_volume("disk"))
+        await world.settle(quiet_s=2 * BEHIND_S)
+        assert claim_of(world).status.phase == "Pending"
+        assert claim_of(world).spec.volume_name == ""
+
+    run_world(body, parts=ALL)
+
+
+def test_a_volume_that_is_wiped_just_before_its_deletion_stays() -> None:
+    async def body(world: World) -> None:
+        made = {"annotations": {PROVISIONED_BY: host_path.PROVISIONER}}
+        await bound(world, metadata=made, persistentVolumeReclaimPolicy="Delete")
+        world.api.faults.latency_s = (1.0, 1.0)
+        world.api.faults.of = ("controllers",)
+        await world.client.delete(PersistentVolumeClaim, "data")
+        while (found := world.api.get(PersistentVolume, "disk")) is None or found.status.phase != "Released":
+            await world.sleep(0.1)
+        await world.client.patch(PersistentVolume, "disk", {"spec": {"claimRef": None}})
+        await world.settle()
+        found = world.api.get(PersistentVolume, "disk")
+        assert found is not None
+        assert (found.status.phase, found.metadata.deletion_timestamp) == ("Available", None)
 
     run_world(body, parts=ALL)

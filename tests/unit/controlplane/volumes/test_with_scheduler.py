@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from controllers_world import World, run_world, seeds, stormy
 from controllers_world_objects import claim, node, persistent_volume, pod, storage_class
 from volume_invariants import VolumeRules, check_settled, nodes_of, only_on
@@ -75,6 +76,31 @@ def test_a_static_volume_decides_on_the_node() -> None:
         assert claim_of(world, "data").spec.volume_name == "disk"
 
     run_world(body, parts=ALL, nodes=3, binds=False)
+
+
+@pytest.mark.parametrize(
+    ("terms", "place"),
+    [
+        ([{"key": "zone", "operator": "In", "values": ["b"]}], "node-4"),
+        ([{"key": "kubernetes.io/hostname", "operator": "NotIn", "values": ["node-1", "node-4"]}], "node-2"),
+        ([{"key": "kubernetes.io/hostname", "operator": "In", "values": ["node-9", "node-2"]}], "node-2"),
+        ([{"key": "zone", "operator": "DoesNotExist"}], ""),
+    ],
+    ids=["zone", "all but some", "one of two", "whatever"],
+)
+def test_volumes_reach_nodes_in_many_ways(terms: list[dict[str, Any]], place: str) -> None:
+    """In a cluster of node-1, node-2, and node-4 in zone b."""
+
+    async def body(world: World) -> None:
+        affinity = {"required": {"nodeSelectorTerms": [{"matchExpressions": terms}]}}
+        world.put(LOCAL, node("node-4", labels={"zone": "b"}), local_claim("data"))
+        world.put(persistent_volume("disk", storageClassName="local", nodeAffinity=affinity))
+        await world.client.create(using("web", "data"))
+        await world.settle(quiet_s=BACKOFF_S)
+        assert claim_of(world, "data").spec.volume_name == "disk"
+        assert pod_of(world, "web").spec.node_name in ([place] if place else ["node-1", "node-2"])
+
+    run_world(body, parts=ALL, nodes=2, binds=False)
 
 
 def test_two_claims_of_a_pod_meet_on_one_node() -> None:
