@@ -94,6 +94,23 @@ def test_a_pod_that_changed_under_its_binding_is_decided_anew_at_once() -> None:
     run(body, faults=Faults(of=("controllers",), latency_s=(0.05, 0.05)))
 
 
+def test_a_pod_that_became_another_on_the_way_to_its_node_does_not_get_there() -> None:
+    """What is on the node will not have a pod with the label that it has by now."""
+
+    async def body(world: World) -> None:
+        term = {"labelSelector": {"matchLabels": {"app": "loud"}}, "topologyKey": "kubernetes.io/hostname"}
+        away = {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}
+        world.put(node("n1"), pod("shy", node_name="n1", affinity=away))
+        await world.settle()
+        world.put(pod("a"))
+        await world.sleep(0.3)
+        await world.client.patch(Pod, "a", {"metadata": {"labels": {"app": "loud"}}}, namespace="default")
+        await world.sleep(30)
+        assert bound(world) == {"a": "", "shy": "n1"}
+
+    run(body, faults=Faults(of=("controllers",), latency_s=(0.5, 0.5)))
+
+
 def test_a_pod_that_somebody_else_bound_is_left_there() -> None:
     async def body(world: World) -> None:
         world.put(node("n1"), node("n2", taints=[{"key": "k", "effect": "NoSchedule"}]), pod("a"))

@@ -83,6 +83,8 @@ def test_a_pod_that_waits_says_why_and_is_bound_once_there_is_room() -> None:
         before = world.api.writes
         await world.sleep(120)
         assert world.api.writes == before, "nothing changed, so nothing is to be said"
+        await world.sleep(1_000)  # it has been tried again by now, to no avail
+        assert [each for each in world.written(30.0) if each.kind == "Pod"] == []
         await world.client.delete(Pod, "a", namespace="default")
         await world.settle()
         assert node_of(world, "b") == "n1"

@@ -151,8 +151,31 @@ def test_two_pods_never_get_one_volume() -> None:
         assert sorted(node_of(world, f"p{number}") for number in range(4)) == ["", "n1", "n1", "n1"]
         references = [each.spec.claim_ref for each in world.api.objects(PersistentVolume)]
         assert len({each.name for each in references if each is not None}) == 3
+        messages = [each.message for each in world.api.objects(Event) if "binding volumes" in each.message]
+        assert messages == [], "what was promised to one pod is not even asked for by another"
 
-    run(body)
+    run(body, faults=Faults(of=("controllers",), latency_s=(0.1, 0.2)))
+
+
+@seeds(5)
+def test_a_volume_that_two_schedulers_promise_is_kept_for_the_first_who_says_so(seed: int) -> None:
+    async def body(world: World) -> None:
+        def kept(verb: str, old: object, new: object) -> None:
+            if isinstance(old, PersistentVolume) and isinstance(new, PersistentVolume) and old.spec.claim_ref:
+                assert new.spec.claim_ref is not None
+                assert new.spec.claim_ref.uid == old.spec.claim_ref.uid
+
+        world.check(kept)
+        async with World([parts], seed=seed + 1, api=world.api, name="other"):
+            world.put(node("n1"), storage_class("disks", NO_PROVISIONER, **LATER))
+            for number in range(3):
+                world.put(persistent_volume(f"v{number}", storageClassName="disks", **on_node("n1")))
+            for number in range(4):
+                world.put(claim(f"c{number}", storageClassName="disks"), using(f"p{number}", f"c{number}"))
+            await world.settle(limit_s=7_200)
+        assert sum(bool(node_of(world, f"p{number}")) for number in range(4)) == 3
+
+    run(body, seed=seed, faults=Faults(of=("controllers", "other"), latency_s=(0.05, 0.3)))
 
 
 def test_a_pod_whose_volumes_do_not_come_in_time_looks_for_a_node_again() -> None:
