@@ -32,6 +32,12 @@ async def told_late(world: World) -> AsyncIterator[None]:
         world.api.faults.watch_lag_s = (0.0, 0.0)
 
 
+def slow_down(world: World) -> None:
+    """What the controllers write takes effect a second later."""
+    world.api.faults.latency_s = (1.0, 1.0)
+    world.api.faults.of = ("controllers",)
+
+
 def claim_of(world: World, name: str = "data") -> PersistentVolumeClaim:
     found = world.api.get(PersistentVolumeClaim, name)
     assert found is not None
@@ -283,8 +289,7 @@ def test_a_volume_that_is_wiped_just_before_its_deletion_stays() -> None:
     async def body(world: World) -> None:
         made = {"annotations": {PROVISIONED_BY: host_path.PROVISIONER}}
         await bound(world, metadata=made, persistentVolumeReclaimPolicy="Delete")
-        world.api.faults.latency_s = (1.0, 1.0)
-        world.api.faults.of = ("controllers",)
+        slow_down(world)
         await world.client.delete(PersistentVolumeClaim, "data")
         while (found := world.api.get(PersistentVolume, "disk")) is None or found.status.phase != "Released":
             await world.sleep(0.1)
@@ -293,5 +298,55 @@ def test_a_volume_that_is_wiped_just_before_its_deletion_stays() -> None:
         found = world.api.get(PersistentVolume, "disk")
         assert found is not None
         assert (found.status.phase, found.metadata.deletion_timestamp) == ("Available", None)
+
+    run_world(body, parts=ALL)
+
+
+def test_a_volume_is_not_let_go_that_is_somebody_elses_by_now() -> None:
+    async def body(world: World) -> None:
+        await bound(world)
+        world.put(claim("other", storageClassName="later"))
+        await world.settle()
+        slow_down(world)
+        chosen = {"annotations": {"pv.kubernetes.io/bound-by-controller": "yes"}, "finalizers": [VOLUME]}
+        reference = {"namespace": "default", "name": "data", "uid": claim_of(world).metadata.uid}
+        world.put(persistent_volume("second", claimRef=reference, metadata=chosen))
+        await world.sleep(0.5)  # it is about to be let go, since its claim has another one
+        reference |= {"name": "other", "uid": claim_of(world, "other").metadata.uid}
+        await world.client.patch(PersistentVolume, "second", {"spec": {"claimRef": reference}})
+        await world.settle()
+        assert claim_of(world, "other").spec.volume_name == "second"
+        assert claim_of(world, "other").status.phase == "Bound"
+
+    run_world(body, parts=ALL)
+
+
+def test_a_volume_that_is_bound_just_before_it_would_go_stays() -> None:
+    async def body(world: World) -> None:
+        world.put(persistent_volume("disk"))
+        await world.settle()
+        slow_down(world)
+        await world.client.delete(PersistentVolume, "disk")
+        await world.sleep(0.5)  # nobody uses it: its finalizer is about to go
+        change = {"status": {"phase": "Bound"}}
+        await world.client.patch(PersistentVolume, "disk", change, subresource="status")
+        await world.settle()
+        assert world.api.get(PersistentVolume, "disk") is not None
+
+    run_world(body, parts=[volume_protection.parts])
+
+
+def test_a_volume_does_not_wait_for_a_claim_that_is_going() -> None:
+    async def body(world: World) -> None:
+        world.put(claim("data", storageClassName="", metadata={"finalizers": ["example.com/hold"]}))
+        await world.client.delete(PersistentVolumeClaim, "data")
+        await world.settle()
+        reference = {"namespace": "default", "name": "data", "uid": claim_of(world).metadata.uid}
+        chosen = {"annotations": {"pv.kubernetes.io/bound-by-controller": "yes"}}
+        world.put(persistent_volume("disk", claimRef=reference, metadata=chosen))
+        await world.settle()
+        found = world.api.get(PersistentVolume, "disk")
+        assert found is not None
+        assert (found.spec.claim_ref, found.status.phase) == (None, "Available")
 
     run_world(body, parts=ALL)
