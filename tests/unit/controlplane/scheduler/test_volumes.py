@@ -166,12 +166,15 @@ def test_a_volume_that_two_schedulers_promise_is_kept_for_the_first_who_says_so(
                 assert new.spec.claim_ref.uid == old.spec.claim_ref.uid
 
         world.check(kept)
-        async with World([parts], seed=seed + 1, api=world.api, name="other"):
+        options = Options(scheduler_name="second")
+        async with World([parts], seed=seed + 1, api=world.api, name="other", options=options):
             world.put(node("n1"), storage_class("disks", NO_PROVISIONER, **LATER))
             for number in range(3):
                 world.put(persistent_volume(f"v{number}", storageClassName="disks", **on_node("n1")))
             for number in range(4):
-                world.put(claim(f"c{number}", storageClassName="disks"), using(f"p{number}", f"c{number}"))
+                name = ("default-scheduler", "second")[number % 2]
+                waiting = using(f"p{number}", f"c{number}", schedulerName=name)
+                world.put(claim(f"c{number}", storageClassName="disks"), waiting)
             await world.settle(limit_s=7_200)
         assert sum(bool(node_of(world, f"p{number}")) for number in range(4)) == 3
 
