@@ -1,8 +1,8 @@
 """Events: what people must know about an object, written beside it without anybody waiting.
 
 The same thing said again raises the count of the event that is there. What cannot be written is dropped and counted:
-an event is news, never state. Bounded: BURST at once for one object and then one in REFILL_S, WAITING_MAX that wait,
-KNOWN_MAX that can be counted up.
+an event is news, never state. Bounded: BURST at once for one object and then one in REFILL_S, writes of one event's
+count likewise (what is not written counts all the same), WAITING_MAX that wait, KNOWN_MAX that can be counted up.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import msgspec
 
 from apiserver.api.core.event import Event, EventSource
 from apiserver.api.core.references import ObjectReference
-from apiserver.api.errors import ApiError, Fenced, NotFound
+from apiserver.api.errors import AlreadyExists, ApiError, Fenced, NotFound
 from apiserver.api.kinds import Kind, kind_named, kind_of
 from apiserver.api.meta import ObjectMeta, TopObject
 from apiserver.client import Client
@@ -67,9 +67,8 @@ class Recorder:
         self._clock = clock
         self._instance = instance
         self._known: OrderedDict[_What, _Known] = OrderedDict()
-        self._spent: OrderedDict[str, tuple[float, float]] = (
-            OrderedDict()
-        )  # uid -> what is left of its burst, as of when
+        #: Uid of an object, or an event that comes again -> what is left of its burst, as of when.
+        self._spent: OrderedDict[str | _What, tuple[float, float]] = OrderedDict()
         self._waiting: deque[_What] = deque()
         self._some = asyncio.Event()
         self._number = 0
@@ -89,6 +88,9 @@ class Recorder:
             known.count += 1
             known.last = now
             self._known.move_to_end(what)
+            if not known.queued and not self._may_spend(what):
+                self._dropped.labels("rate").inc()
+                return
         elif not self._may_spend(meta.uid or meta.name):
             self._dropped.labels("rate").inc()
             return
@@ -108,11 +110,11 @@ class Recorder:
         self._waiting.append(what)
         self._some.set()
 
-    def _may_spend(self, uid: str) -> bool:
+    def _may_spend(self, whose: str | _What) -> bool:
         now = self._clock.monotonic()
-        left, since = self._spent.pop(uid, (float(BURST), now))
+        left, since = self._spent.pop(whose, (float(BURST), now))
         left = min(float(BURST), left + (now - since) / REFILL_S)
-        self._spent[uid] = (max(left - 1.0, 0.0) if left >= 1.0 else left, now)
+        self._spent[whose] = (max(left - 1.0, 0.0) if left >= 1.0 else left, now)
         while len(self._spent) > KNOWN_MAX:
             self._spent.popitem(last=False)
         return left >= 1.0
@@ -161,7 +163,10 @@ class Recorder:
                 known.name, known.first, known.written = self._new_name(what.reference[3]), known.last, 0
                 known.count = count = 1
         if not known.written:
-            await self._client.create(self._event(what, known, namespace))
+            try:
+                await self._client.create(self._event(what, known, namespace))
+            except AlreadyExists:  # nobody else's has the name: an answer was lost
+                count = 1
         known.written = count
 
     def _event(self, what: _What, known: _Known, namespace: str) -> Event:
