@@ -30,6 +30,8 @@ from .metrics import Metrics
 log = logging.getLogger("controlplane.election")
 
 NAMESPACE = "kube-system"
+#: The pause after a term that ended by an error doubles up to this, in seconds: each term costs writes of the lease.
+AGAIN_LONGEST_S = 60.0
 
 
 class ElectionTiming(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,6 +89,7 @@ class Election:
 
     async def run(self, lead: Callable[[int], Awaitable[None]]) -> None:
         """Until it is cancelled; a lease that is held then is released. Errors of `lead` end its term only."""
+        failures = 0  # of terms, one after the other
         while True:
             await self._campaign()
             lease = self._lease
@@ -94,18 +97,20 @@ class Election:
             self._leading.set(1)
             self._terms.inc()
             log.info("leading", extra={"lease": self._name, "transitions": lease.spec.lease_transitions})
+            began = self._clock.monotonic()
             try:
-                await self._lead(lead, lease.spec.lease_transitions or 0)
+                failed = await self._lead(lead, lease.spec.lease_transitions or 0)
             finally:
                 self._leading.set(0)
                 log.info("no longer leading", extra={"lease": self._name})
                 await self._release()
             self._term += 1
             self._identity = f"{self._process}.{self._term}"
-            await asyncio.sleep(self._timing.retry_s)
+            failures = failures + 1 if failed and self._clock.monotonic() - began < AGAIN_LONGEST_S else 0
+            await asyncio.sleep(min(AGAIN_LONGEST_S, self._timing.retry_s * 2.0 ** min(failures, 16)))
 
-    async def _lead(self, lead: Callable[[int], Awaitable[None]], transitions: int) -> None:
-        """Until the lease is lost or `lead` ends. Returns once it has ended."""
+    async def _lead(self, lead: Callable[[int], Awaitable[None]], transitions: int) -> bool:
+        """Until the lease is lost or `lead` ends. Returns once it has ended: whether by an error."""
         leading = asyncio.ensure_future(lead(transitions))
         renewing = asyncio.create_task(self._renew_on(), name="renew the lease")
         try:
@@ -114,9 +119,10 @@ class Election:
             leading.cancel()
             renewing.cancel()
             results = await asyncio.gather(leading, renewing, return_exceptions=True)
-        for result in results:
-            if isinstance(result, Exception):
-                log.error("a term ended by an error", extra={"lease": self._name, "error": repr(result)})
+        errors = [each for each in results if isinstance(each, Exception)]
+        for error in errors:
+            log.error("a term ended by an error", extra={"lease": self._name, "error": repr(error)})
+        return bool(errors)
 
     # --- getting it -----------------------------------------------------------------------------------
 
