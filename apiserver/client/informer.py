@@ -13,7 +13,6 @@ What always holds:
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import aclosing
@@ -113,12 +112,16 @@ class Informer(Generic[T]):
             await asyncio.wait(watched, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
         finally:
             waiting.cancel()
-        if self._task is not None and self._task.done() and not self._task.cancelled():
-            self._task.result()
+        self.check()
         if not self.synced.is_set():
             kind = kind_of(self._type)
             reason = f": {self.error}" if self.error else ""
             raise TimeoutError(f"{kind.group_resource} were not listed within {timeout_s:g} s{reason}")
+
+    def check(self) -> None:
+        """Raises what ended it, CacheFull above all: its copy of the world stands still since then."""
+        if self._task is not None and self._task.done() and not self._task.cancelled():
+            self._task.result()
 
     async def __aenter__(self) -> Self:
         self.start()
@@ -127,16 +130,18 @@ class Informer(Generic[T]):
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
 
-    def start(self) -> None:
+    def start(self, *, ended: Callable[[], None] | None = None) -> None:
+        """`ended` is called once it has, by its fault or by `stop`."""
         if self._task is None:
             self._task = asyncio.create_task(self.run(), name=f"informer of {kind_of(self._type).group_resource}")
+            if ended is not None:
+                self._task.add_done_callback(lambda _: ended())
 
     async def stop(self) -> None:
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
-            with contextlib.suppress(asyncio.CancelledError, CacheFull):
-                await task
+            await asyncio.gather(task, return_exceptions=True)
 
     # --- how it lives ---------------------------------------------------------------------------------
 
@@ -254,6 +259,7 @@ class Informers:
         self._client = client
         self._found: dict[tuple[object, ...], Informer[TopObject]] = {}
         self._running = False
+        self._ended = asyncio.Event()
 
     def of(
         self,
@@ -271,7 +277,7 @@ class Informers:
             found = Informer(self._client, type_, namespace=namespace, labels=labels, fields=fields, trim=trim)
             self._found[key] = found  # type: ignore[assignment]
             if self._running:
-                found.start()
+                found.start(ended=self._ended.set)
         elif found.trim is not trim:
             raise ValueError(f"an informer of {kind_of(type_).group_resource} with another trim function runs already")
         return found
@@ -282,10 +288,18 @@ class Informers:
             for informer in self._found.values():
                 group.create_task(informer.wait_for_sync(timeout_s=timeout_s))
 
+    async def watch_over(self) -> None:
+        """Until it is cancelled. Raises what ended one of them: whoever goes by its copy must not go on."""
+        while True:
+            await self._ended.wait()
+            self._ended.clear()
+            for informer in self._found.values():
+                informer.check()
+
     async def __aenter__(self) -> Self:
         self._running = True
         for informer in self._found.values():
-            informer.start()
+            informer.start(ended=self._ended.set)
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -90,6 +90,7 @@ class Manager:
             parts += make(context)
         try:
             async with informers, asyncio.TaskGroup() as group:
+                group.create_task(informers.watch_over(), name="informers")
                 for part in parts:
                     group.create_task(self._run(part), name=part.name)
                 self._running = [part.name for part in parts]

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
 
 import pytest
 import virtual_time
+from controllers_world_objects import service
 from fake_api import FakeApi
 
 from apiserver.api.coordination import Lease
 from apiserver.api.core.config import ConfigMap
-from apiserver.api.errors import Fenced
+from apiserver.api.core.event import Event
+from apiserver.api.errors import Fenced, Timeout
 from apiserver.api.meta import ObjectMeta
+from apiserver.client import Informers
 from controlplane.runtime import Context, Part
 from controlplane.runtime.election import NAMESPACE
 from controlplane.runtime.manager import LEASE, Manager
@@ -92,6 +97,55 @@ def test_a_part_that_fails_ends_the_term_and_the_next_one_begins_anew() -> None:
     virtual_time.run(body())
 
 
+def test_a_cache_that_stands_still_ends_the_term(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One whose informer has ended says for ever what was so then: nobody may go by it."""
+
+    async def body() -> None:
+        api = FakeApi()
+        terms: list[Context] = []
+
+        def make(context: Context) -> Sequence[Part]:
+            terms.append(context)
+            context.caches.services.cache  # noqa: B018 - asked for, so it is kept
+            return ()
+
+        manager = Manager(api.client("a"), {"none": make}, identity="a", clock=virtual_time.clock())
+        task = asyncio.create_task(manager.run())
+        await asyncio.sleep(5)
+        assert len(terms) == 1
+        monkeypatch.setattr(terms[0].caches.services, "_objects_max", 0)
+        api.put(service("web"))
+        await asyncio.sleep(30)
+        assert len(terms) == 2
+        assert terms[1].caches.services.cache.get("web", namespace="default") is not None
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    virtual_time.run(body())
+
+
+def test_a_term_that_cannot_begin_is_tried_less_and_less_often() -> None:
+    """Each costs two writes of the lease."""
+
+    async def body() -> None:
+        api = FakeApi()
+        moments: list[float] = []
+
+        def make(context: Context) -> Sequence[Part]:
+            moments.append(asyncio.get_running_loop().time())
+            raise ValueError("a range that is none")
+
+        manager = Manager(api.client("a"), {"none": make}, identity="a", clock=virtual_time.clock())
+        task = asyncio.create_task(manager.run())
+        await asyncio.sleep(600)
+        assert 10 < len(moments) < 30
+        assert all(later - sooner < 62 for sooner, later in pairwise(moments))
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    virtual_time.run(body())
+
+
 def test_what_a_term_left_behind_is_refused_when_another_leads() -> None:
     """A write that was on its way when its process was paused; the real pause is in tests/integration/controlplane."""
 
@@ -115,8 +169,6 @@ def test_what_a_term_left_behind_is_refused_when_another_leads() -> None:
 
 def test_events_of_one_object_are_counted_up_and_bounded() -> None:
     async def body() -> None:
-        from apiserver.api.core.event import Event
-
         api = FakeApi()
         context_of: list[Context] = []
 
@@ -144,10 +196,46 @@ def test_events_of_one_object_are_counted_up_and_bounded() -> None:
         recorder.event(about, "Normal", "Same", "the same again", component="test")
         await asyncio.sleep(2)
         assert [each.count for each in api.objects(Event, "default") if each.reason == "Same"] == [41]
+        await asyncio.sleep(600)
+        for _ in range(60):
+            recorder.event(about, "Normal", "Same", "the same again", component="test")
+            await asyncio.sleep(1)
+        assert len([each for each in api.log if each.kind == "Event" and each.verb == "update"]) < 30
+        await asyncio.sleep(600)
+        recorder.event(about, "Normal", "Same", "the same again", component="test")
+        await asyncio.sleep(2)
+        assert [each.count for each in api.objects(Event, "default") if each.reason == "Same"] == [102]
         api.remove(Event, same[0].metadata.name)
         recorder.event(about, "Normal", "Same", "the same again", component="test")
         await asyncio.sleep(2)
         assert [each.count for each in api.objects(Event, "default") if each.reason == "Same"] == [1]
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    virtual_time.run(body())
+
+
+def test_an_event_whose_answer_was_lost_is_counted_up_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def body() -> None:
+        api = FakeApi()
+        client = api.client("a")
+        recorder = Context(client, Informers(client), clock=virtual_time.clock()).recorder
+        task = asyncio.create_task(recorder.run())
+        about = api.put(ConfigMap(metadata=ObjectMeta(name="x", namespace="default")))
+        create = client.create
+
+        async def create_and_lose(obj: Any, **options: Any) -> Any:
+            await create(obj, **options)
+            raise Timeout("no answer", definite=False)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(client, "create", create_and_lose)
+            recorder.event(about, "Normal", "Same", "the same", component="test")
+            await asyncio.sleep(1)
+        for _ in range(2):
+            recorder.event(about, "Normal", "Same", "the same", component="test")
+            await asyncio.sleep(1)
+        assert [each.count for each in api.objects(Event, "default")] == [3]
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
