@@ -10,6 +10,7 @@ import asyncio
 import math
 import shutil
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
 SANDBOX_WITHIN_S = 240.0
 PULL_WITHIN_S = 1800.0
 STOP_EXTRA_S = 120.0
+NETWORK_WITHIN_S = 5.0
+ASK_EVERY_S = 0.02
 _RUNTIME, _IMAGES = "/runtime.v1.RuntimeService/", "/runtime.v1.ImageService/"
 
 Answer = TypeVar("Answer", bound="Message")
@@ -122,11 +125,15 @@ class CriRuntime:
         return Health(ready=ready.status, network_ready=network.status, message="; ".join(told))
 
     async def update_pod_cidr(self, cidr: str) -> None:
-        """containerd reads the new network as soon as it is written."""
+        """containerd reads the new network as soon as it is written; we wait for that, for a while."""
         settings = self._settings
         folder = settings.cni or await self._cni_folder()
         leases, bridge, mtu = settings.leases, settings.bridge, settings.mtu
         await asyncio.to_thread(write_conflist, folder, cidr, leases=leases, bridge=bridge, mtu=mtu)
+        with suppress(TimeoutError):  # whoever asks for our health is told
+            async with asyncio.timeout(NETWORK_WITHIN_S):
+                while not (await self.health()).network_ready:  # noqa: ASYNC110  # nobody tells
+                    await asyncio.sleep(ASK_EVERY_S)
 
     async def _cni_folder(self) -> Path:
         found = await self._call("Status", pb.StatusRequest(verbose=True), pb.StatusResponse)

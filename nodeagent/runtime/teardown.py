@@ -10,6 +10,7 @@ import contextlib
 import ctypes
 import logging
 import os
+import select
 import signal
 from pathlib import Path
 
@@ -26,6 +27,8 @@ PODS_WITHIN_S = 60.0
 AT_ONCE = 8
 _MOUNTS = Path("/proc/self/mountinfo")
 _MNT_DETACH = 2
+_ROUNDS_MAX = 50
+_GONE_WITHIN_MS = 5000
 
 
 async def tear_down(runtime: CriRuntime, containerd: PrivateContainerd, *, group: str, folder: Path) -> None:
@@ -57,11 +60,14 @@ async def _remove_pods(runtime: CriRuntime) -> None:
 
 def force(*, group: str, folder: Path) -> None:
     """Kill what is in the group, unmount what is under the folder, remove the group. Raises OSError."""
-    for pid in _processes(group):
-        known = processes.process(pid)
-        if known is not None:
-            processes.send(known, signal.SIGKILL)
-            _wait_gone(known)
+    for _ in range(_ROUNDS_MAX):  # who saw another one die starts somebody to clean up behind it
+        found = [each for each in map(processes.process, _processes(group)) if each is not None]
+        if not found:
+            break
+        for each in found:
+            processes.send(each, signal.SIGKILL)
+        for each in found:
+            _wait_gone(each)
     libc = ctypes.CDLL(None, use_errno=True)
     for mount in reversed(_mounts_under(folder)):
         if libc.umount2(os.fsencode(mount), _MNT_DETACH) != 0:
@@ -80,13 +86,11 @@ def _processes(group: str) -> set[int]:
 
 
 def _wait_gone(known: processes.Process) -> None:
-    import select
-
     with processes.handle(known) as descriptor:
         if descriptor is not None:
             poll = select.poll()
             poll.register(descriptor, select.POLLIN)
-            poll.poll(5000)
+            poll.poll(_GONE_WITHIN_MS)
 
 
 def _mounts_under(folder: Path) -> list[str]:

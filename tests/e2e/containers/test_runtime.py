@@ -49,13 +49,10 @@ def run(work: Coroutine[Any, Any, None]) -> None:
 async def ready(host: Host) -> AsyncIterator[CriRuntime]:
     async with open_runtime(host.settings) as runtime:
         await runtime.update_pod_cidr(POD_CIDR)
-        await until(lambda: network_ready(runtime), "the network being ready")
+        health = await runtime.health()
+        assert health.ready, health
+        assert health.network_ready, health
         yield runtime
-
-
-async def network_ready(runtime: CriRuntime) -> bool:
-    health = await runtime.health()
-    return health.ready and health.network_ready
 
 
 @asynccontextmanager
