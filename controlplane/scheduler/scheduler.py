@@ -24,7 +24,7 @@ from .cluster import ClusterWatch
 from .conditions import SCHEDULER_ERROR, Conditions
 from .conditions import UNSCHEDULABLE as UNSCHEDULABLE_REASON
 from .explain import Decider, Decision, message
-from .hints import ANY_NODE, Weighing, hints_of
+from .hints import ANY_NODE, Hints, Weighing, hints_of
 from .numbers import ERROR, SCHEDULED, UNSCHEDULABLE, Numbers
 from .pod_info import PodInfo, Template, Templates
 from .profile import Profile
@@ -74,6 +74,7 @@ class Scheduler:
         self._conditions = Conditions(context.client, context.clock)
         self._numbers = numbers or Numbers(context.metrics, self._profile_name)
         self._last_failure: tuple[Template, int, Decision] | None = None
+        self._last_said: tuple[Decision, Hints, str] | None = None
 
     @property
     def idle(self) -> bool:
@@ -139,8 +140,12 @@ class Scheduler:
         return decision
 
     def _keeps_waiting(self, queued: QueuedPod, pod: Pod, decision: Decision) -> None:
-        self.queue.unschedulable(queued, hints_of(decision.all_reasons) if decision.nodes else ANY_NODE)
-        self._tell(pod, UNSCHEDULABLE_REASON, message(decision))
+        if self._last_said is None or self._last_said[0] is not decision:  # a thousand nodes' reasons are many
+            hints = hints_of(decision.all_reasons) if decision.nodes else ANY_NODE
+            self._last_said = (decision, hints, message(decision))
+        _, hints, text = self._last_said
+        self.queue.unschedulable(queued, hints)
+        self._tell(pod, UNSCHEDULABLE_REASON, text)
 
     def _on_its_way(self, queued: QueuedPod, pod: Pod, node: str, volumes: PodVolumes | None) -> Job:
         """From here on the pod counts on its node; the job ends in one of the outcomes below."""
