@@ -51,15 +51,23 @@ def lines_until(process: subprocess.Popen[str], text: str) -> list[str]:
     raise AssertionError(f"{text!r} was not printed: {seen}")
 
 
+@contextmanager
+def watching(shell: Shell, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """`kubectl get --watch`, once the server has begun to tell it changes."""
+    with started(shell, "get", *arguments, "--watch", "-v=6") as watch:
+        lines_until(watch, "watch=true")
+        yield watch
+
+
 def test_a_deployment_is_watched_from_nothing_to_all_its_pods(shell: Shell) -> None:
-    with started(shell, "get", "deployments", "--watch") as watch:
+    with watching(shell, "deployments") as watch:
         shell.ok("create deployment web --image=nginx:1.25 --replicas=3")
         seen = lines_until(watch, "3/3  3  3")
     assert seen[:2] == ["NAME  READY  UP-TO-DATE  AVAILABLE  AGE", "web  0/3  0  0  AGE"]
 
 
 def test_a_pod_is_watched_through_its_life(shell: Shell) -> None:
-    with started(shell, "get", "pods", "--watch", "--output-watch-events") as watch:
+    with watching(shell, "pods", "--output-watch-events") as watch:
         shell.ok("run one --image=nginx:1.25")
         born = lines_until(watch, "Running")
         shell.ok("delete pod one")
