@@ -15,12 +15,13 @@ import base64
 import binascii
 
 from apiserver.api.certificates import CertificateSigningRequest
-from apiserver.api.errors import Conflict, Fenced, NotFound
+from apiserver.api.errors import ApiError, Conflict, Fenced, NotFound
 from controlplane.runtime import Context, Part
 
-from .periodic import Periodic
+from .periodic import Periodic, Refusals
 from .status_writes import this_version
 
+NAME = "certificatesigningrequest-cleaner"
 PERIOD_S = 3600.0
 DECIDED_S = 3600.0  # approved, denied or failed
 PENDING_S = 24 * 3600.0
@@ -28,7 +29,7 @@ PENDING_S = 24 * 3600.0
 
 def parts(context: Context) -> list[Part]:
     informer = context.caches.certificate_signing_requests
-    return [Periodic(context, "certificatesigningrequest-cleaner", RequestCleaner(context), [informer])]
+    return [Periodic(context, NAME, RequestCleaner(context), [informer])]
 
 
 class RequestCleaner:
@@ -41,9 +42,10 @@ class RequestCleaner:
         self._requests = context.caches.certificate_signing_requests.cache
 
     async def sweep(self) -> float:
+        refusals = Refusals(NAME)
         for request in self._requests:
             if self._is_old(request) or self._has_expired(request):
-                await self._delete(request)
+                await self._delete(request, refusals)
             await self._pace.breathe()
         return PERIOD_S
 
@@ -68,10 +70,12 @@ class RequestCleaner:
             return False  # not ours to judge: its age will tell
         return self._clock.wall() >= certificate.not_valid_after_utc.timestamp()
 
-    async def _delete(self, request: CertificateSigningRequest) -> None:
+    async def _delete(self, request: CertificateSigningRequest, refusals: Refusals) -> None:
         try:
             await self._client.delete(CertificateSigningRequest, request.metadata.name, options=this_version(request))
         except Fenced:
             raise
         except (Conflict, NotFound):
             return  # somebody decides just now, or was faster
+        except ApiError as error:
+            refusals.bear(error, request.metadata.name)

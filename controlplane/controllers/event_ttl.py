@@ -14,14 +14,15 @@ from collections import deque
 from typing import NamedTuple
 
 from apiserver.api.core.event import Event
-from apiserver.api.errors import Conflict, Fenced, NotFound
+from apiserver.api.errors import ApiError, Conflict, Fenced, NotFound
 from apiserver.api.kinds import kind_of
 from apiserver.api.meta import DeleteOptions, Preconditions
 from apiserver.client import ListOptions, metadata
 from controlplane.runtime import Context, Part
 
-from .periodic import Periodic
+from .periodic import Periodic, Refusals
 
+NAME = "event-ttl"
 KIND = kind_of(Event)
 PAGE_SIZE = 500
 DELETED_MAX = 2_000  # of one sweep
@@ -39,7 +40,7 @@ class Mark(NamedTuple):
 
 
 def parts(context: Context) -> list[Part]:
-    return [Periodic(context, "event-ttl", EventSweeper(context))]
+    return [Periodic(context, NAME, EventSweeper(context))]
 
 
 class EventSweeper:
@@ -74,19 +75,20 @@ class EventSweeper:
 
     async def _delete_until(self, old: int) -> bool:
         """Go over all events once. False when there were more old ones than one sweep may delete."""
-        left, lowest = DELETED_MAX, None
+        left, lowest, refusals = DELETED_MAX, None, Refusals(NAME)
         options = ListOptions(limit=PAGE_SIZE)
         while True:
             page = await metadata.list_page(self._client, KIND, options=options)
             for event in page.items:
                 revision = int(event.resource_version)
-                if revision > old and not self._is_very_old(event, revision):
-                    lowest = revision if lowest is None else min(lowest, revision)
-                elif left > 0:
+                stays = revision > old and not self._is_very_old(event, revision)
+                if not stays:
+                    if left <= 0:
+                        return False
                     left -= 1
-                    await self._delete(event)
-                else:
-                    return False
+                    stays = not await self._delete(event, refusals)
+                if stays:
+                    lowest = revision if lowest is None else min(lowest, revision)
                 await self._pace.breathe()
             if not page.metadata.continue_:
                 break
@@ -99,13 +101,17 @@ class EventSweeper:
             return False
         return self._clock.age_s(event.creation_timestamp) >= VERY_OLD * self._ttl_s
 
-    async def _delete(self, event: metadata.Metadata) -> None:
-        """This version of it: one that is written meanwhile has its whole time again."""
+    async def _delete(self, event: metadata.Metadata, refusals: Refusals) -> bool:
+        """This version of it: one that is written meanwhile has its whole time again. False when it may not go."""
         options = DeleteOptions(preconditions=Preconditions(uid=event.uid, resource_version=event.resource_version))
         try:
             await metadata.delete(self._client, KIND, event.name, namespace=event.namespace, options=options)
         except Fenced:
             raise
         except (Conflict, NotFound):
-            return
+            return True
+        except ApiError as error:
+            refusals.bear(error, f"{event.namespace}/{event.name}")
+            return False
         self._deleted.inc()
+        return True

@@ -12,19 +12,20 @@ from typing import NamedTuple
 
 from apiserver.api.coordination import Lease
 from apiserver.api.core.node import Node
-from apiserver.api.errors import Conflict, Fenced, NotFound
+from apiserver.api.errors import ApiError, Conflict, Fenced, NotFound
 from controlplane.runtime import Context, Part
 
-from .periodic import Periodic
+from .periodic import Periodic, Refusals
 from .status_writes import this_version
 
+NAME = "lease-cleanup"
 PERIOD_S = 300.0
 IDLE_S = 3600.0
 
 
 def parts(context: Context) -> list[Part]:
     caches = context.caches
-    return [Periodic(context, "lease-cleanup", LeaseCleanup(context), [caches.node_leases, caches.nodes])]
+    return [Periodic(context, NAME, LeaseCleanup(context), [caches.node_leases, caches.nodes])]
 
 
 class _Seen(NamedTuple):
@@ -49,9 +50,10 @@ class LeaseCleanup:
         now = self._clock.monotonic()
         alone = [lease for lease in self._leases if self._is_alone(lease)]
         self._seen = {lease.metadata.name: self._look(lease, now) for lease in alone}
+        refusals = Refusals(NAME)
         for lease in alone:
             if now - self._seen[lease.metadata.name].since >= IDLE_S:
-                await self._delete(lease)
+                await self._delete(lease, refusals)
         return PERIOD_S
 
     def _is_alone(self, lease: Lease) -> bool:
@@ -64,7 +66,7 @@ class LeaseCleanup:
             return known
         return _Seen(meta.uid, meta.resource_version, now)
 
-    async def _delete(self, lease: Lease) -> None:
+    async def _delete(self, lease: Lease, refusals: Refusals) -> None:
         meta = lease.metadata
         try:
             await self._client.get(Node, meta.name)
@@ -78,3 +80,5 @@ class LeaseCleanup:
             raise
         except (Conflict, NotFound):
             return  # it was renewed, or somebody else was faster
+        except ApiError as error:
+            refusals.bear(error, meta.name)

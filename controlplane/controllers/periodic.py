@@ -7,7 +7,7 @@ import logging
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from apiserver.api.errors import ApiError, Fenced
+from apiserver.api.errors import ApiError, Fenced, ServiceUnavailable, Timeout, TooManyRequests, Unauthorized
 from apiserver.client import Informer
 from controlplane.runtime import Context
 from controlplane.runtime.controller import SYNC_TIMEOUT_S
@@ -18,12 +18,34 @@ log = logging.getLogger("controlplane.periodic")
 RETRY = RetryTiming(first_s=1.0, longest_s=60.0)
 #: Many controllers begin with a term; not all of them have to look at everything in its first second.
 SPREAD_S = 10.0
+#: More writes than this refused in one sweep, and it is not about single objects.
+REFUSED_MAX = 20
+#: What is said of whoever asks, or of the server, and not of one object.
+_OF_ALL = (Fenced, Unauthorized, TooManyRequests, ServiceUnavailable, Timeout)
 
 
 class Sweep(Protocol):
     async def sweep(self) -> float:
         """Look at everything once. In how many seconds to look again."""
         ...
+
+
+class Refusals:
+    """Of one sweep: an object that the API does not let us write is no reason to leave all others as they are."""
+
+    def __init__(self, controller: str) -> None:
+        self._controller = controller
+        self._number = 0
+
+    def bear(self, error: ApiError, about: str) -> None:
+        """Raises the error when it says nothing of this one object, or when there have been too many."""
+        self._number += 1
+        if isinstance(error, _OF_ALL) or self._number > REFUSED_MAX:
+            raise error
+        log.warning(
+            "a write was refused, the sweep goes on",
+            extra={"controller": self._controller, "about": about, "error": error.message},
+        )
 
 
 class Periodic:

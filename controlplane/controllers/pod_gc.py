@@ -16,15 +16,16 @@ from collections.abc import Iterable
 
 from apiserver.api.core.node import Node
 from apiserver.api.core.pod import Pod
-from apiserver.api.errors import Conflict, Fenced, NotFound
+from apiserver.api.errors import ApiError, Conflict, Fenced, NotFound
 from controlplane.runtime import Context, Part
 from controlplane.runtime.caches import BY_NODE
 
 from .node_lifecycle.conditions import is_ready
 from .node_lifecycle.taints import OUT_OF_SERVICE
-from .periodic import Periodic
+from .periodic import Periodic, Refusals
 from .status_writes import disrupted, this_version, write_pod_status
 
+NAME = "pod-garbage-collector"
 CONDITION = ("DeletionByPodGC", "PodGC: node no longer exists")
 FINISHED = ("Succeeded", "Failed")
 DELETED_MAX = 1_000  # of one sweep; the rest comes with the next ones
@@ -32,7 +33,7 @@ DELETED_MAX = 1_000  # of one sweep; the rest comes with the next ones
 
 def parts(context: Context) -> list[Part]:
     caches = context.caches
-    return [Periodic(context, "pod-garbage-collector", PodCollector(context), [caches.pods, caches.nodes])]
+    return [Periodic(context, NAME, PodCollector(context), [caches.pods, caches.nodes])]
 
 
 class PodCollector:
@@ -48,12 +49,13 @@ class PodCollector:
         #: Names of nodes that pods have and that are not there → since when (monotonic seconds).
         self._missing: dict[str, float] = {}
         self._left = 0
+        self._refusals = Refusals(NAME)
         self._deleted = context.metrics.counter(
             "pod_gc_collector_force_delete_pods", "Pods deleted by the pod garbage collector", ("reason",)
         )
 
     async def sweep(self) -> float:
-        self._left = DELETED_MAX
+        self._left, self._refusals = DELETED_MAX, Refusals(NAME)
         await self._ended()
         await self._of_missing_nodes()
         await self._out_of_service()
@@ -127,6 +129,9 @@ class PodCollector:
         except Fenced:
             raise
         except (Conflict, NotFound):
+            return
+        except ApiError as error:
+            self._refusals.bear(error, f"{meta.namespace}/{meta.name}")
             return
         self._deleted.labels(why).inc()
 

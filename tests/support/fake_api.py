@@ -24,7 +24,7 @@ from fake_api_store import Changed, MemoryStore, storage_of
 from fake_api_verbs import ADMIN, FakeVerbs, at_once, uid_of
 from virtual_time import now_s
 
-from apiserver.api.errors import ApiError, Gone, NotFound, ServiceUnavailable
+from apiserver.api.errors import ApiError, Forbidden, Gone, NotFound, ServiceUnavailable
 from apiserver.api.kinds import kind_of
 from apiserver.api.meta import ListMeta, TopObject
 from apiserver.api.times import now_text
@@ -83,6 +83,7 @@ class FakeApi:
         self.random = Random(seed)
         self.faults = faults or Faults()
         self.on_write: list[Hook] = []  # (verb, old, new), at once after each write; old or new may be None
+        self.denied: set[str] = set()  # ends of paths that nobody may write at, as if admission said no
         self.log: list[Written] = []
         self.requests = 0
         self.failures: list[BaseException] = []
@@ -288,6 +289,8 @@ class FakeApi:
         await self._stop_if_dead(client)
         if at_risk and faults.refused and random.random() < faults.refused:
             return _answer(503, ServiceUnavailable("no leader", retry_after_s=1).status())
+        if request.is_write and request.path.endswith(tuple(self.denied)):
+            return _answer(403, Forbidden("admission said no").status())
         risky = at_risk and request.is_write
         if risky and faults.lost_requests and random.random() < faults.lost_requests:
             await self._pass(at_risk)

@@ -91,3 +91,13 @@ def test_in_the_end_all_are_gone_whatever_goes_wrong(seed: int) -> None:
         assert names(world) == {"pending"}
 
     run_world(body, seed=seed, faults=stormy(seed), **SETTINGS)
+
+
+def test_one_that_may_not_be_deleted_keeps_none_of_the_others() -> None:
+    async def body(world: World) -> None:
+        world.api.denied.add("/certificatesigningrequests/b")
+        world.put(*(request(name, "Denied") for name in "abc"))
+        await world.sleep(8000)
+        assert names(world) == {"b"}
+
+    run_world(body, limit_s=200_000, **SETTINGS)

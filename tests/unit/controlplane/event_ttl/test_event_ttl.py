@@ -165,3 +165,16 @@ def test_no_event_goes_early_and_all_go_whatever_goes_wrong(seed: int) -> None:
         assert names(world) == set()
 
     run_world(body, seed=seed, faults=stormy(seed), **SETTINGS)
+
+
+def test_one_that_may_not_be_deleted_keeps_none_of_the_others_and_is_tried_again() -> None:
+    async def body(world: World) -> None:
+        world.api.denied.add("/events/b")
+        world.put(*(event(name) for name in "abc"))
+        await world.sleep(5000)
+        assert names(world) == {"b"}
+        world.api.denied.clear()
+        await world.sleep(1000)
+        assert names(world) == set()
+
+    run_world(body, **SETTINGS)

@@ -70,3 +70,13 @@ def test_in_the_end_they_are_gone_whatever_goes_wrong(seed: int) -> None:
         assert names(world) == {"node-1"}
 
     run_world(body, seed=seed, nodes=1, faults=stormy(seed), **SETTINGS)
+
+
+def test_one_that_may_not_be_deleted_keeps_none_of_the_others() -> None:
+    async def body(world: World) -> None:
+        world.api.denied.add("/leases/b")
+        world.put(*(lease(name, name) for name in "abc"))
+        await world.sleep(5000)
+        assert names(world) == {"b"}
+
+    run_world(body, **SETTINGS)

@@ -10,9 +10,9 @@ import pytest
 import virtual_time
 from fake_api import FakeApi
 
-from apiserver.api.errors import Fenced, ServiceUnavailable
+from apiserver.api.errors import Fenced, Forbidden, ServiceUnavailable, Timeout
 from apiserver.client import Informers
-from controlplane.controllers.periodic import Periodic
+from controlplane.controllers.periodic import REFUSED_MAX, Periodic, Refusals
 from controlplane.runtime import Context
 
 
@@ -70,3 +70,15 @@ def test_who_is_deposed_stops() -> None:
     sweeper = Sweeper(failing(Fenced("another leads")))
     with pytest.raises(Fenced):
         swept(sweeper, 500.0)
+
+
+def test_what_is_refused_for_one_object_is_borne_and_no_more_than_that(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.CRITICAL)
+    refusals = Refusals("test")
+    for _ in range(REFUSED_MAX):
+        refusals.bear(Forbidden("not this one"), "default/web")
+    with pytest.raises(Forbidden):
+        refusals.bear(Forbidden("none of them"), "default/web")
+    for error in (Fenced("another leads"), ServiceUnavailable("no leader"), Timeout("no answer")):
+        with pytest.raises(type(error)):
+            Refusals("test").bear(error, "default/web")

@@ -148,3 +148,13 @@ def test_nothing_is_written_while_all_is_well() -> None:
         assert world.written(ignoring=()) == []
 
     run_world(body, nodes=1, **SETTINGS)
+
+
+def test_one_that_may_not_be_deleted_keeps_none_of_the_others() -> None:
+    async def body(world: World) -> None:
+        world.api.denied.add("/pods/b")
+        world.put(*(pod(name, node_name="node-1", status={"phase": "Failed"}) for name in "abc"))
+        await world.sleep(200)
+        assert names(world) == {"b"}
+
+    run_world(body, nodes=1, options=Options(terminated_pods_max=0), **SETTINGS)
