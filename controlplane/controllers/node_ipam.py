@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from apiserver.api.core.node import Node
+from apiserver.api.errors import ApiError, Fenced
 from apiserver.client import Change
 from controlplane.runtime import DONE, Context, Part, Request, Result, Source, controller
 
@@ -103,14 +104,17 @@ class Allocator:
         used = [each.numbers_in(taken) for each in self._ranges]
         without = [node for node in nodes if not networks_of(node) and node.metadata.deletion_timestamp is None]
         exhausted = False
+        failure: ApiError | None = None
         for node in without:
             given = self._choose(used)
             if given:
-                await self._give(node, given)
+                failure = await self._give(node, given) or failure
             else:
                 exhausted = True
                 self._tell(node)
             await self._pace.breathe()
+        if failure is not None:
+            raise failure  # so that we look again; one node that cannot be written keeps no other waiting
         return Result(requeue_after_s=EXHAUSTED_AGAIN_S) if exhausted else DONE
 
     def _choose(self, used: Sequence[set[int]]) -> list[str]:
@@ -123,9 +127,16 @@ class Allocator:
             found.append(each.at(number))
         return found
 
-    async def _give(self, node: Node, networks: Sequence[str]) -> None:
+    async def _give(self, node: Node, networks: Sequence[str]) -> ApiError | None:
+        """What it failed with. Raises Fenced."""
         spec: dict[str, Any] = {"podCIDR": networks[0], "podCIDRs": list(networks)}
-        await self._client.patch(Node, node.metadata.name, guarded(node, spec=spec))
+        try:
+            await self._client.patch(Node, node.metadata.name, guarded(node, spec=spec))
+        except Fenced:
+            raise
+        except ApiError as error:
+            return error
+        return None
 
     def _tell(self, node: Node) -> None:
         message = f"Node {node.metadata.name} status is now: {NOT_AVAILABLE}"

@@ -138,3 +138,16 @@ def test_no_network_is_given_twice_whatever_goes_wrong(seed: int) -> None:
 def test_a_range_that_cannot_be_used_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"cannot be cut|has host bits set|does not appear to be"):
         Range(text, mask_v4=24, mask_v6=64)
+
+
+def test_a_node_that_may_not_be_written_keeps_none_of_the_others_waiting() -> None:
+    async def body(world: World) -> None:
+        world.api.denied.add("/nodes/b")
+        world.put(*(node(name) for name in "abc"))
+        await world.sleep(10)
+        assert {each.metadata.name for each in world.api.objects(Node) if networks_of(each)} == {"a", "c"}
+        world.api.denied.clear()
+        await world.sleep(200)
+        assert len(all_networks(world)) == 3
+
+    run_world(body, **SETTINGS)
