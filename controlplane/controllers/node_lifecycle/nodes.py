@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from apiserver.api.core.node import Node, Taint
 from apiserver.api.core.pod import Pod
+from apiserver.api.errors import ApiError, Fenced
 from controlplane.controllers.status_writes import guarded, write_pod_status
 from controlplane.runtime import DONE, Context, Request, Result
 from controlplane.runtime.caches import BY_NODE
@@ -117,12 +118,22 @@ class NodeKeeper:
         return [pod for pod in pods if is_said_ready(pod)]
 
     async def _tell_pods(self, node: Node) -> None:
+        """Raises the last failure, once all were told that could be."""
+        failure: ApiError | None = None
         for pod in self._pods_to_tell(node):
             conditions = when_node_not_ready(pod, self._clock.now_text())
             if conditions is None:
                 continue
-            await write_pod_status(self._client, pod, conditions=conditions)
+            try:
+                await write_pod_status(self._client, pod, conditions=conditions)
+            except Fenced:
+                raise
+            except ApiError as error:
+                failure = error
+                continue
             self._recorder.event(pod, "Warning", "NodeNotReady", "Node is not ready", component=COMPONENT)
+        if failure is not None:
+            raise failure
         if is_ready(node):
             self._told.pop(node.metadata.name, None)
         else:

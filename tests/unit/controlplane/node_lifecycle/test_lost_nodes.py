@@ -383,3 +383,19 @@ def test_a_shorter_grace_period_is_kept_too() -> None:
         assert ready_of(world, "node-1") == "Unknown"
 
     run_world(body, **{**SETTINGS, "options": Options(node_grace_s=20.0)})
+
+
+def test_a_pod_that_may_not_be_written_keeps_none_of_the_others_from_being_told() -> None:
+    async def body(world: World) -> None:
+        world.api.denied.add("/pods/b/status")
+        world.put(*(placed(name, "node-1", seconds=None) for name in "abc"))
+        await world.sleep(60)
+        world.nodes.silence("node-1")
+        await world.sleep(100)
+        assert {each.metadata.name: ready(each) for each in world.api.objects(Pod)} == {
+            "a": "False",
+            "b": "True",
+            "c": "False",
+        }
+
+    run_world(body, **SETTINGS)
