@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from pathlib import Path
 
+REMOVED_WITHIN_S = 2.0
+_ASK_EVERY_S = 0.02
 _MOUNTS = Path("/proc/self/mounts")
 
 
@@ -35,9 +38,20 @@ def joinable(group: str, mounts: Path = _MOUNTS) -> list[Path]:
     return [each / group.lstrip("/") for each in plain]
 
 
-def remove(group: str, mounts: Path = _MOUNTS) -> None:
-    """With the groups below it. What still has a process stays, as do those above it."""
-    for folder in groups(group, mounts):
-        for path, _, _ in os.walk(folder, topdown=False):
-            with contextlib.suppress(OSError):
-                os.rmdir(path)
+def remove(group: str, mounts: Path = _MOUNTS, *, within_s: float = REMOVED_WITHIN_S) -> bool:
+    """With the groups below it; whether it is gone. What still has a process stays, as do those above it.
+
+    The kernel lets go of a group a moment after its last process: that is waited for, not longer than said.
+    """
+    deadline = time.monotonic() + within_s
+    while True:
+        left = [each for each in groups(group, mounts) if each.exists()]
+        for folder in left:
+            for path, _, _ in os.walk(folder, topdown=False):
+                with contextlib.suppress(OSError):
+                    os.rmdir(path)
+        if not any(each.exists() for each in left):
+            return True
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(_ASK_EVERY_S)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import errno
 import logging
 import os
 import select
@@ -73,7 +74,8 @@ def force(*, group: str, folder: Path) -> None:
         if libc.umount2(os.fsencode(mount), _MNT_DETACH) != 0:
             number = ctypes.get_errno()
             raise OSError(number, os.strerror(number), mount)
-    cgroups.remove(group)
+    if not cgroups.remove(group, within_s=_GONE_WITHIN_MS / 1000):
+        raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), group)
 
 
 def _processes(group: str) -> set[int]:

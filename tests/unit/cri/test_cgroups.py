@@ -48,6 +48,17 @@ def test_groups_are_removed_with_those_below_them(tmp_path: Path) -> None:
     for folder in cgroups.groups("/n1/kubepods/pod1", mounts):
         (folder / "container").mkdir(parents=True)
     (tmp_path / "cpu/n1/kubepods/pod2").mkdir()
-    cgroups.remove("/n1/kubepods/pod1", mounts)
+    assert cgroups.remove("/n1/kubepods/pod1", mounts)
     assert [each.name for each in sorted(tmp_path.glob("*/n1/kubepods/*"))] == ["pod2"]
-    cgroups.remove("/n1/kubepods/pod1", mounts)
+    assert cgroups.remove("/n1/kubepods/pod1", mounts)
+
+
+def test_one_that_is_in_use_stays(tmp_path: Path) -> None:
+    mounts = hybrid(tmp_path)
+    busy = tmp_path / "cpu/n1/kubepods/pod1/container"
+    busy.mkdir(parents=True)
+    (busy / "cgroup.procs").write_text("1\n")  # a folder with a file cannot be removed either
+    (tmp_path / "unified/n1/kubepods/pod1").mkdir(parents=True)
+    assert not cgroups.remove("/n1/kubepods/pod1", mounts, within_s=0)
+    assert busy.exists()
+    assert not (tmp_path / "unified/n1/kubepods/pod1").exists()

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -45,6 +46,13 @@ class Place:
         return PrivateContainerd(self.layout, programs, groups=[self.group], answers=answers)
 
     def running(self) -> list[Process]:
+        """Its command line is there a moment after it."""
+        deadline = time.monotonic() + 0.5
+        while not (found := self._found()) and time.monotonic() < deadline:
+            os.sched_yield()
+        return found
+
+    def _found(self) -> list[Process]:
         return processes.find(["--config", str(self.layout.config)])
 
 
