@@ -33,6 +33,7 @@ from .writes import VolumeWrites
 COMPONENT = "persistentvolume-controller"
 PROVISIONER = "volume.kubernetes.io/storage-provisioner"
 OLDER_PROVISIONER = "volume.beta.kubernetes.io/storage-provisioner"
+GIVING_S = 1.0  # until it is known whether another claim got the volume
 
 
 class ClaimReconciler:
@@ -59,35 +60,36 @@ class ClaimReconciler:
         elif claim.spec.volume_name:
             await self._bind_named(claim)
         else:
-            await self._find(claim)
+            return await self._find(claim)
         return DONE
 
     # --- a claim that has none yet --------------------------------------------------------------------
 
-    async def _find(self, claim: PersistentVolumeClaim) -> None:
+    async def _find(self, claim: PersistentVolumeClaim) -> Result:
         storage_class = self._classes.get(class_of_claim(claim))
         delayed = storage_class is not None and storage_class.volume_binding_mode == WAIT_FOR_FIRST_CONSUMER
-        kept = kept_volume(self._volumes.by_index(BY_CLAIM, str(Request.of(claim))), claim)
-        if kept is not None:
-            await self._writes.bind(kept, claim)
-        elif not (not delayed and await self._bind_free(claim)) and not await self._set_default_class(claim):
+        volume = kept_volume(self._volumes.by_index(BY_CLAIM, str(Request.of(claim))), claim)
+        if volume is None and not delayed:
+            volume = await self._free.find(claim, taken=self._giving)
+            if volume is None and self._giving and await self._free.find(claim, taken=()) is not None:
+                return Result(requeue_after_s=GIVING_S)  # another claim is about to have it, or is not
+        if volume is not None:
+            await self._give(volume, claim)
+        elif not await self._set_default_class(claim):
             claim = await self._writes.set_claim_phase(claim, "Pending")
             if delayed and SELECTED_NODE not in claim.metadata.annotations:
                 self._say_that_it_waits(claim)
             else:
                 await self._await_provisioner(claim, storage_class)
+        return DONE
 
-    async def _bind_free(self, claim: PersistentVolumeClaim) -> bool:
-        volume = await self._free.find(claim, taken=self._giving)
-        if volume is None:
-            return False
+    async def _give(self, volume: PersistentVolume, claim: PersistentVolumeClaim) -> None:
         name = volume.metadata.name
         self._giving.add(name)
         try:
             await self._writes.bind(volume, claim)
         finally:
             self._giving.discard(name)
-        return True
 
     async def _set_default_class(self, claim: PersistentVolumeClaim) -> bool:
         """A claim that came before there was a default class. It is looked at again when it has it."""
