@@ -58,9 +58,8 @@ class GarbageCollector:
     async def _look_again(self) -> None:
         while True:
             await asyncio.sleep(LOOK_S)
-            for uid in self.graph.unsettled():
+            async for uid in self.graph.unsettled(self._pace):
                 self.graph.wake(uid)
-                await self._pace.breathe()
 
 
 def parts(context: Context) -> list[Part]:

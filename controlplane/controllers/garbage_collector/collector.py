@@ -173,7 +173,7 @@ class Collector:
     # --- an object and its dependents -------------------------------------------------------------------
 
     async def _delete_dependents_first(self, node: Node, found: Metadata) -> Result:
-        blocking = self._graph.blocking(node.uid)
+        blocking = self._graph.blocking(node)
         if not blocking:
             if await self._has_unseen_blocking(node):
                 return Result(requeue_after_s=BEHIND_S)

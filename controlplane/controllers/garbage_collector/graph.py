@@ -10,7 +10,7 @@ It is small: a few strings and one tuple for each object, and strings that many 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncGenerator, Callable
 from typing import NamedTuple
 
 from apiserver.api.kinds import Kind
@@ -56,8 +56,11 @@ class Node:
             other.orphan,
         )
 
-    def blocks(self, owner_uid: str) -> bool:
-        return any(owner.uid == owner_uid and owner.blocks for owner in self.owners)
+    def blocks(self, owner: Node) -> bool:
+        """Never an owner in another namespace: whoever knows its UID could keep it there for ever."""
+        if owner.kind.namespaced and owner.namespace != self.namespace:
+            return False
+        return any(each.uid == owner.uid and each.blocks for each in self.owners)
 
 
 def owners_of(references: list[OwnerReference]) -> tuple[Owner, ...]:
@@ -95,13 +98,13 @@ class Graph:
     def dependents(self, uid: str) -> list[Node]:
         return [self._nodes[each] for each in self._dependents.get(uid, ())]
 
-    def is_blocked(self, uid: str) -> bool:
+    def is_blocked(self, owner: Node) -> bool:
         """Mostly the first dependent says so."""
-        return any(self._nodes[each].blocks(uid) for each in self._dependents.get(uid, ()))
+        return any(self._nodes[each].blocks(owner) for each in self._dependents.get(owner.uid, ()))
 
-    def blocking(self, uid: str) -> list[Node]:
+    def blocking(self, owner: Node) -> list[Node]:
         """The dependents that a deletion in the foreground waits for."""
-        return [node for node in self.dependents(uid) if node.blocks(uid)]
+        return [node for node in self.dependents(owner.uid) if node.blocks(owner)]
 
     def is_doubtful(self, node: Node) -> bool:
         """Whether an owner is not there, is not where the reference says, or waits for its dependents to go."""
@@ -115,9 +118,10 @@ class Graph:
     def calls_for_work(self, node: Node) -> bool:
         return node.foreground or node.orphan or (not node.deleting and self.is_doubtful(node))
 
-    def unsettled(self) -> Iterator[str]:
-        """Every object that calls for work, whoever was woken for it before."""
+    async def unsettled(self, pace: Pace) -> AsyncGenerator[str, None]:
+        """Every object that calls for work, whoever was woken for it before. Mostly none of very many does."""
         for uid, node in list(self._nodes.items()):
+            await pace.breathe()
             if self.calls_for_work(node):
                 yield uid
 
@@ -168,7 +172,7 @@ class Graph:
     def _wake_waiting(self, uid: str) -> None:
         """An owner that waits for its dependents, of which one has changed: none that blocks it may be left."""
         owner = self._nodes.get(uid)
-        if owner is not None and owner.foreground and not self.is_blocked(uid):
+        if owner is not None and owner.foreground and not self.is_blocked(owner):
             self.wake(uid)
 
     def _wake_doubting(self, uid: str) -> None:

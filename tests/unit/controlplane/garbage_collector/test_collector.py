@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 from controllers_world import World, run_world
-from controllers_world_objects import config_map, made, node, owner_of, pod, replica_set
+from controllers_world_objects import config_map, made, namespace, node, owner_of, pod, replica_set
 from fake_api_verbs import ADMIN
 from garbage_world import (
     NOBODY,
@@ -234,6 +234,20 @@ def test_in_the_foreground_without_dependents() -> None:
         world.put(config_map("top"))
         await delete(world, "top", "Foreground")
         await world.settle()
+        assert names(world) == set()
+
+    run_world(body, parts=PARTS)
+
+
+def test_a_dependent_in_another_namespace_holds_nobody_up() -> None:
+    """One of its finalizers is for ever; who knows a UID could keep what he has no right to."""
+
+    async def body(world: World) -> None:
+        owner = world.api.put(config_map("owner"))
+        world.put(namespace("other"), owned("stranger", owner, namespace="other", finalizers=["example.com/stays"]))
+        await world.settle()
+        await delete(world, "owner", "Foreground")
+        await world.sleep(60)
         assert names(world) == set()
 
     run_world(body, parts=PARTS)

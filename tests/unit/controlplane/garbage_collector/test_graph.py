@@ -59,6 +59,26 @@ def described(
     return metadata.decode(msgspec.json.encode({"metadata": body}))
 
 
+def unsettled(graph: Graph, *, slice_s: float = 60.0) -> tuple[list[str], int]:
+    """What a look over all finds, and how often it gives way."""
+
+    async def look() -> tuple[list[str], int]:
+        turns = 0
+
+        async def count() -> None:
+            nonlocal turns
+            while True:
+                await asyncio.sleep(0)
+                turns += 1
+
+        counting = asyncio.create_task(count())
+        found = [uid async for uid in graph.unsettled(Pace(time.monotonic, slice_s=slice_s))]
+        counting.cancel()
+        return found, turns
+
+    return asyncio.run(look())
+
+
 def test_what_has_its_owner_wakes_nobody() -> None:
     watched = Watched()
     watched.put_set("s")
@@ -72,7 +92,9 @@ def test_what_names_an_owner_that_was_never_seen_is_looked_at() -> None:
     watched.put_pod("p", "s")
     assert watched.taken() == {"p"}
     watched.put_set("s")
-    assert list(watched.graph.unsettled()) == []
+    assert unsettled(watched.graph) == ([], 0)
+    watched.put_pod("q", "never")
+    assert unsettled(watched.graph, slice_s=0.0) == (["q"], 2)  # between three objects
 
 
 def test_dependents_are_looked_at_when_their_owner_is_gone() -> None:
@@ -159,9 +181,13 @@ def test_owners_that_are_no_longer_named_forget() -> None:
 
 def test_blocking_are_only_those_that_say_so() -> None:
     watched = Watched()
+    watched.put_set("s")
     watched.put_pod("p", "s")
     watched.put_pod("q", "s", blocks=False)
-    assert [node.uid for node in watched.graph.blocking("s")] == ["p"]
+    watched.put_pod("r", "s", namespace="other")
+    owner = watched.graph.get("s")
+    assert owner is not None
+    assert [node.uid for node in watched.graph.blocking(owner)] == ["p"]
 
 
 def test_a_list_says_what_is_gone() -> None:
