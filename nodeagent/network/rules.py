@@ -125,6 +125,11 @@ def present_of(listing: Json) -> Present:
     return Present(chains=chains, affinities=frozenset(name for name in sets if name.startswith(AFFINITY)))
 
 
+def present_after(rules: Ruleset) -> Present:
+    """What the kernel has once it took them."""
+    return Present(chains=frozenset(rules.chains), affinities=frozenset(rules.affinities))
+
+
 class _Builder:
     def __init__(self, table: str, cluster_cidr: str) -> None:
         self._table = table

@@ -1,0 +1,61 @@
+"""The node's packet rules and connection table, as the service proxy changes them: by nft, and by netlink in a child.
+
+`prefix` is put before each command: how to get into the node's network namespace, when that is another than ours.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import msgspec
+
+from .flows import Wanted
+from .programs import ProgramFailed, run_program
+from .rules import FAMILY, Json, Present, present_of, removal, table_name
+
+_TIMEOUT_S = 60.0
+_ANSWER_MAX = 64 << 20
+
+
+class Kernel:
+    """Raises ProgramFailed."""
+
+    def __init__(self, prefix: Sequence[str] = ()) -> None:
+        self._prefix = tuple(prefix)
+
+    async def present(self, table: str) -> Present | None:
+        """None when there is no such table."""
+        tables = _decode(await self._nft("-j", "list", "tables"))
+        names = [each.get("table", {}).get("name") for each in tables.get("nftables", [])]
+        if table not in names:
+            return None
+        try:
+            return present_of(_decode(await self._nft("-j", "-t", "list", "table", FAMILY, table)))
+        except ValueError as error:
+            raise ProgramFailed(str(error)) from error
+
+    async def apply(self, transaction: bytes) -> None:
+        """JSON for nft; all of it or nothing."""
+        await self._nft("-j", "-f", "-", given=transaction)
+
+    async def forget_flows(self, wanted: Wanted) -> None:
+        """UDP has no end of a connection: flows to endpoints that left go here."""
+        await self._run((sys.executable, "-m", "nodeagent.network.flows"), msgspec.json.encode(wanted))
+
+    async def remove(self, node: str) -> None:
+        """The node's table; no error when there is none."""
+        await self.apply(msgspec.json.encode(removal(table_name(node))))
+
+    async def _nft(self, *arguments: str, given: bytes = b"") -> bytes:
+        return await self._run(("nft", *arguments), given)
+
+    async def _run(self, command: tuple[str, ...], given: bytes) -> bytes:
+        return await run_program((*self._prefix, *command), given=given, timeout_s=_TIMEOUT_S, answer_max=_ANSWER_MAX)
+
+
+def _decode(answer: bytes) -> Json:
+    try:
+        return msgspec.json.decode(answer, type=Json)
+    except msgspec.DecodeError as error:
+        raise ProgramFailed("nft answered what is no JSON object") from error

@@ -1,0 +1,73 @@
+"""Runs a system program, bounded in time and in what it may say. Never through a shell."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+
+from nodeagent.errors import AgentError
+
+_SAYS_MAX = 300
+
+
+class ProgramFailed(AgentError):
+    """It is not there, says no, or does not end."""
+
+
+async def run_program(command: Sequence[str], *, given: bytes = b"", timeout_s: float, answer_max: int) -> bytes:
+    """What it printed. Raises ProgramFailed with the first line of its complaint."""
+    name = command[0]
+    pipe = asyncio.subprocess.PIPE
+    try:
+        process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, stderr=pipe, limit=answer_max)
+    except OSError as error:
+        raise ProgramFailed(f"{name} cannot be started: {error.strerror}; is it installed?") from error
+    try:
+        async with asyncio.timeout(timeout_s):
+            printed, complaint = await _talk(process, given, answer_max)
+            code = await process.wait()
+    except TimeoutError as error:
+        raise ProgramFailed(f"{name} did not end within {timeout_s:g} s") from error
+    finally:
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+    if len(printed) > answer_max:
+        raise ProgramFailed(f"{name} printed more than {answer_max} bytes")
+    if code != 0:
+        raise ProgramFailed(f"{name} failed: {_first_line(complaint or printed) or f'exit code {code}'}")
+    return printed
+
+
+async def _talk(process: asyncio.subprocess.Process, given: bytes, answer_max: int) -> tuple[bytes, bytes]:
+    assert process.stdin is not None
+    assert process.stdout is not None
+    assert process.stderr is not None
+    async with asyncio.TaskGroup() as group:
+        group.create_task(_tell(process.stdin, given))
+        printed = group.create_task(_hear(process.stdout, answer_max))
+        complaint = group.create_task(_hear(process.stderr, answer_max))
+    return printed.result(), complaint.result()
+
+
+async def _tell(pipe: asyncio.StreamWriter, given: bytes) -> None:
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it says itself why it did not listen
+        pipe.write(given)
+        await pipe.drain()
+        pipe.close()
+        await pipe.wait_closed()
+
+
+async def _hear(pipe: asyncio.StreamReader, most: int) -> bytes:
+    """All of it, of which one byte more than `most` is kept."""
+    heard = bytearray()
+    while piece := await pipe.read(65_536):
+        heard += piece[: most + 1 - len(heard)]
+    return bytes(heard)
+
+
+def _first_line(text: bytes) -> str:
+    lines = [line.strip() for line in text.decode(errors="replace").splitlines()]
+    return next((line for line in lines if line), "")[:_SAYS_MAX]

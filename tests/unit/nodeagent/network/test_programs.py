@@ -1,0 +1,43 @@
+"""A system program that misbehaves is one clear error, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+import pytest
+
+from nodeagent.network.programs import ProgramFailed, run_program
+
+
+def run(code: str, *, given: bytes = b"", timeout_s: float = 20.0, answer_max: int = 1000) -> bytes:
+    command = (sys.executable, "-c", code)
+    return asyncio.run(run_program(command, given=given, timeout_s=timeout_s, answer_max=answer_max))
+
+
+def test_it_is_given_its_input_and_heard() -> None:
+    assert run("import sys; sys.stdout.write(sys.stdin.read().upper())", given=b"abc") == b"ABC"
+
+
+def test_its_complaint_is_told() -> None:
+    with pytest.raises(ProgramFailed, match=r"failed: no such rule\Z"):
+        run("import sys; sys.stderr.write('\\nno such rule\\nmore'); sys.exit(3)")
+
+
+def test_one_that_hangs_is_ended() -> None:
+    with pytest.raises(ProgramFailed, match=r"did not end within 0.2 s"):
+        run("import signal; signal.pause()", timeout_s=0.2)
+
+
+def test_one_that_never_listens_is_no_trouble() -> None:
+    assert run("pass", given=b"x" * 1_000_000) == b""
+
+
+def test_one_that_says_too_much_is_refused() -> None:
+    with pytest.raises(ProgramFailed, match="more than 1000 bytes"):
+        run("print('x' * 100_000)")
+
+
+def test_one_that_is_not_there_is_named() -> None:
+    with pytest.raises(ProgramFailed, match="nothing-of-this-name cannot be started"):
+        asyncio.run(run_program(("nothing-of-this-name",), timeout_s=1, answer_max=1))
