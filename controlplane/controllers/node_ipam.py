@@ -15,6 +15,7 @@ from apiserver.api.core.node import Node
 from apiserver.api.errors import ApiError, Fenced
 from apiserver.client import Change
 from controlplane.runtime import DONE, Context, Part, Request, Result, Source, controller
+from controlplane.runtime.options import Options
 
 from .status_writes import guarded
 
@@ -91,10 +92,7 @@ class Allocator:
         self._recorder = context.recorder
         self._cache = context.caches.nodes.cache
         self._pace = context.pace
-        self._ranges = [
-            Range(text, mask_v4=options.node_cidr_mask_size, mask_v6=options.node_cidr_mask_size_ipv6)
-            for text in options.cluster_cidr.split(",")
-        ]
+        self._ranges = ranges_of(options)
 
     async def reconcile(self, request: Request) -> Result:
         if all(networks_of(node) for node in self._cache):
@@ -141,6 +139,12 @@ class Allocator:
     def _tell(self, node: Node) -> None:
         message = f"Node {node.metadata.name} status is now: {NOT_AVAILABLE}"
         self._recorder.event(node, "Normal", NOT_AVAILABLE, message, component=COMPONENT)
+
+
+def ranges_of(options: Options) -> list[Range]:
+    """What nodes get their networks from. Raises ValueError saying what is wrong with the cluster's range."""
+    masks = {"mask_v4": options.node_cidr_mask_size, "mask_v6": options.node_cidr_mask_size_ipv6}
+    return [Range(text, **masks) for text in options.cluster_cidr.split(",")]
 
 
 def parsed(text: str) -> Network | None:

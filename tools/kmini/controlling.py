@@ -156,7 +156,8 @@ async def _child(setting: Setting) -> None:
     await asyncio.to_thread(pki.write_file, path, _kubeconfig(setting), secret=True)
     command = [sys.executable, "-m", "kmini", "controllers", "--kubeconfig", str(path), "--name", setting.name]
     command += [f"--without={name}" for name in setting.controlled.without]
-    command += ["--cluster-cidr", setting.options.cluster_cidr, "--parent", str(os.getpid())]
+    command += ["--cluster-cidr", setting.options.cluster_cidr, "--service-cidr", setting.options.service_cidr]
+    command += ["--parent", str(os.getpid())]
     wait_s = AGAIN_FIRST_S
     while True:
         started = asyncio.get_running_loop().time()

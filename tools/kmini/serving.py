@@ -111,6 +111,7 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
                 ipaddress.ip_network(flags[flag])
             except ValueError as error:
                 raise ValueError(f"--{flag.replace('_', '-')}: {error}") from error
+        _check_networks_of_nodes(flags["cluster_cidr"])
         _check_join(join, token_file, initial_cluster, flags["ca_dir"])
         url = server_url(advertise_address=advertise_address, bind=bind, api_port=flags["api_port"])
         advertise = advertise_address or (own_address() if is_unspecified(bind) else bind)
@@ -424,6 +425,17 @@ class Server:
             log.info("leadership handed over")
         except StoreError as error:
             log.warning("leadership not handed over: the others will elect", extra={"error": error.message})
+
+
+def _check_networks_of_nodes(cluster_cidr: str) -> None:
+    """Raises ValueError for a range that nodes cannot be given networks from: controllers would never get on."""
+    from controlplane.controllers.node_ipam import ranges_of
+    from controlplane.runtime.options import Options
+
+    try:
+        ranges_of(Options(cluster_cidr=cluster_cidr))
+    except ValueError as error:
+        raise ValueError(f"--cluster-cidr: {error}") from error
 
 
 def _check_join(

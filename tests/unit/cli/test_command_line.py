@@ -197,3 +197,27 @@ def test_kminictl_says_its_version_and_what_is_not_there() -> None:
     runner = CliRunner()
     assert runner.invoke(kminictl_main, ["version"]).output.startswith("kminictl ")
     assert "not built yet" in runner.invoke(kminictl_main, ["-h"]).output
+
+
+@pytest.mark.parametrize(
+    ("flag", "given", "said"),
+    [
+        ("--cluster-cidr", "10.0.0.0/25", "cannot be cut into networks of /24 for nodes"),
+        ("--cluster-cidr", "10.0.0.1/16", "has host bits set"),
+        ("--service-cidr", "ten", "does not appear to be an IPv4 or IPv6 network"),
+    ],
+)
+def test_ranges_that_controllers_cannot_work_with_are_refused_at_the_start(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, flag: str, given: str, said: str
+) -> None:
+    config = tmp_path / "config"
+    config.write_text("apiVersion: v1\nkind: Config\n")
+    for command in (
+        ("controllers", "--kubeconfig", str(config)),
+        ("server", "--name", "n", "--data-dir", str(tmp_path)),
+    ):
+        code, _, err = run(capsys, *command, flag, given)
+        assert code != 0
+        assert f"{flag}: " in err
+        assert said in err
+        assert len(err.splitlines()) == 1

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import signal
 import socket
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from ..addresses import PORT_OR_OFF, Address, Name
 from ..errors import EXIT_OK, CommandError
 from ..options import Invocation, command, log_format_option, option
+
+if TYPE_CHECKING:
+    from controlplane.runtime.options import Options
 
 
 @command("controllers")
@@ -25,6 +30,7 @@ from ..options import Invocation, command, log_format_option, option
 @option("--name", type=Name(), help="Of this candidate in the election. [default: the machine's]")
 @option("--without", multiple=True, help="A controller that is left out. Repeatable.")
 @option("--cluster-cidr", default="10.244.0.0/16", help="Nodes get the ranges of their pods from it.")
+@option("--service-cidr", default="10.96.0.0/16", help="Services with an address from elsewhere are told so.")
 @option("--bind", type=Address(), default="127.0.0.1", help="Address to listen on, with --metrics-port.")
 @option("--metrics-port", type=PORT_OR_OFF, default=0, help="Health, and metrics for bearer tokens. 0: off")
 @click.option("--parent", type=int, hidden=True, help="End when this process does.")
@@ -37,6 +43,7 @@ def controllers(
     name: str | None,
     without: tuple[str, ...],
     cluster_cidr: str,
+    service_cidr: str,
     bind: str,
     metrics_port: int,
     parent: int | None,
@@ -51,19 +58,35 @@ def controllers(
         go_with_parent(parent)
     import uvloop
 
-    identity = name or socket.gethostname()
+    identity, options = name or socket.gethostname(), _options(cluster_cidr, service_cidr)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_run(kubeconfig, identity, without, cluster_cidr, bind, metrics_port))
+        runner.run(_run(kubeconfig, identity, without, options, bind, metrics_port))
     return EXIT_OK
 
 
+def _options(cluster_cidr: str, service_cidr: str) -> Options:
+    """Raises CommandError: what no controller can work with is better said now than in every term."""
+    from controlplane.controllers.node_ipam import ranges_of
+    from controlplane.runtime.options import Options
+
+    options = Options(cluster_cidr=cluster_cidr, service_cidr=service_cidr)
+    try:
+        ranges_of(options)
+    except ValueError as error:
+        raise CommandError(f"--cluster-cidr: {error}") from error
+    try:
+        ipaddress.ip_network(service_cidr)
+    except ValueError as error:
+        raise CommandError(f"--service-cidr: {error}") from error
+    return options
+
+
 async def _run(
-    kubeconfig: Path, identity: str, without: tuple[str, ...], cluster_cidr: str, bind: str, port: int
+    kubeconfig: Path, identity: str, without: tuple[str, ...], options: Options, bind: str, port: int
 ) -> None:
     from apiserver.client import Client
     from controlplane.controllers import makers
     from controlplane.runtime.manager import Manager
-    from controlplane.runtime.options import Options
 
     try:
         chosen, client = makers(without=without), Client.from_kubeconfig(kubeconfig, user_agent="kmini-controllers")
@@ -73,7 +96,7 @@ async def _run(
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     async with client, AsyncExitStack() as stack:
-        manager = Manager(client, chosen, identity=identity, options=Options(cluster_cidr=cluster_cidr))
+        manager = Manager(client, chosen, identity=identity, options=options)
         if port:
             from ..controllers_port import Port
 
