@@ -1,6 +1,7 @@
 """The controllers, one module or package each. `MODULES` is the table of all: what `--controllers` names.
 
-Modules are loaded when a term begins: a replica that never leads need not have them in memory.
+Modules are loaded when a term begins: a replica that never leads need not have them in memory. `load` does that beside
+the event loop, which Raft's heartbeats need meanwhile.
 """
 
 from __future__ import annotations
@@ -40,6 +41,12 @@ def makers(*, without: Iterable[str] = ()) -> dict[str, Callable[[Context], Sequ
     if unknown:
         raise ValueError(f"there is no controller {min(unknown)!r}; there are: {', '.join(MODULES)}")
     return {name: _maker(module) for name, module in MODULES.items() if name not in left_out}
+
+
+def load(names: Iterable[str]) -> None:
+    """Blocking, some tenths of a second: for a thread."""
+    for name in names:
+        import_module(MODULES[name])
 
 
 def _maker(module: str) -> Callable[[Context], Sequence[Part]]:

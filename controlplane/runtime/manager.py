@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from random import Random
 
 from apiserver.api.errors import Fenced
@@ -28,7 +28,8 @@ Makers = Mapping[str, Callable[[Context], Sequence[Part]]]
 
 
 class Manager:
-    """`run` until it is cancelled. `right` as in Election."""
+    """`run` until it is cancelled. `load` readies what the makers need, given their names: it is called in a thread, at
+    the beginning of a term. `right` as in Election."""
 
     def __init__(
         self,
@@ -40,12 +41,14 @@ class Manager:
         metrics: Metrics | None = None,
         clock: Clock | None = None,
         timing: ElectionTiming | None = None,
+        load: Callable[[Iterable[str]], None] | None = None,
         right: Callable[[], bool] | None = None,
         random: Random | None = None,
     ) -> None:
         self.metrics = metrics or Metrics()
         self._client = client
         self._makers = makers
+        self._load = load
         self._identity = f"{identity}_{secrets.token_hex(4)}"
         self._options = options or Options()
         self._clock = clock or Clock()
@@ -75,6 +78,8 @@ class Manager:
 
     async def _term(self, transitions: int) -> None:
         """All parts, until one of them fails or the term is over. What they wrote stays; what they knew goes."""
+        if self._load is not None:
+            await asyncio.to_thread(self._load, list(self._makers))
         informers = Informers(self._client)
         context = Context(
             self._client.fence(f"{NAMESPACE}/{LEASE}", transitions),

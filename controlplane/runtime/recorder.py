@@ -27,8 +27,8 @@ from .metrics import Metrics
 log = logging.getLogger("controlplane.events")
 
 BURST, REFILL_S = 25, 300.0
-WAITING_MAX = 10_000
-KNOWN_MAX = 4_096
+WAITING_MAX = 4_096
+KNOWN_MAX = 8_192  # more than can wait: what waits is not forgotten
 WRITERS = 4
 MESSAGE_CHARACTERS_MAX = 1024
 

@@ -134,7 +134,7 @@ async def _in_process(setting: Setting, api: ApiServer) -> None:
 
 
 def _manager(client: Client, setting: Setting, metrics: Metrics) -> Manager:
-    from controlplane.controllers import makers
+    from controlplane.controllers import load, makers
     from controlplane.runtime.manager import Manager
 
     return Manager(
@@ -143,6 +143,7 @@ def _manager(client: Client, setting: Setting, metrics: Metrics) -> Manager:
         identity=setting.name,
         options=setting.options,
         metrics=metrics,
+        load=load,
         right=setting.leads,
     )
 
