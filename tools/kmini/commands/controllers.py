@@ -85,7 +85,7 @@ async def _run(
     kubeconfig: Path, identity: str, without: tuple[str, ...], options: Options, bind: str, port: int
 ) -> None:
     from apiserver.client import Client
-    from controlplane.controllers import makers
+    from controlplane.controllers import load, makers
     from controlplane.runtime.manager import Manager
 
     try:
@@ -96,7 +96,7 @@ async def _run(
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     async with client, AsyncExitStack() as stack:
-        manager = Manager(client, chosen, identity=identity, options=options)
+        manager = Manager(client, chosen, identity=identity, options=options, load=load)
         if port:
             from ..controllers_port import Port
 
