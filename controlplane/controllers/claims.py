@@ -8,16 +8,19 @@ owner is read from the API: a cache may not know yet that its end was asked for.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 
+from apiserver.api.apps import Deployment, ReplicaSet
 from apiserver.api.errors import NotFound
 from apiserver.api.kinds import kind_of
 from apiserver.api.meta import OwnerReference, TopObject
-from apiserver.api.selectors import Labels
+from apiserver.api.selectors import Labels, from_label_selector
 from apiserver.client import Client
+from apiserver.client.cache import Cache
+from controlplane.runtime import Request
 from controlplane.runtime.pace import Pace
 
 from .patches import seen
@@ -25,6 +28,7 @@ from .patches import seen
 T = TypeVar("T", bound=TopObject)
 
 ORPHANS = "orphans"
+BY_SELECTOR = "owners by one label that they select by"
 
 
 def orphans(obj: TopObject) -> Iterable[str]:
@@ -38,6 +42,32 @@ def controller_of(obj: TopObject) -> OwnerReference | None:
         if owner.controller:
             return owner
     return None
+
+
+def by_selector(owner: Deployment | ReplicaSet) -> Iterable[str]:
+    """Index BY_SELECTOR: found under one label that its objects must have, or under none when it names none."""
+    namespace, selector = owner.metadata.namespace, owner.spec.selector
+    if selector is None:
+        return ()
+    return (_place(namespace, *min(selector.match_labels.items())) if selector.match_labels else _place(namespace),)
+
+
+def _place(namespace: str, key: str = "", value: str = "") -> str:
+    return f"{namespace}/{key}={value}"
+
+
+def selecting(owners: Cache[Deployment] | Cache[ReplicaSet], obj: TopObject) -> Iterator[Request]:
+    """The owners that would take the object over: of thousands only those are looked at that select by its labels."""
+    meta = obj.metadata
+    labels = meta.labels
+    for place in (_place(meta.namespace), *(_place(meta.namespace, key, value) for key, value in labels.items())):
+        for owner in owners.by_index(BY_SELECTOR, place):
+            try:
+                selector = from_label_selector(owner.spec.selector)
+            except ValueError:
+                continue  # its own reconciliation says so
+            if selector.matches(labels):
+                yield Request.of(owner)
 
 
 def reference_to(owner: TopObject) -> OwnerReference:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from apiserver.api.apps import ReplicaSet
 from apiserver.api.core.pod import Pod
 from apiserver.api.meta import TopObject
-from apiserver.api.selectors import from_label_selector
 from apiserver.client import Change
-from controlplane.controllers.claims import controller_of
+from controlplane.controllers.claims import BY_SELECTOR, by_selector, controller_of, selecting
 from controlplane.runtime import Request
 from controlplane.runtime.caches import Caches
 
 
 class Wakes:
     def __init__(self, caches: Caches) -> None:
+        caches.deployments.add_index(BY_SELECTOR, by_selector)
         self._deployments = caches.deployments.cache
         self._replica_sets = caches.replica_sets.cache
 
@@ -25,18 +25,8 @@ class Wakes:
         if old is not None:
             woken.update(dict.fromkeys(_owner(old)))
         if controller_of(found) is None and change.type != "deleted":
-            woken.update(dict.fromkeys(self._selecting(found)))
+            woken.update(dict.fromkeys(selecting(self._deployments, found)))
         return woken
-
-    def _selecting(self, found: ReplicaSet) -> Iterator[Request]:
-        """Those that would take the ReplicaSet over."""
-        for deployment in self._deployments.in_namespace(found.metadata.namespace):
-            try:
-                selector = from_label_selector(deployment.spec.selector)
-            except ValueError:
-                continue  # its own reconciliation says so
-            if selector.matches(found.metadata.labels):
-                yield Request.of(deployment)
 
     def of_pod(self, change: Change[Pod]) -> Iterable[Request]:
         """The end of a pod is what Recreate waits for; everything else a ReplicaSet's status tells."""

@@ -5,15 +5,14 @@ What cannot change anything a ReplicaSet counts wakes nobody: a thousand pods re
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 from apiserver.api.apps import ReplicaSet
 from apiserver.api.core.pod import Pod
 from apiserver.api.meta import OwnerReference
-from apiserver.api.selectors import from_label_selector
 from apiserver.client import Change
-from controlplane.controllers.claims import controller_of
+from controlplane.controllers.claims import BY_SELECTOR, by_selector, controller_of, selecting
 from controlplane.runtime import Request
 from controlplane.runtime.caches import Caches
 
@@ -25,6 +24,7 @@ class Wakes:
     """Functions for Sources: called in place, they never wait."""
 
     def __init__(self, caches: Caches, books: Books) -> None:
+        caches.replica_sets.add_index(BY_SELECTOR, by_selector)
         self._replica_sets = caches.replica_sets.cache
         self._books = books
 
@@ -43,18 +43,8 @@ class Wakes:
         if change.type == "updated" and old is not None and _seen_by_owner(old) == _seen_by_owner(pod):
             return ()
         if controller is None and change.type != "deleted":
-            woken.update(dict.fromkeys(self._selecting(pod)))
+            woken.update(dict.fromkeys(selecting(self._replica_sets, pod)))
         return woken
-
-    def _selecting(self, pod: Pod) -> Iterator[Request]:
-        """Those that would take the pod over."""
-        for found in self._replica_sets.in_namespace(pod.metadata.namespace):
-            try:
-                selector = from_label_selector(found.spec.selector)
-            except ValueError:
-                continue  # its own reconciliation says so
-            if selector.matches(pod.metadata.labels):
-                yield Request.of(found)
 
     def of_replica_set(self, change: Change[ReplicaSet]) -> Iterable[Request]:
         """Not what we wrote ourselves, nor what others noted on it."""
