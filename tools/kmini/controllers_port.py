@@ -72,8 +72,9 @@ class Port:
 
     async def _ready(self, _request: web.Request) -> web.Response:
         """A candidate that waits is as ready as one that works: the text says which it is."""
-        running = self._manager.running
-        return web.Response(text=f"ok: leads, {len(running)} parts run" if running else "ok: another process leads")
+        if not self._manager.leads:
+            return web.Response(text="ok: another process leads")
+        return web.Response(text=f"ok: leads, {len(self._manager.running)} parts run")
 
     async def _metrics(self, request: web.Request) -> web.Response:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
