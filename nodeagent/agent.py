@@ -14,6 +14,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from random import Random
 from typing import Any
 
@@ -105,6 +106,7 @@ class Agent:
         self._reported = float("-inf")
         self._version = Version(name="", version="")
         self._cidr = ""
+        self._network_came = asyncio.Event()
 
     @property
     def pod_count(self) -> int:
@@ -141,18 +143,19 @@ class Agent:
         log.info("the node is registered", extra={"node": self.name})
         async with asyncio.TaskGroup() as group:
             group.create_task(self._every(self._options.heartbeat_s, self._beat, at_once=True))
-            group.create_task(self._every(self._options.status_s, self._report))
+            group.create_task(self._every(self._options.status_s, self._report, news=self._network_came))
 
     async def _every(
-        self, period_s: float, work: Callable[[], Coroutine[Any, Any, Any]], *, at_once: bool = False
+        self, period_s: float, work: Work, *, at_once: bool = False, news: asyncio.Event | None = None
     ) -> None:
-        """Each time a little earlier than the period says, so that many nodes drift apart; the first anywhere in it."""
+        """Each time a little earlier than the period says, so that many nodes drift apart; the first anywhere in it.
+        At once when there is news."""
         if at_once:
             await work()
-        await asyncio.sleep(period_s * self._random.random())
+        await _pause(period_s * self._random.random(), news)
         while True:
             await work()
-            await asyncio.sleep(period_s * (0.96 + 0.04 * self._random.random()))
+            await _pause(period_s * (0.96 + 0.04 * self._random.random()), news)
 
     async def _register(self) -> None:
         """Raises ApiError, RuntimeFailure."""
@@ -178,6 +181,8 @@ class Agent:
             self._node = None
         elif self._node is not None:
             self._node = change.object
+            if change.object.spec.pod_cidr != self._cidr:
+                self._network_came.set()
 
     async def _beat(self) -> None:
         """Not without a Node: the lease would be collected as an orphan, and made again, for ever."""
@@ -346,3 +351,14 @@ class Agent:
         for uid, worker in list(self._workers.items()):
             if signature(observed(*by_pod.get(uid, ((), ())))) != worker.signature:
                 worker.wake()
+
+
+async def _pause(delay_s: float, news: asyncio.Event | None) -> None:
+    """Shorter when there is news."""
+    if news is None:
+        await asyncio.sleep(delay_s)
+        return
+    with suppress(TimeoutError):
+        async with asyncio.timeout(delay_s):
+            await news.wait()
+    news.clear()

@@ -85,7 +85,8 @@ def find_programs(*, searched: Sequence[str] = SEARCHED, cni_folders: Sequence[s
     wanted = {"containerd": containerd, "runc": runc, "containernetworking-plugins": cni}
     missing = [package for package, found in wanted.items() if found is None]
     if containerd is None or runc is None or cni is None:
-        raise AgentError(f"a node needs {', '.join(missing)}: run 'apt-get install {' '.join(missing)}' as root")
+        install = f"apt-get install {' '.join(missing)}"
+        raise AgentError(f"a node needs {', '.join(missing)}: run '{install}' as root, or use --runtime fake")
     return Programs(containerd=containerd, runc=runc, cni=cni)
 
 

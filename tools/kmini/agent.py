@@ -10,8 +10,8 @@ import fcntl
 import logging
 import os
 import signal
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -23,11 +23,13 @@ import uvloop
 from apiserver.client import Client
 from nodeagent.agent import AgentOptions
 from nodeagent.errors import AgentError, NoAnswer
+from nodeagent.health import HealthSource, NoProbes
 from nodeagent.identity import Identity
 from nodeagent.joining import ensure_identity
 from nodeagent.machine import own_address, this_machine
 from nodeagent.running import NodeAgent
 from nodeagent.runtime.fake import FakeRuntime
+from nodeagent.runtime.interface import Runtime
 from nodeagent.simulation import SimulatedNodes
 
 from . import collector
@@ -44,7 +46,8 @@ _USER_AGENT = "kmini-agent"
 
 
 class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """The flags of `kmini agent`, checked against each other. With `simulate` there is no data directory in use."""
+    """The flags of `kmini agent`, checked against each other. With `simulate` there is no data directory in use.
+    Without `containerd` containers are simulated."""
 
     servers: tuple[str, ...]
     token_file: Path | None
@@ -53,6 +56,9 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
     data_dir: Path
     node_port: int
     simulate: int
+    containerd: bool
+    containerd_socket: Path | None
+    cgroup: str
 
     @property
     def folder(self) -> Path:
@@ -99,7 +105,7 @@ class _Process:
 
 async def _one_node(settings: AgentSettings) -> None:
     client, identity = await _client(settings)
-    async with client:
+    async with client, _runtime(settings) as (runtime, health, runtime_name):
         host = urlsplit(client.caller.servers.current).hostname or ""
         try:
             addresses = (own_address(host),)
@@ -108,17 +114,38 @@ async def _one_node(settings: AgentSettings) -> None:
             )
         except OSError as error:
             raise CommandError(f"no way leads from this machine to {host}: {error.strerror or error}") from error
-        runtime = FakeRuntime(node=settings.node_name)
-        node = NodeAgent(client, settings.node_name, machine, runtime, runtime, identity=identity, options=_options())
+        node = NodeAgent(client, settings.node_name, machine, runtime, health, identity=identity, options=_options())
         collector.started()
         running = asyncio.ensure_future(node.run())
         try:
             await _either(running, node.registered.wait())
-            click.echo(f"{settings.node_name} is ready: {addresses[0]}, runtime fake, {client.caller.servers.current}")
+            where = f"{addresses[0]}, runtime {runtime_name}, {client.caller.servers.current}"
+            click.echo(f"{settings.node_name} is ready: {where}")
             await running
         finally:
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
+
+
+@asynccontextmanager
+async def _runtime(settings: AgentSettings) -> AsyncIterator[tuple[Runtime, HealthSource, str]]:
+    """With what says how well its containers are, and its name. Raises CommandError."""
+    if not settings.containerd:
+        fake = FakeRuntime(node=settings.node_name)
+        yield fake, fake, "fake"
+        return
+    from .agent_runtime import RuntimeSettings, open_runtime
+
+    wanted = RuntimeSettings(
+        node=settings.node_name,
+        folder=settings.folder,
+        images=settings.data_dir / "images",
+        socket=settings.containerd_socket,
+        group=settings.cgroup,
+    )
+    async with open_runtime(wanted) as runtime:
+        version = await runtime.version()
+        yield runtime, NoProbes(), f"{version.name} {version.version}"
 
 
 async def _simulate(settings: AgentSettings) -> None:

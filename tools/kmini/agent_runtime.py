@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import io
 import logging
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -62,7 +63,9 @@ def make_runtime(settings: RuntimeSettings) -> CriRuntime:
 
 
 def make_containerd(settings: RuntimeSettings, runtime: CriRuntime) -> PrivateContainerd:
-    """Raises AgentError when something is not installed."""
+    """Raises AgentError when something that it needs is missing."""
+    if os.geteuid() != 0:
+        raise AgentError("containers need root: run it as root, or use --runtime fake")
     groups = cgroups.joinable(f"{settings.group}/containerd")
     return PrivateContainerd(settings.layout, find_programs(), groups=groups, answers=runtime.answers)
 

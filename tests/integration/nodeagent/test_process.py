@@ -156,10 +156,19 @@ def test_bad_names() -> None:
     assert "RFC 1123" in done.stderr
 
 
-def test_containerd_is_not_there_yet() -> None:
-    done = kmini("agent", "--node-name", "n3", "--server", "https://127.0.0.1:1")
-    assert done.returncode == 1
-    assert one_line(done) == "--runtime containerd is not there yet: this version runs --runtime fake only"
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--runtime", "fake", "--containerd-socket", "/s"], "goes with --runtime containerd"),
+        (["--cgroup", "n3"], "from the top"),
+        (["--cgroup", "/n3/../.."], "from the top"),
+        (["--cgroup", "/"], "from the top"),
+    ],
+)
+def test_flags_of_containerd(arguments: list[str], words: str) -> None:
+    done = kmini("agent", "--node-name", "n3", "--server", "https://127.0.0.1:1", *arguments)
+    assert done.returncode == 2
+    assert words in done.stderr
 
 
 def test_simulated_nodes(server: Server, tmp_path: Path) -> None:

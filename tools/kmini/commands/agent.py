@@ -8,7 +8,6 @@ from typing import Any
 import click
 
 from ..addresses import PORT
-from ..errors import CommandError
 from ..options import Invocation, command, data_dir_option, log_format_option, option
 
 _file = click.Path(dir_okay=False, path_type=Path)
@@ -22,6 +21,7 @@ _file = click.Path(dir_okay=False, path_type=Path)
 @data_dir_option
 @option("--runtime", type=click.Choice(["containerd", "fake"]), default="containerd", help="What runs containers.")
 @option("--containerd-socket", type=_file, help="Of a containerd that runs already. [default: a private one]")
+@option("--cgroup", help="Control group of the node, with those of its pods below. [default: /NAME]")
 @option("--overlay", type=click.Choice(["host-gw", "vxlan", "none"]), default="host-gw", help="Between nodes.")
 @option("--node-port", type=PORT, default=10250, help="Where the node's own API listens.")
 @option("--simulate", type=click.IntRange(1, 10_000), help="So many nodes in this process; with --runtime fake.")
@@ -45,8 +45,8 @@ def agent(context: click.Context, /, log_format: str, runtime: str, simulate: in
         raise click.UsageError("--server says where the cluster is")
     if flags["kubeconfig"] is not None and flags["token_file"] is not None:
         raise click.UsageError("--kubeconfig goes without --token-file: it is an identity already")
-    if runtime == "containerd":
-        raise CommandError("--runtime containerd is not there yet: this version runs --runtime fake only")
+    if runtime == "fake" and flags["containerd_socket"] is not None:
+        raise click.UsageError("--containerd-socket goes with --runtime containerd")
     collector.starting()
     from .. import logs
     from ..agent import AgentSettings, run
@@ -60,6 +60,9 @@ def agent(context: click.Context, /, log_format: str, runtime: str, simulate: in
         data_dir=flags["data_dir"].absolute(),
         node_port=flags["node_port"],
         simulate=simulate or 0,
+        containerd=runtime == "containerd",
+        containerd_socket=flags["containerd_socket"],
+        cgroup=_checked_group(flags["cgroup"] or f"/{node_name}"),
     )
     return run(settings)
 
@@ -71,6 +74,13 @@ def _checked_name(name: str) -> str:
     if problems:
         raise click.BadParameter(problems[0], param_hint="--node-name")
     return name
+
+
+def _checked_group(text: str) -> str:
+    parts = text.split("/")
+    if parts[0] or len(parts) < 2 or any(each in ("", ".", "..") for each in parts[1:]):
+        raise click.BadParameter("a path from the top of the hierarchy, such as /n1", param_hint="--cgroup")
+    return text
 
 
 def _checked_servers(text: str | None) -> tuple[str, ...]:
