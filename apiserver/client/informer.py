@@ -184,9 +184,10 @@ class Informer(Generic[T]):
             if not page.metadata.continue_:
                 break
             options = msgspec.structs.replace(self._options, continue_=page.metadata.continue_)
-        for key in self.cache.known_keys():
-            if key not in seen:
-                self._lost(key, None)
+        for number, key in enumerate([key for key in self.cache.known_keys() if key not in seen], 1):
+            self._lost(key, None)
+            if number % _AT_ONCE == 0:
+                await asyncio.sleep(0)
         self.resource_version = page.metadata.resource_version
         self.error = None
         self.synced.set()

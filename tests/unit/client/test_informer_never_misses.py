@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -253,3 +254,34 @@ def test_waiting_for_a_sync_that_cannot_be_says_what_stands_in_the_way() -> None
 
     with pytest.raises(TimeoutError, match=r"configmaps were not listed within 0.01 s: no server can be reached"):
         asyncio.run(run())
+
+
+def test_much_that_came_and_much_that_is_gone_is_told_in_many_turns_of_the_loop() -> None:
+    """Others share the loop, and handlers do some work for each object."""
+
+    async def run() -> None:
+        api, moments, moment = ScriptedApi(), Counter[tuple[str, int]](), 0
+        for number in range(95):
+            api.write(f"n{number}")
+
+        async def count() -> None:
+            nonlocal moment
+            while True:
+                await asyncio.sleep(0)
+                moment += 1
+
+        counting = asyncio.create_task(count())
+        async with Informer(client_of(api), ConfigMap) as informer:
+            informer.add_handler(lambda change: moments.update([(change.type, moment)]))
+            await informer.wait_for_sync()
+            for number in range(95):
+                api.remove(f"n{number}")
+            api.compact()
+            api.break_streams()
+            await turn(500)
+            assert len(informer.cache) == 0
+        counting.cancel()
+        assert Counter(type_ for type_, _ in moments.elements()) == {"added": 95, "deleted": 95}
+        assert max(moments.values()) <= 10
+
+    asyncio.run(run())
