@@ -9,7 +9,9 @@ from __future__ import annotations
 import hashlib
 import io
 import tarfile
+import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import IO, Any
 
 import msgspec
@@ -63,11 +65,11 @@ class Archive:
     """Of an open file, which must stay open. Raises BadArchive, also later while it is read."""
 
     def __init__(self, file: IO[bytes]) -> None:
-        try:
-            self._tar = tarfile.open(fileobj=file, mode="r:*")  # noqa: SIM115  # the file is the caller's to close
+        with _readable("no tar archive"):
+            packed = file.read(len(_GZIP)) == _GZIP
+            file.seek(0)
+            self._tar = tarfile.open(fileobj=file, mode="r:gz" if packed else "r:")  # noqa: SIM115  # the caller closes
             self._members = {each.name.removeprefix("./"): each for each in self._bounded()}
-        except (tarfile.TarError, OSError, EOFError) as error:
-            raise BadArchive(f"no tar archive: {error}") from error
 
     def images(self) -> list[ArchivedImage]:
         """Those that have a name."""
@@ -83,11 +85,9 @@ class Archive:
     def chunks(self, blob: Blob) -> Iterator[bytes]:
         """Its bytes, piece by piece."""
         file = self._open(blob.member) if blob.member else io.BytesIO(blob.content)
-        try:
+        with _readable(f"{blob.digest} cannot be read"):
             while piece := file.read(_CHUNK_BYTES):
                 yield piece
-        except (tarfile.TarError, OSError, EOFError) as error:
-            raise BadArchive(f"{blob.digest} cannot be read: {error}") from error
 
     # --- OCI ----------------------------------------------------------------------------------------------
 
@@ -135,7 +135,7 @@ class Archive:
         """The manifest that the archive has not."""
         config = self._hashed(str(image.get("Config")))
         layers = [self._hashed(str(each)) for each in _list(image, "Layers")]
-        kinds = [_LAYER_GZIP if self._open(each.member).read(2) == _GZIP else _LAYER for each in layers]
+        kinds = [_LAYER_GZIP if self._starts_with(each.member, _GZIP) else _LAYER for each in layers]
         manifest = {
             "schemaVersion": 2,
             "mediaType": _MANIFEST,
@@ -154,10 +154,14 @@ class Archive:
 
     def _hashed(self, member: str) -> Blob:
         found = hashlib.sha256()
-        file = self._open(member)
-        while piece := file.read(_CHUNK_BYTES):
+        for piece in self.chunks(Blob(digest=member, size=0, member=member)):
             found.update(piece)
         return Blob(digest=f"sha256:{found.hexdigest()}", size=self._member(member).size, member=member)
+
+    def _starts_with(self, member: str, words: bytes) -> bool:
+        with _readable(f"{member} cannot be read"):
+            begin = self._open(member).read(len(words))
+        return begin == words
 
     # --- files --------------------------------------------------------------------------------------------
 
@@ -190,13 +194,14 @@ class Archive:
     def _read(self, name: str) -> bytes:
         if self._member(name).size > _DOCUMENT_BYTES_MAX:
             raise BadArchive(f"{name} is too large")
-        return self._open(name).read()
+        with _readable(f"{name} cannot be read"):
+            content = self._open(name).read()
+        return content
 
     def _document(self, name: str) -> dict[str, Any]:
-        try:
-            return msgspec.json.decode(self._read(name), type=dict[str, Any])
-        except msgspec.DecodeError as error:
-            raise BadArchive(f"{name}: {error}") from error
+        with _readable(name):
+            found = msgspec.json.decode(self._read(name), type=dict[str, Any])
+        return found
 
 
 def full_name(name: str) -> str:
@@ -209,11 +214,19 @@ def full_name(name: str) -> str:
     return name if ":" in name.rpartition("/")[2] or "@" in name else f"{name}:latest"
 
 
-def _documents(content: bytes) -> list[dict[str, Any]]:
+@contextmanager
+def _readable(what: str) -> Iterator[None]:
+    """Whatever libraries say of bytes that make no sense, in one sentence."""
     try:
-        return msgspec.json.decode(content, type=list[dict[str, Any]])
-    except msgspec.DecodeError as error:
-        raise BadArchive(f"manifest.json: {error}") from error
+        yield
+    except (tarfile.TarError, zlib.error, msgspec.DecodeError, UnicodeDecodeError, OSError, EOFError) as error:
+        raise BadArchive(f"{what}: {error}") from error
+
+
+def _documents(content: bytes) -> list[dict[str, Any]]:
+    with _readable("manifest.json"):
+        found = msgspec.json.decode(content, type=list[dict[str, Any]])
+    return found
 
 
 def _descriptor(value: object) -> Descriptor:

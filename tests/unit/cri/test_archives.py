@@ -10,6 +10,8 @@ import tarfile
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from kmini.images import PAUSE, pause_archive
 
 from nodeagent.runtime.archives import Archive, ArchivedImage, BadArchive, full_name
@@ -143,3 +145,29 @@ def test_an_index_that_points_to_itself_is_refused() -> None:
 )
 def test_full_names(name: str, full: str) -> None:
     assert full_name(name) == full
+
+
+GOOD = [pause_archive(), packed(docker_save()).getvalue(), gzip.compress(pause_archive(), mtime=0)]
+
+
+@st.composite
+def damaged(draw: st.DrawFn) -> bytes:
+    content = bytearray(draw(st.sampled_from(GOOD)))
+    for _ in range(draw(st.integers(1, 6))):
+        at = draw(st.integers(0, len(content) - 1))
+        content[at : at + draw(st.integers(0, 4))] = draw(st.binary(max_size=4))
+        content = content or bytearray(b"-")
+    return bytes(content[: draw(st.integers(1, len(content)))] if draw(st.booleans()) else content)
+
+
+@given(damaged())
+def test_damage_is_told_in_one_sentence_or_found_by_who_checks_digests(content: bytes) -> None:
+    words = ""
+    try:
+        archive = Archive(io.BytesIO(content))
+        for image in archive.images():
+            for blob in image.blobs:
+                assert all(archive.chunks(blob))
+    except BadArchive as error:
+        words = str(error)
+    assert "\n" not in words
