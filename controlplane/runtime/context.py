@@ -16,7 +16,7 @@ from .recorder import Recorder
 
 
 class Context:
-    """`client` writes under the fence of this term; `informers` read with it too."""
+    """`client` writes under the fence of this term; `informers` only read, and need none."""
 
     def __init__(
         self,
