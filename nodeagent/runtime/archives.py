@@ -10,9 +10,8 @@ import hashlib
 import io
 import tarfile
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import IO, Any
+from collections.abc import Callable, Iterator
+from typing import IO, Any, Literal, TypeVar
 
 import msgspec
 
@@ -28,6 +27,8 @@ _ENTRIES_MAX = 10_000
 _DEPTH_MAX = 4
 _CHUNK_BYTES = 1024 * 1024
 _GZIP = b"\x1f\x8b"
+
+Found = TypeVar("Found")
 
 
 class BadArchive(Exception):
@@ -65,11 +66,12 @@ class Archive:
     """Of an open file, which must stay open. Raises BadArchive, also later while it is read."""
 
     def __init__(self, file: IO[bytes]) -> None:
-        with _readable("no tar archive"):
-            packed = file.read(len(_GZIP)) == _GZIP
-            file.seek(0)
-            self._tar = tarfile.open(fileobj=file, mode="r:gz" if packed else "r:")  # noqa: SIM115  # the caller closes
-            self._members = {each.name.removeprefix("./"): each for each in self._bounded()}
+        packed = file.read(len(_GZIP)) == _GZIP
+        file.seek(0)
+        what = "no tar archive"
+        mode: Literal["r:gz", "r:"] = "r:gz" if packed else "r:"
+        self._tar = _told(what, lambda: tarfile.open(fileobj=file, mode=mode))  # noqa: SIM115  # the caller closes
+        self._members = _told(what, lambda: {each.name.removeprefix("./"): each for each in self._bounded()})
 
     def images(self) -> list[ArchivedImage]:
         """Those that have a name."""
@@ -85,9 +87,8 @@ class Archive:
     def chunks(self, blob: Blob) -> Iterator[bytes]:
         """Its bytes, piece by piece."""
         file = self._open(blob.member) if blob.member else io.BytesIO(blob.content)
-        with _readable(f"{blob.digest} cannot be read"):
-            while piece := file.read(_CHUNK_BYTES):
-                yield piece
+        while piece := _told(f"{blob.digest} cannot be read", lambda: file.read(_CHUNK_BYTES)):
+            yield piece
 
     # --- OCI ----------------------------------------------------------------------------------------------
 
@@ -159,9 +160,7 @@ class Archive:
         return Blob(digest=f"sha256:{found.hexdigest()}", size=self._member(member).size, member=member)
 
     def _starts_with(self, member: str, words: bytes) -> bool:
-        with _readable(f"{member} cannot be read"):
-            begin = self._open(member).read(len(words))
-        return begin == words
+        return _told(f"{member} cannot be read", lambda: self._open(member).read(len(words))) == words
 
     # --- files --------------------------------------------------------------------------------------------
 
@@ -194,14 +193,10 @@ class Archive:
     def _read(self, name: str) -> bytes:
         if self._member(name).size > _DOCUMENT_BYTES_MAX:
             raise BadArchive(f"{name} is too large")
-        with _readable(f"{name} cannot be read"):
-            content = self._open(name).read()
-        return content
+        return _told(f"{name} cannot be read", lambda: self._open(name).read())
 
     def _document(self, name: str) -> dict[str, Any]:
-        with _readable(name):
-            found = msgspec.json.decode(self._read(name), type=dict[str, Any])
-        return found
+        return _told(name, lambda: msgspec.json.decode(self._read(name), type=dict[str, Any]))
 
 
 def full_name(name: str) -> str:
@@ -214,19 +209,16 @@ def full_name(name: str) -> str:
     return name if ":" in name.rpartition("/")[2] or "@" in name else f"{name}:latest"
 
 
-@contextmanager
-def _readable(what: str) -> Iterator[None]:
-    """Whatever libraries say of bytes that make no sense, in one sentence."""
+def _told(what: str, work: Callable[[], Found]) -> Found:
+    """Its result; whatever libraries say of bytes that make no sense becomes one sentence."""
     try:
-        yield
+        return work()
     except (tarfile.TarError, zlib.error, msgspec.DecodeError, UnicodeDecodeError, OSError, EOFError) as error:
         raise BadArchive(f"{what}: {error}") from error
 
 
 def _documents(content: bytes) -> list[dict[str, Any]]:
-    with _readable("manifest.json"):
-        found = msgspec.json.decode(content, type=list[dict[str, Any]])
-    return found
+    return _told("manifest.json", lambda: msgspec.json.decode(content, type=list[dict[str, Any]]))
 
 
 def _descriptor(value: object) -> Descriptor:
