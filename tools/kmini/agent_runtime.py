@@ -82,16 +82,35 @@ async def open_runtime(settings: RuntimeSettings) -> AsyncIterator[CriRuntime]:
         containerd = make_containerd(settings, runtime)
         await containerd.ensure()
         await _images(runtime, settings)
-        async with asyncio.TaskGroup() as group:
-            keeping = group.create_task(containerd.run(), name="containerd")
-            try:
-                yield runtime
-            finally:
-                keeping.cancel()
+        async with _kept_running(containerd):
+            yield runtime
     except (AgentError, RuntimeFailure) as error:
         raise CommandError(str(error)) from error
     finally:
         await runtime.close()
+
+
+@asynccontextmanager
+async def _kept_running(containerd: PrivateContainerd) -> AsyncIterator[None]:
+    """Errors come out as they are; that nobody keeps it running any more is one."""
+    owner = asyncio.current_task()
+    keeping = asyncio.create_task(containerd.run(), name="containerd")
+
+    def over(_: asyncio.Task[None]) -> None:
+        if owner is not None and not keeping.cancelled():
+            owner.cancel()
+
+    keeping.add_done_callback(over)
+    try:
+        yield
+    except asyncio.CancelledError:
+        if owner is not None and keeping.done() and not keeping.cancelled():
+            owner.uncancel()
+            keeping.result()
+        raise
+    finally:
+        keeping.cancel()
+        await asyncio.gather(keeping, return_exceptions=True)
 
 
 async def _images(runtime: CriRuntime, settings: RuntimeSettings) -> None:

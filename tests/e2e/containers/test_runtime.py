@@ -15,9 +15,11 @@ from container_host import Host
 from image_registry import PASSWORD, USER, registry
 from joined_agent import until
 from kmini.agent_runtime import RuntimeSettings, make_containerd, open_runtime
+from kmini.errors import CommandError
 from kmini.images import SAMPLE, pause_archive, sample_archive
 
 from nodeagent.runtime import processes
+from nodeagent.runtime.containerd import PrivateContainerd
 from nodeagent.runtime.cri import CriRuntime
 from nodeagent.runtime.imports import import_archive
 from nodeagent.runtime.interface import (
@@ -295,3 +297,23 @@ def test_a_containerd_that_runs_already(host: Host) -> None:
                 assert await ours.list_sandboxes() == []
 
     run(work())
+
+
+def test_errors_come_out_as_they_are(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def work() -> None:
+        async with ready(host):
+            raise CommandError("no way leads there")
+
+    with pytest.raises(CommandError, match="no way leads there"):
+        run(work())
+
+    async def broken(_: PrivateContainerd) -> None:
+        raise RuntimeError("a mistake of ours")
+
+    async def wait() -> None:
+        async with ready(host):
+            await asyncio.Event().wait()
+
+    monkeypatch.setattr(PrivateContainerd, "run", broken)
+    with pytest.raises(RuntimeError, match="a mistake of ours"):
+        run(wait())
