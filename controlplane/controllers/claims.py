@@ -23,7 +23,7 @@ from apiserver.client.cache import Cache
 from controlplane.runtime import Request
 from controlplane.runtime.pace import Pace
 
-from .patches import seen
+from .writes import seen
 
 T = TypeVar("T", bound=TopObject)
 

@@ -19,7 +19,7 @@ from apiserver.api.errors import ApiError, Conflict, Fenced, NotFound
 from controlplane.runtime import Context, Part
 
 from .periodic import Periodic, Refusals
-from .status_writes import this_version
+from .writes import this_version
 
 NAME = "certificatesigningrequest-cleaner"
 PERIOD_S = 3600.0

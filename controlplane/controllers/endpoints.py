@@ -24,8 +24,7 @@ from controlplane.runtime import DONE, Context, Controller, Part, Request, Resul
 from . import endpoint_pods as pods_of
 from .endpoint_pods import HEADLESS_LABEL, Port
 from .endpoint_wakes import LabelledPods, Wakes
-from .slice_writing import is_terminating_namespace
-from .status_writes import guarded, this_version
+from .writes import guarded, namespace_is_ending, this_version
 
 NAME = "endpoints"
 WORKERS = 2
@@ -159,7 +158,7 @@ class EndpointsOfServices:
         try:
             await self._client.create(Endpoints(metadata=meta, subsets=subsets))
         except Forbidden as error:
-            if not is_terminating_namespace(error):
+            if not namespace_is_ending(error):
                 raise
 
     @staticmethod

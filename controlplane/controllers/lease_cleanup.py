@@ -16,7 +16,7 @@ from apiserver.api.errors import ApiError, Conflict, Fenced, NotFound
 from controlplane.runtime import Context, Part
 
 from .periodic import Periodic, Refusals
-from .status_writes import this_version
+from .writes import this_version
 
 NAME = "lease-cleanup"
 PERIOD_S = 300.0

@@ -22,8 +22,8 @@ from apiserver.api.meta import DeleteOptions, Preconditions
 from apiserver.client import Change, ListOptions, metadata
 from apiserver.client.metadata import Metadata
 from controlplane.controllers.replicaset.batches import at_once
-from controlplane.controllers.status_writes import guarded
 from controlplane.controllers.stored_kinds import POD, stored_kinds
+from controlplane.controllers.writes import guarded
 from controlplane.runtime import DONE, Context, Part, Request, Result, Source, controller, own_key
 
 NAME = "namespace"

@@ -17,7 +17,7 @@ from apiserver.client import Change
 from controlplane.runtime import DONE, Context, Part, Request, Result, Source, controller
 from controlplane.runtime.options import Options
 
-from .status_writes import guarded
+from .writes import guarded
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 

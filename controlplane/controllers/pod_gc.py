@@ -23,7 +23,8 @@ from controlplane.runtime.caches import BY_NODE
 from .node_lifecycle.conditions import is_ready
 from .node_lifecycle.taints import OUT_OF_SERVICE
 from .periodic import Periodic, Refusals
-from .status_writes import disrupted, this_version, write_pod_status
+from .status_writes import disrupted, write_pod_status
+from .writes import this_version
 
 NAME = "pod-garbage-collector"
 CONDITION = ("DeletionByPodGC", "PodGC: node no longer exists")

@@ -29,11 +29,11 @@ from controlplane.runtime import DONE, Context, Part, Request, Result, Source, c
 from controlplane.scheduler.volume_matching import SELECTED_NODE, WAIT_FOR_FIRST_CONSUMER, class_of_claim
 
 from .periodic import Periodic
-from .status_writes import guarded, this_version
 from .storage_classes import DEFAULT_ANNOTATION, is_default
 from .volume_binder import PENDING_BY_CLASS, pending_of_class
 from .volume_binder.volumes import PROVISIONED_BY
 from .volume_protection import VOLUME_FINALIZER
+from .writes import guarded, this_version
 
 CLASS = "host-path"
 HOSTNAME = "kubernetes.io/hostname"

@@ -12,15 +12,15 @@ from typing import Any
 import msgspec
 
 from apiserver.api.discovery import EndpointSlice
-from apiserver.api.errors import ApiError, Forbidden, NotFound
-from apiserver.api.kinds import kind_of
-from apiserver.api.meta import ObjectMeta, OwnerReference, TopObject
+from apiserver.api.errors import Forbidden, NotFound
+from apiserver.api.meta import ObjectMeta, TopObject
 from apiserver.client import Change, Client, Informer
 from controlplane.runtime import Request
 from controlplane.runtime.caches import BY_SERVICE, SERVICE_LABEL
 
+from .claims import reference_to
 from .slice_packing import Packed, Plan, names, slice_ports
-from .status_writes import guarded, this_version
+from .writes import guarded, namespace_is_ending, this_version
 
 MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
 
@@ -106,7 +106,7 @@ class SliceWriter:
         try:
             await self._client.create(made)
         except Forbidden as error:
-            if not is_terminating_namespace(error):
+            if not namespace_is_ending(error):
                 raise
 
     async def remove(self, slices: Iterable[EndpointSlice]) -> None:
@@ -123,20 +123,3 @@ class SliceWriter:
 def is_of(slice_: EndpointSlice, owner: TopObject) -> bool:
     """By the UID: an object of the same name that was there before had slices of its own."""
     return any(each.uid == owner.metadata.uid for each in slice_.metadata.owner_references)
-
-
-def reference_to(owner: TopObject) -> OwnerReference:
-    kind = kind_of(type(owner))
-    return OwnerReference(
-        api_version=kind.api_version,
-        kind=kind.kind,
-        name=owner.metadata.name,
-        uid=owner.metadata.uid,
-        controller=True,
-        block_owner_deletion=True,
-    )
-
-
-def is_terminating_namespace(error: ApiError) -> bool:
-    """Nothing can be made any more where everything is about to go."""
-    return any(cause.reason == "NamespaceTerminating" for cause in error.causes)

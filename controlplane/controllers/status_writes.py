@@ -12,23 +12,11 @@ from typing import Any
 import msgspec
 
 from apiserver.api.core.pod import Pod, PodCondition
-from apiserver.api.meta import DeleteOptions, Preconditions, TopObject
 from apiserver.client import Client
 
+from .writes import guarded
+
 DISRUPTION_TARGET = "DisruptionTarget"
-
-
-def guarded(obj: TopObject, **change: Any) -> dict[str, Any]:
-    """A merge patch that only holds for the version of the object that was looked at."""
-    meta = obj.metadata
-    return {"metadata": {"uid": meta.uid, "resourceVersion": meta.resource_version}, **change}
-
-
-def this_version(obj: TopObject, *, grace_s: int | None = None) -> DeleteOptions:
-    """Options that delete the object as it was looked at, and nothing else."""
-    meta = obj.metadata
-    preconditions = Preconditions(uid=meta.uid, resource_version=meta.resource_version)
-    return DeleteOptions(grace_period_seconds=grace_s, preconditions=preconditions)
 
 
 def with_condition(conditions: Sequence[PodCondition], new: PodCondition, now: str) -> list[PodCondition]:

@@ -17,7 +17,7 @@ from apiserver.client import Change
 from controlplane.runtime import DONE, Context, Part, Request, Result, Source, controller, own_key
 from controlplane.scheduler.volumes import claim_names
 
-from .status_writes import guarded
+from .writes import guarded
 
 CLAIM_FINALIZER = "kubernetes.io/pvc-protection"
 VOLUME_FINALIZER = "kubernetes.io/pv-protection"

@@ -15,7 +15,7 @@ from apiserver.api.core.pod import Pod
 from apiserver.api.errors import AlreadyExists, ApiError, Fenced
 from apiserver.api.selectors import Labels, from_label_selector
 from controlplane.controllers.claims import ORPHANS, Claims, Found, orphans
-from controlplane.controllers.patches import difference, seen
+from controlplane.controllers.writes import difference, seen
 from controlplane.runtime import DONE, Context, Request, Result
 from controlplane.runtime.caches import BY_CONTROLLER
 

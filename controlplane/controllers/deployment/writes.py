@@ -8,10 +8,8 @@ import msgspec
 
 from apiserver.api.apps import Deployment, ReplicaSet
 from apiserver.api.errors import AlreadyExists, ApiError, Fenced, NotFound
-from apiserver.api.meta import DeleteOptions, Preconditions
 from controlplane.controllers.claims import controller_of
-from controlplane.controllers.patches import seen
-from controlplane.controllers.replicaset.pods import namespace_is_ending
+from controlplane.controllers.writes import namespace_is_ending, seen, this_version
 from controlplane.runtime import Context, Request
 
 from .conditions import NOT_CREATED
@@ -104,9 +102,8 @@ class ReplicaSetWriter:
     async def delete(self, found: ReplicaSet) -> None:
         """Raises Conflict when it is not what was looked at any more."""
         meta = found.metadata
-        options = DeleteOptions(preconditions=Preconditions(uid=meta.uid, resource_version=meta.resource_version))
         try:
-            await self._client.delete(ReplicaSet, meta.name, namespace=meta.namespace, options=options)
+            await self._client.delete(ReplicaSet, meta.name, namespace=meta.namespace, options=this_version(found))
         except NotFound:
             return  # the cache has yet to show it
 

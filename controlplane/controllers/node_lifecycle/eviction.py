@@ -17,7 +17,8 @@ from apiserver.api.core.pod import Pod
 from apiserver.api.errors import NotFound
 from apiserver.api.tolerations import tolerated_s
 from apiserver.client import Change
-from controlplane.controllers.status_writes import disrupted, this_version, write_pod_status
+from controlplane.controllers.status_writes import disrupted, write_pod_status
+from controlplane.controllers.writes import this_version
 from controlplane.runtime import DONE, Context, Request, Result
 from controlplane.runtime.caches import BY_NODE
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 from apiserver.api.core.node import Node, Taint
 from apiserver.api.core.pod import Pod
 from apiserver.api.errors import ApiError, Fenced
-from controlplane.controllers.status_writes import guarded, write_pod_status
+from controlplane.controllers.status_writes import write_pod_status
+from controlplane.controllers.writes import guarded
 from controlplane.runtime import DONE, Context, Request, Result
 from controlplane.runtime.caches import BY_NODE
 

@@ -13,6 +13,7 @@ from apiserver.api.core.pod import Pod
 from apiserver.api.errors import AlreadyExists, ApiError, Conflict, Fenced, NotFound
 from apiserver.api.meta import DeleteOptions, ObjectMeta, Preconditions
 from controlplane.controllers.claims import controller_of, reference_to
+from controlplane.controllers.writes import namespace_is_ending
 from controlplane.runtime import Context
 
 from .batches import at_once, slow_start
@@ -190,7 +191,3 @@ def pod_of(owner: ReplicaSet, name: str) -> Pod:
 def pod_prefix(owner: str) -> str:
     """What the names of an owner's pods begin with: its name and a dash."""
     return f"{owner}-"
-
-
-def namespace_is_ending(error: ApiError) -> bool:
-    return any(cause.reason == "NamespaceTerminating" for cause in error.causes)

@@ -17,14 +17,14 @@ from apiserver.api.core.pod import Pod
 from apiserver.api.errors import ApiError
 from apiserver.api.selectors import Labels, from_label_selector
 from controlplane.controllers.claims import ORPHANS, Claims, Found, controller_of, orphans
-from controlplane.controllers.patches import difference, seen
+from controlplane.controllers.writes import difference, namespace_is_ending, seen
 from controlplane.runtime import DONE, Context, Request, Result
 from controlplane.runtime.caches import BY_CONTROLLER
 
 from .expectations import Books, Expectations
 from .order import pods_to_delete
 from .pod_state import is_active
-from .pods import PodWriter, namespace_is_ending
+from .pods import PodWriter
 from .status import Failure, Tally, status_of, tally
 
 log = logging.getLogger("controlplane.replicaset")

@@ -8,7 +8,6 @@ was asked, since a cache may not know a new volume yet.
 from __future__ import annotations
 
 from apiserver.api.core.persistent_volumes import PersistentVolume, PersistentVolumeClaim
-from apiserver.api.core.pod import Pod
 from apiserver.api.errors import NotFound
 from apiserver.api.storage import StorageClass
 from controlplane.runtime import DONE, Context, Request, Result
@@ -23,9 +22,9 @@ from controlplane.scheduler.volume_matching import (
     kept_volume,
 )
 
-from ..status_writes import guarded
 from ..storage_classes import default_class, names_no_class
 from ..volume_protection import BY_CLAIM as PODS_BY_CLAIM
+from ..writes import guarded
 from .free_volumes import FreeVolumes
 from .mismatch import mismatch_of_named
 from .writes import VolumeWrites
@@ -178,6 +177,8 @@ class ClaimReconciler:
         if volume is None:
             why = "Bound claim has lost its PersistentVolume. Data on the volume is lost!"
             await self._lose(claim, "ClaimLost", why)
+        elif volume.spec.claim_ref is None and claim.status.phase not in ("Bound", "Lost"):
+            await self._bind_named(claim)  # who makes a claim may write the annotation on it: it proves nothing
         elif volume.spec.claim_ref is None or kept_for(volume, claim):
             await self._writes.bind(volume, claim)
         else:
@@ -194,10 +195,6 @@ class ClaimReconciler:
         if claim.status.phase != "Lost":
             self._recorder.event(claim, "Warning", reason, why, component=COMPONENT)
         await self._writes.set_claim_phase(claim, "Lost")
-
-
-def _waits_for_node(pod: Pod) -> bool:
-    return not pod.spec.node_name and pod.status.phase not in ("Succeeded", "Failed")
 
 
 def _is_of(volume: PersistentVolume, claim: PersistentVolumeClaim) -> bool:

@@ -12,8 +12,8 @@ from apiserver.client import Client
 from controlplane.runtime.clock import Clock
 from controlplane.scheduler.volume_matching import BIND_COMPLETED, BOUND_BY_CONTROLLER
 
-from ..status_writes import guarded
 from ..volume_protection import CLAIM_FINALIZER, VOLUME_FINALIZER
+from ..writes import guarded
 
 
 class VolumeWrites:

@@ -283,3 +283,20 @@ def test_a_node_that_is_gone_sends_the_claim_back() -> None:
         assert "volume.kubernetes.io/selected-node" not in claim_of(world).metadata.annotations
 
     run_world(body, parts=ALL)
+
+
+def test_an_annotation_of_the_user_is_no_way_around_what_a_volume_is_for() -> None:
+    """Who makes a claim may write on it that it was bound; that gives him no volume of another class."""
+
+    async def body(world: World) -> None:
+        world.put(persistent_volume("gold", "9Gi", storageClassName="gold"), persistent_volume("plain", "9Gi"))
+        bound = {"annotations": {"pv.kubernetes.io/bind-completed": "yes"}}
+        world.put(claim("data", storageClassName="", volumeName="gold", metadata=bound))
+        world.put(claim("fair", storageClassName="", volumeName="plain", metadata=bound))
+        await world.settle()
+        assert claim_of(world).status.phase == "Pending"
+        assert volume_of(world, "gold").status.phase == "Available"
+        assert "VolumeMismatch" in reasons(world)
+        assert claim_of(world, "fair").status.phase == "Bound"
+
+    run_world(body, parts=BINDER)
