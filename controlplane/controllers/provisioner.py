@@ -17,7 +17,6 @@ from apiserver.api.core.persistent_volumes import (
     PersistentVolumeSpec,
     VolumeNodeAffinity,
 )
-from apiserver.api.core.references import ObjectReference
 from apiserver.api.core.scheduling import NodeSelector, NodeSelectorRequirement, NodeSelectorTerm
 from apiserver.api.core.volume_sources import HostPathVolumeSource
 from apiserver.api.errors import AlreadyExists, NotFound
@@ -26,7 +25,7 @@ from apiserver.api.storage import StorageClass
 from apiserver.client import Change
 from controlplane.host_path import FOLDER, PATH, PROVISIONER, why_not
 from controlplane.runtime import DONE, Context, Part, Request, Result, Source, controller, own_key
-from controlplane.scheduler.volume_matching import SELECTED_NODE, WAIT_FOR_FIRST_CONSUMER, class_of_claim
+from controlplane.scheduler.volume_matching import SELECTED_NODE, WAIT_FOR_FIRST_CONSUMER, class_of_claim, reference_to
 
 from .periodic import Periodic
 from .storage_classes import DEFAULT_ANNOTATION, is_default
@@ -186,13 +185,7 @@ def volume_for(claim: PersistentVolumeClaim, storage_class: StorageClass, node: 
         spec=PersistentVolumeSpec(
             capacity=claim.spec.resources.requests,
             access_modes=claim.spec.access_modes,
-            claim_ref=ObjectReference(
-                api_version="v1",
-                kind="PersistentVolumeClaim",
-                namespace=meta.namespace,
-                name=meta.name,
-                uid=meta.uid,
-            ),
+            claim_ref=reference_to(claim),
             persistent_volume_reclaim_policy=storage_class.reclaim_policy or "Delete",
             storage_class_name=storage_class.metadata.name,
             mount_options=storage_class.mount_options,

@@ -17,7 +17,7 @@ from apiserver.api.core.persistent_volumes import PersistentVolume, PersistentVo
 from apiserver.api.errors import ApiError, Conflict, Fenced
 from apiserver.client import Change, Client, Informer
 
-from .volume_matching import BOUND_BY_CONTROLLER, SELECTED_NODE, is_bound, kept_for
+from .volume_matching import BOUND_BY_CONTROLLER, SELECTED_NODE, is_bound, kept_for, reference_to
 from .volumes import VolumePlan
 
 TIMEOUT_S = 600.0
@@ -171,21 +171,12 @@ class VolumeBinding:
 
 def _promised(claim: PersistentVolumeClaim, volume: PersistentVolume) -> dict[str, Any]:
     """The patch that keeps the volume, as it is, for the claim."""
-    meta = claim.metadata
-    reference = {
-        "apiVersion": "v1",
-        "kind": "PersistentVolumeClaim",
-        "namespace": meta.namespace,
-        "name": meta.name,
-        "uid": meta.uid,
-        "resourceVersion": meta.resource_version,
-    }
     metadata = {
         "uid": volume.metadata.uid,
         "resourceVersion": volume.metadata.resource_version,
         **({} if volume.spec.claim_ref else {"annotations": {BOUND_BY_CONTROLLER: "yes"}}),
     }
-    return {"metadata": metadata, "spec": {"claimRef": reference}}
+    return {"metadata": metadata, "spec": {"claimRef": reference_to(claim)}}
 
 
 def _may_be_promised(found: PersistentVolume, claim: PersistentVolumeClaim, chosen: PersistentVolume) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterable
 
 from apiserver.api.core.persistent_volumes import PersistentVolume, PersistentVolumeClaim
+from apiserver.api.core.references import ObjectReference
 from apiserver.api.quantity import value
 from apiserver.api.selectors import EVERYTHING, from_label_selector
 
@@ -36,6 +37,19 @@ def is_bound(claim: PersistentVolumeClaim) -> bool:
     """Both sides know of each other."""
     return bool(claim.spec.volume_name) and (
         BIND_COMPLETED in claim.metadata.annotations or claim.status.phase == "Bound"
+    )
+
+
+def reference_to(claim: PersistentVolumeClaim) -> ObjectReference:
+    """What a volume that is kept for the claim says of it."""
+    meta = claim.metadata
+    return ObjectReference(
+        api_version="v1",
+        kind="PersistentVolumeClaim",
+        namespace=meta.namespace,
+        name=meta.name,
+        uid=meta.uid,
+        resource_version=meta.resource_version,
     )
 
 

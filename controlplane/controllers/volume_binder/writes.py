@@ -10,7 +10,7 @@ from apiserver.api.core.persistent_volumes import PersistentVolume, PersistentVo
 from apiserver.api.meta import TopObject
 from apiserver.client import Client
 from controlplane.runtime.clock import Clock
-from controlplane.scheduler.volume_matching import BIND_COMPLETED, BOUND_BY_CONTROLLER
+from controlplane.scheduler.volume_matching import BIND_COMPLETED, BOUND_BY_CONTROLLER, reference_to
 
 from ..volume_protection import CLAIM_FINALIZER, VOLUME_FINALIZER
 from ..writes import guarded
@@ -105,15 +105,3 @@ def _protect(obj: TopObject, change: dict[str, Any], finalizer: str) -> None:
     meta = obj.metadata
     if meta.deletion_timestamp is None and finalizer not in meta.finalizers:
         change["metadata"]["finalizers"] = [*meta.finalizers, finalizer]
-
-
-def reference_to(claim: PersistentVolumeClaim) -> dict[str, str]:
-    meta = claim.metadata
-    return {
-        "apiVersion": "v1",
-        "kind": "PersistentVolumeClaim",
-        "namespace": meta.namespace,
-        "name": meta.name,
-        "uid": meta.uid,
-        "resourceVersion": meta.resource_version,
-    }
