@@ -149,6 +149,9 @@ class Recorder:
             except (ApiError, OSError) as error:
                 self._dropped.labels("refused").inc()
                 log.debug("an event was not written", extra={"reason": what.reason, "error": str(error)})
+            except Exception:  # news of one object is no reason to stop all controllers
+                self._dropped.labels("broken").inc()
+                log.exception("an event cannot be written", extra={"reason": what.reason})
             else:
                 self._written.inc()
 

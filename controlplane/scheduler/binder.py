@@ -118,6 +118,11 @@ class Binder:
         except VolumesNotBound as error:
             self._outcomes.failed(job, str(error))
             return
+        except Fenced:
+            raise
+        except Exception as error:
+            self._broken(job, error)
+            return
         finally:
             self._waiting_for_volumes -= 1
         await self._room.acquire()
@@ -128,8 +133,17 @@ class Binder:
             job = await self._jobs.get()
             try:
                 await self._bind(job)
+            except Fenced:
+                raise
+            except Exception as error:
+                self._broken(job, error)
             finally:
                 self._room.release()
+
+    def _broken(self, job: Job, error: Exception) -> None:
+        """A defect of ours, met with one pod: it is tried again, and the others go on."""
+        log.exception("a binding is broken", extra={"pod": str(job.name), "node": job.node})
+        self._outcomes.failed(job, f"{type(error).__name__}: {error}")
 
     async def _bind(self, job: Job) -> None:
         meta = job.pod.metadata

@@ -82,6 +82,8 @@ class Conditions:
                 log.warning(
                     "a pod's condition was not written", extra={"pod": said.pod.metadata.name, "error": error.message}
                 )
+            except Exception:
+                log.exception("a pod's condition cannot be written", extra={"pod": said.pod.metadata.name})
 
     async def _write(self, said: Said) -> None:
         pod, known = said.pod, _condition(said.pod)

@@ -112,6 +112,7 @@ class Scheduler:
         try:
             volumes = self._volumes.of(pod) if info.template.claims else None
             decision = self._decision(info, volumes)
+            job = None if decision.node is None else self._on_its_way(queued, pod, decision.node, volumes)
         except Exception as error:  # of a filter or score, which users add too: this pod waits, the others go on
             log.exception("a pod could not be decided", extra={"pod": f"{info.namespace}/{info.name}"})
             self._numbers.attempt(ERROR, self._context.clock.monotonic() - began)
@@ -119,12 +120,10 @@ class Scheduler:
             self.queue.requeue(queued)
             return None
         took_s = self._context.clock.monotonic() - began
-        if decision.node is None:
-            self._numbers.attempt(UNSCHEDULABLE, took_s)
+        self._numbers.attempt(UNSCHEDULABLE if job is None else SCHEDULED, took_s)
+        if job is None:
             self._keeps_waiting(queued, pod, decision)
-            return None
-        self._numbers.attempt(SCHEDULED, took_s)
-        return self._on_its_way(queued, pod, decision.node, volumes)
+        return job
 
     def _decision(self, info: PodInfo, volumes: PodVolumes | None) -> Decision:
         """What kept out one pod of a template keeps out the next, until something changes."""
@@ -150,19 +149,18 @@ class Scheduler:
     def _on_its_way(self, queued: QueuedPod, pod: Pod, node: str, volumes: PodVolumes | None) -> Job:
         """From here on the pod counts on its node; the job ends in one of the outcomes below."""
         info = queued.info
-        self.queue.binding(queued)
+        plan = self._plan(volumes, node) if volumes is not None and volumes.delayed else None
         self.assumptions.assume(info, node)
+        self.queue.binding(queued)
         self._cluster.moment += 1
-        plan = None
-        if volumes is not None and volumes.delayed:
-            plan = self._plan(volumes, node)
+        if plan is not None:
+            self._volumes.promise(plan)
         return Job(queued=queued, pod=pod, node=node, resource_version=info.resource_version, volumes=plan)
 
     def _plan(self, volumes: PodVolumes, node: str) -> VolumePlan:
         found = self.snapshot.node(node)
         plan = volumes.plan(found.node) if found is not None and found.node is not None else None
         assert plan is not None, "the filter has just found one"
-        self._volumes.promise(plan)
         return plan
 
     def _reaches(self, volume: PersistentVolume, node: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
@@ -239,4 +240,22 @@ def test_an_event_whose_answer_was_lost_is_counted_up_all_the_same(monkeypatch: 
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
+    virtual_time.run(body())
+
+
+def test_an_event_that_cannot_be_written_at_all_ends_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    async def body() -> None:
+        api = FakeApi()
+        client = api.client("a")
+        recorder = Context(client, Informers(client), clock=virtual_time.clock()).recorder
+        task = asyncio.create_task(recorder.run())
+        about = api.put(ConfigMap(metadata=ObjectMeta(name="x", namespace="default")))
+        recorder.event(about, "Normal", "Odd", "half a pair: \ud800", component="test")
+        recorder.event(about, "Normal", "Next", "the next", component="test")
+        await asyncio.sleep(1)
+        assert [each.reason for each in api.objects(Event, "default")] == ["Next"]
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    caplog.set_level(logging.CRITICAL)
     virtual_time.run(body())

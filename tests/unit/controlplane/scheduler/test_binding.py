@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import pytest
-from controllers_world import World, run_world, seeds, stormy
+from controllers_world import Bugs, World, run_world, seeds, stormy
 from controllers_world_objects import node, pod
 from fake_api import Faults
 from scheduler_invariants import SchedulingRules
@@ -186,5 +187,31 @@ def test_two_schedulers_share_a_cluster_by_the_pods_that_name_them() -> None:
             await world.settle()
             await other.settle()
         assert sum(bool(name) for name in bound(world).values()) == 6
+
+    run(body)
+
+
+def test_a_binding_that_breaks_is_tried_again_and_ends_nothing(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A defect that one pod meets must not stop the scheduler, nor anything else of its term."""
+    caplog.set_level(logging.CRITICAL)
+    monkeypatch.setattr(Bugs, "emit", lambda *_: None)
+    broken = 3
+
+    async def breaks(*arguments: Any, **named: Any) -> None:
+        nonlocal broken
+        if arguments[1] == "a" and broken:
+            broken -= 1
+            raise ValueError("nobody thought of this")
+        await bind(*arguments, **named)
+
+    monkeypatch.setattr("controlplane.scheduler.binder.bind", breaks)
+
+    async def body(world: World) -> None:
+        world.put(node("n1"), pod("a"), pod("b"))
+        await world.settle(limit_s=600)
+        assert bound(world) == {"a": "n1", "b": "n1"}
+        assert not broken
 
     run(body)
