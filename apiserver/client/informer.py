@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T", bound=TopObject)
 
 OBJECTS_MAX = 250_000
-#: Objects of a page that are handled in one turn of the event loop.
+#: Objects of a page, or events of a watch, that are handled in one turn of the event loop.
 _AT_ONCE = 10
 _RELIST = Backoff(first_s=0.2, longest_s=30.0)
 
@@ -195,8 +195,12 @@ class Informer(Generic[T]):
     async def _watch(self) -> None:
         options = msgspec.structs.replace(self._options, limit=0, resource_version=self.resource_version)
         watch = self._client.open_watch(self._type, namespace=self._namespace, options=options)
+        number = 0
         async with aclosing(watch.events()) as events:
             async for event in events:
+                number += 1
+                if number % _AT_ONCE == 0:
+                    await asyncio.sleep(0)  # many may have come at once
                 self._handle(event)
                 self.resource_version = event.object.metadata.resource_version
                 self._failures = 0

@@ -275,13 +275,16 @@ def test_much_that_came_and_much_that_is_gone_is_told_in_many_turns_of_the_loop(
             informer.add_handler(lambda change: moments.update([(change.type, moment)]))
             await informer.wait_for_sync()
             for number in range(95):
+                api.write(f"n{number}")
+            await turn(500)
+            for number in range(95):
                 api.remove(f"n{number}")
             api.compact()
             api.break_streams()
             await turn(500)
             assert len(informer.cache) == 0
         counting.cancel()
-        assert Counter(type_ for type_, _ in moments.elements()) == {"added": 95, "deleted": 95}
+        assert Counter(type_ for type_, _ in moments.elements()) == {"added": 95, "updated": 95, "deleted": 95}
         assert max(moments.values()) <= 10
 
     asyncio.run(run())
