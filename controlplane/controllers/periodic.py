@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from apiserver.api.errors import ApiError, Fenced, ServiceUnavailable, Timeout, TooManyRequests, Unauthorized
 from apiserver.client import Informer
 from controlplane.runtime import Context
-from controlplane.runtime.controller import SYNC_TIMEOUT_S
+from controlplane.runtime.controller import synced
 from controlplane.runtime.queue import RetryTiming
 
 log = logging.getLogger("controlplane.periodic")
@@ -58,8 +58,7 @@ class Periodic:
         self._random = context.random
 
     async def run(self) -> None:
-        for informer in self._informers:
-            await informer.wait_for_sync(timeout_s=SYNC_TIMEOUT_S)
+        await synced(self._informers, self.name)
         await asyncio.sleep(self._random.uniform(0.0, SPREAD_S))
         failures = 0
         while True:

@@ -18,6 +18,7 @@ log = logging.getLogger("controlplane.controller")
 
 Keys = Callable[[Change[Any]], Iterable[Request]]
 
+#: So often it is said that a cache does not fill.
 SYNC_TIMEOUT_S = 60.0
 
 
@@ -26,6 +27,17 @@ class Source(NamedTuple):
 
     informer: Informer[Any]
     keys: Keys
+
+
+async def synced(informers: Iterable[Informer[Any]], whose: str) -> None:
+    """Returns once all of them have told of everything there is. Waits for ever: a kind that cannot be listed keeps
+    only those waiting who need it. Raises CacheFull."""
+    for informer in informers:
+        while not informer.synced.is_set():
+            try:
+                await informer.wait_for_sync(timeout_s=SYNC_TIMEOUT_S)
+            except TimeoutError as error:
+                log.warning("a cache does not fill", extra={"controller": whose, "error": str(error)})
 
 
 def own_key(change: Change[Any]) -> Iterable[Request]:
@@ -79,9 +91,8 @@ class Controller:
         source.informer.add_handler(changed)
 
     async def run(self) -> None:
-        """Until it is cancelled. Raises Fenced, and TimeoutError when the caches do not fill."""
-        for informer in self._informers:
-            await informer.wait_for_sync(timeout_s=SYNC_TIMEOUT_S)
+        """Until it is cancelled. Raises Fenced."""
+        await synced(self._informers, self.name)
         try:
             async with asyncio.TaskGroup() as group:
                 for number in range(self._workers):

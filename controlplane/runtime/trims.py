@@ -125,5 +125,5 @@ def _state(status: ContainerStatus) -> ContainerStatus:
 
 
 def _matters(volume: Any) -> bool:
-    """Whether it binds the pod to something outside of its node: a claim, or a disk of some cloud."""
+    """Whether it binds the pod to something outside of its node: a claim, also one that is made for it."""
     return volume.persistent_volume_claim is not None or volume.ephemeral is not None

@@ -16,7 +16,7 @@ import logging
 from apiserver.api.core.persistent_volumes import PersistentVolume
 from apiserver.api.core.pod import Pod
 from controlplane.runtime.context import Context
-from controlplane.runtime.controller import SYNC_TIMEOUT_S
+from controlplane.runtime.controller import synced
 
 from .assume import Assumptions
 from .binder import Binder, Job
@@ -82,8 +82,7 @@ class Scheduler:
         return self.queue.idle and self._conditions.idle
 
     async def run(self) -> None:
-        for informer in self._cluster.informers:
-            await informer.wait_for_sync(timeout_s=SYNC_TIMEOUT_S)
+        await synced(self._cluster.informers, self.name)
         async with asyncio.TaskGroup() as group:
             for part in (self._binder, self._conditions):
                 group.create_task(part.run(), name=part.name)

@@ -10,7 +10,7 @@ import asyncio
 from apiserver.api.core.node import Node
 from apiserver.client import Change
 from controlplane.runtime import Context, Request
-from controlplane.runtime.controller import SYNC_TIMEOUT_S
+from controlplane.runtime.controller import synced
 from controlplane.runtime.queue import WorkQueue
 
 from .conditions import is_ready
@@ -34,8 +34,7 @@ class Monitor:
         caches.nodes.add_handler(self._tell)
 
     async def run(self) -> None:
-        for informer in self._informers:
-            await informer.wait_for_sync(timeout_s=SYNC_TIMEOUT_S)
+        await synced(self._informers, self.name)
         while True:
             await self._round()
             await asyncio.sleep(self._health.period_s)

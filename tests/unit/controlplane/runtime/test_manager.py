@@ -16,10 +16,10 @@ from fake_api import FakeApi
 from apiserver.api.coordination import Lease
 from apiserver.api.core.config import ConfigMap
 from apiserver.api.core.event import Event
-from apiserver.api.errors import Fenced, Timeout
+from apiserver.api.errors import Fenced, Forbidden, Timeout
 from apiserver.api.meta import ObjectMeta
-from apiserver.client import Informers
-from controlplane.runtime import Context, Part
+from apiserver.client import Informer, Informers
+from controlplane.runtime import DONE, Context, Part, Request, Result, Source, controller, own_key
 from controlplane.runtime.election import NAMESPACE
 from controlplane.runtime.manager import LEASE, Manager
 
@@ -119,6 +119,44 @@ def test_a_cache_that_stands_still_ends_the_term(monkeypatch: pytest.MonkeyPatch
         await asyncio.sleep(30)
         assert len(terms) == 2
         assert terms[1].caches.services.cache.get("web", namespace="default") is not None
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    virtual_time.run(body())
+
+
+def test_a_kind_that_cannot_be_listed_keeps_only_those_waiting_who_need_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def body() -> None:
+        api = FakeApi()
+        api.put(service("web"))
+        loopers: list[Looper] = []
+        looked: list[Request] = []
+
+        class Looker:
+            async def reconcile(self, request: Request) -> Result:
+                looked.append(request)
+                return DONE
+
+        async def refused(informer: Informer[Any]) -> None:
+            raise Forbidden("nobody may list these")
+
+        def make(context: Context) -> Sequence[Part]:
+            loopers.append(Looper(context))
+            return [
+                loopers[-1],
+                controller(context, "looker", Looker(), [Source(context.caches.services, own_key)]),
+            ]
+
+        manager = Manager(api.client("a"), {"both": make}, identity="a", clock=virtual_time.clock())
+        with monkeypatch.context() as patched:
+            patched.setattr(Informer, "_list", refused)
+            task = asyncio.create_task(manager.run())
+            await asyncio.sleep(300)
+        assert len(loopers) == 1
+        assert loopers[0].running
+        assert looked == []
+        await asyncio.sleep(60)
+        assert looked == [Request("default", "web")]
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
