@@ -39,6 +39,7 @@ HOSTNAME = "kubernetes.io/hostname"
 COMPONENT = f"{PROVISIONER}_provisioner"
 WORKERS = 4
 CLASS_PERIOD_S = 3600.0
+NAME_MAX = 255  # characters of a folder's name, for Linux; the UID comes first, so that none is there twice
 
 
 def parts(context: Context) -> list[Part]:
@@ -191,7 +192,7 @@ def volume_for(claim: PersistentVolumeClaim, storage_class: StorageClass, node: 
             mount_options=storage_class.mount_options,
             volume_mode="Filesystem",
             host_path=HostPathVolumeSource(
-                path=f"{folder}/{name}_{meta.namespace}_{meta.name}", type="DirectoryOrCreate"
+                path=f"{folder}/{f'{name}_{meta.namespace}_{meta.name}'[:NAME_MAX]}", type="DirectoryOrCreate"
             ),
             node_affinity=VolumeNodeAffinity(required=NodeSelector(node_selector_terms=[only_there])),
         ),

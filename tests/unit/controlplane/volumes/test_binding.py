@@ -300,3 +300,13 @@ def test_an_annotation_of_the_user_is_no_way_around_what_a_volume_is_for() -> No
         assert claim_of(world, "fair").status.phase == "Bound"
 
     run_world(body, parts=BINDER)
+
+
+def test_a_folder_has_a_name_that_a_file_system_takes_however_long_the_claims_is() -> None:
+    long = claim("d" * 253, storageClassName="host-path", metadata={"uid": "1-2-3"}, namespace="n" * 63)
+    where = provisioner.volume_for(long, StorageClass(), node("n1")).spec.host_path
+    assert where is not None
+    folder, name = where.path.rsplit("/", 1)
+    assert folder == host_path.FOLDER
+    assert name.startswith("pvc-1-2-3_nnn")
+    assert len(name) == 255
