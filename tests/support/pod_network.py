@@ -23,6 +23,7 @@ _numbers = count()
 PATIENCE_S = 5.0
 PORT = 8080
 NODE, OUTSIDE = "192.0.2.1", "192.0.2.2"
+GATEWAY = "10.244.0.1"  # the node, as its pods see it
 
 
 def missing() -> str:
@@ -50,7 +51,7 @@ class Network:
         return ("nsenter", f"--net=/run/netns/{self.name}-node")
 
     def place(self, address: str) -> str:
-        named = {NODE: "node", OUTSIDE: "outside"}
+        named = {NODE: "node", GATEWAY: "node", OUTSIDE: "outside"}
         return f"{self.name}-{named.get(address) or 'p' + address.rpartition('.')[2]}"
 
     def make(self) -> None:
@@ -59,7 +60,7 @@ class Network:
         node, outside = self.place(NODE), self.place(OUTSIDE)
         _ip(
             f"-n {node} link add br0 type bridge",
-            f"-n {node} addr add 10.244.0.1/24 dev br0",
+            f"-n {node} addr add {GATEWAY}/24 dev br0",
             f"-n {node} link set br0 up",
             f"-n {node} link add eth0 type veth peer name eth0 netns {outside}",
             f"-n {node} addr add {NODE}/24 dev eth0",
@@ -78,7 +79,7 @@ class Network:
                 f"-n {node} link set {link} up",
                 f"-n {pod} addr add {address}/24 dev eth0",
                 f"-n {pod} link set eth0 up",
-                f"-n {pod} route add default via 10.244.0.1",
+                f"-n {pod} route add default via {GATEWAY}",
             )
         with self.inside(NODE):
             Path("/proc/sys/net/ipv4/ip_forward").write_text("1", encoding="ascii")

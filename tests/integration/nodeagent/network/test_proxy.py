@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any
 
 import pytest
 from fake_api import FakeApi
-from pod_network import NODE, OUTSIDE, Network, missing, say
+from pod_network import GATEWAY, NODE, OUTSIDE, PORT, Network, missing, say
 from service_objects import endpoint, piece, service
 
 from apiserver.api.core.service import Service
+from nodeagent.network.backends import Backend, ServiceName
 from nodeagent.network.kernel import Kernel
 from nodeagent.network.programs import ProgramFailed, run_program
 from nodeagent.network.proxy import Proxy, ProxyOptions, service_informer, slice_informer
@@ -46,10 +47,20 @@ class Rig:
         self.kernel = Kernel(network.prefix)
 
     @contextlib.asynccontextmanager
-    async def proxy(self, options: ProxyOptions = _OPTIONS) -> AsyncIterator[Proxy]:
+    async def proxy(
+        self, options: ProxyOptions = _OPTIONS, answered_here: Mapping[ServiceName, Backend] | None = None
+    ) -> AsyncIterator[Proxy]:
         client = self.api.client()
         async with service_informer(client) as services, slice_informer(client) as slices:
-            made = Proxy(services, slices, self.kernel, node="n1", cluster_cidr=PODS, options=options)
+            made = Proxy(
+                services,
+                slices,
+                self.kernel,
+                node="n1",
+                cluster_cidr=PODS,
+                answered_here=answered_here,
+                options=options,
+            )
             running = asyncio.create_task(made.run())
             try:
                 await made.applied.wait()
@@ -205,6 +216,24 @@ def test_udp_leaves_an_endpoint_that_is_gone(network: Network) -> None:
                         made.put(service("web", protocol="UDP", node_port=30053), network.pods[1])
                         await until_answered(asking, to, network.pods[1])
 
+    asyncio.run(body())
+
+
+def test_the_node_answers_for_a_service_itself_and_sees_which_pod_asks(network: Network) -> None:
+    """As its DNS does at the cluster address of kube-dns."""
+
+    async def body() -> None:
+        async with rig(network) as made:
+            made.put(service("dns", protocol="UDP", port=53))
+            async with made.proxy(answered_here={ServiceName("default", "dns"): Backend(GATEWAY, PORT)}):
+                for source, seen in ((network.pods[0], {network.pods[0]}), (NODE, {NODE, GATEWAY})):
+                    with network.datagram(source) as asking:
+                        asking.sendto(b"?", (VIRTUAL, 53))
+                        by, client = (await asyncio.to_thread(asking.recv, 100)).decode().split()
+                    assert by == GATEWAY
+                    assert client in seen
+
+    network.serve(GATEWAY)
     asyncio.run(body())
 
 
