@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -123,12 +124,12 @@ def test_a_pod_runs_survives_the_agent_and_goes(host: Host, server: Server) -> N
 def own_network(host: Host, status: dict[str, Any]) -> bool:
     """Whether the processes of its container are in another network namespace than the node."""
     container = status["containerStatuses"][0]["containerID"].rpartition("/")[2]
-    found = {
-        os.readlink(f"/proc/{pid}/ns/net")
-        for group in host.groups
-        for procs in group.glob(f"kubepods/pod*/{container}/cgroup.procs")
-        for pid in procs.read_text().split()
-    }
+    found = set()
+    for group in host.groups:
+        for procs in group.glob(f"kubepods/pod*/{container}/cgroup.procs"):
+            for pid in procs.read_text().split():
+                with contextlib.suppress(FileNotFoundError):  # one that answered a request, and is gone
+                    found.add(os.readlink(f"/proc/{pid}/ns/net"))
     return len(found) == 1 and os.readlink("/proc/thread-self/ns/net") not in found
 
 
