@@ -18,14 +18,12 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
 
-import pysyncobj.syncobj as syncobj
-from pysyncobj import SyncObj, SyncObjConf
-from pysyncobj.node import Node as CoreNode
-from pysyncobj.transport import Transport as CoreTransportBase
-
 from ..command import KIND_NOOP
 from .engine import Message
 from .journal import Journal
+from .library import Node as CoreNode
+from .library import SyncObj, SyncObjConf, syncobj
+from .library import Transport as CoreTransportBase
 
 _NOOP = bytes((KIND_NOOP,))
 _NEVER = 1 << 62
