@@ -16,7 +16,7 @@ settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 @pytest.fixture(autouse=True)
 def logging_as_before() -> Iterator[None]:
-    """A command that runs within the test sets logging up for its own process, with a stream that goes with the test."""
+    """A command that runs within a test sets logging up as for a process, on a stream that goes with the test."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     yield
