@@ -16,6 +16,7 @@ from kmini.dev.control_plane import ControlPlane
 from apiserver.api.core.config import ConfigMap
 from apiserver.api.core.namespace import Namespace
 from apiserver.api.core.service import Service
+from apiserver.api.discovery import EndpointSlice
 from apiserver.api.errors import AlreadyExists, ApiError, Conflict, NotFound, ServiceUnavailable, Timeout
 from apiserver.api.meta import DeleteOptions, ObjectMeta
 from apiserver.client import CallOptions, Change, Client, Informer, Patch, Unanswered
@@ -162,8 +163,9 @@ def test_a_client_learns_of_the_servers_it_was_not_told_of(three: ControlPlane, 
         await until(lambda: len(client.caller.servers.all) == 3)
 
     async def wait_for_service(client: Client) -> None:
-        async for event in client.watch(Service, namespace="default"):
-            if event.object.metadata.name == "kubernetes":
+        """With all of them: one that was cut off by a test before may still be away."""
+        async for event in client.watch(EndpointSlice, namespace="default"):
+            if event.object.metadata.name == "kubernetes" and len(event.object.endpoints) == 3:
                 return
 
     run(three, wait_for_service)
