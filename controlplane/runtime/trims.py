@@ -15,9 +15,10 @@ import msgspec
 from apiserver.api.core.containers import Container, ResourceRequirements
 from apiserver.api.core.node import Node
 from apiserver.api.core.pod import ContainerStatus, Pod, PodSpec, PodStatus
-from apiserver.api.meta import ObjectMeta
+from apiserver.api.meta import ObjectMeta, TopObject
 
 T = TypeVar("T")
+TObject = TypeVar("TObject", bound=TopObject)
 
 SHARED_MAX = 65_536
 #: Written by kubectl apply, as large as the object, and of no interest to a controller.
@@ -92,9 +93,9 @@ def trim_node(node: Node) -> Node:
     return node
 
 
-def trim_any(obj: T) -> T:
+def trim_any(obj: TObject) -> TObject:
     """Whatever else there is: without what only its writers need."""
-    _trim_meta(obj.metadata)  # type: ignore[attr-defined]
+    _trim_meta(obj.metadata)
     return obj
 
 

@@ -146,7 +146,7 @@ class Snapshot:
         last, slot = self.nodes[-1], info.slot
         for column in (self.nodes, self.names, self.generations, *self._columns.values()):
             column[slot] = column[-1]  # type: ignore[index]  # lists of different things
-            column.pop()  # type: ignore[attr-defined]
+            column.pop()  # type: ignore[attr-defined]  # as above
         last.slot = slot
         info.slot = -1
         self._place(info)

@@ -16,8 +16,9 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -95,8 +96,8 @@ async def controllers(setting: Setting, api: ApiServer) -> AsyncIterator[None]:
     if setting.controlled.where == "none":
         yield
         return
-    work = _in_process(setting, api) if setting.controlled.where == "in-process" else _child(setting)
-    task = asyncio.create_task(work, name="controllers")
+    work = _in_process(setting, api) if setting.controlled.where == "in-process" else partial(_child, setting)
+    task = asyncio.create_task(_again_and_again(work), name="controllers")
     try:
         yield
     finally:
@@ -104,7 +105,20 @@ async def controllers(setting: Setting, api: ApiServer) -> AsyncIterator[None]:
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def _in_process(setting: Setting, api: ApiServer) -> None:
+async def _again_and_again(work: Callable[[], Awaitable[None]]) -> None:
+    """Later and later, unless it lasted: however it ended, the server goes on, and its log says why."""
+    now, wait_s = asyncio.get_running_loop().time, AGAIN_FIRST_S
+    while True:
+        began = now()
+        try:
+            await work()
+        except Exception:
+            log.exception("the controllers ended, and begin anew")
+        wait_s = AGAIN_FIRST_S if now() - began > AGAIN_LONGEST_S else min(2 * wait_s, AGAIN_LONGEST_S)
+        await asyncio.sleep(wait_s)
+
+
+def _in_process(setting: Setting, api: ApiServer) -> Callable[[], Awaitable[None]]:
     from apiserver.client import Access, Client, Material
     from apiserver.client.access import Credentials
     from apiserver.client.http import HttpTransport
@@ -120,17 +134,14 @@ async def _in_process(setting: Setting, api: ApiServer) -> None:
         key=Material(file=folder / "controllers.key"),
     )
     metrics = Metrics(api.registry)
-    wait_s = AGAIN_FIRST_S
-    while True:
-        try:
-            # of this server alone: what is asked of the others would be answered by a leader that has controllers too
-            wire = HttpTransport(Credentials(access, clock=time.monotonic), user_agent="kmini-controllers")
-            async with Client(access, learn=False, transport=LocalTransport(api.frontend, wire)) as client:
-                await _manager(client, setting, metrics).run()
-        except Exception:
-            log.exception("the controllers ended, and begin anew")
-        await asyncio.sleep(wait_s)
-        wait_s = min(2 * wait_s, AGAIN_LONGEST_S)
+
+    async def work() -> None:
+        # of this server alone: what is asked of the others would be answered by a leader that has controllers too
+        wire = HttpTransport(Credentials(access, clock=time.monotonic), user_agent="kmini-controllers")
+        async with Client(access, learn=False, transport=LocalTransport(api.frontend, wire)) as client:
+            await _manager(client, setting, metrics).run()
+
+    return work
 
 
 def _manager(client: Client, setting: Setting, metrics: Metrics) -> Manager:
@@ -152,27 +163,21 @@ def _manager(client: Client, setting: Setting, metrics: Metrics) -> Manager:
 
 
 async def _child(setting: Setting) -> None:
-    """`kmini controllers` as our child. It goes with us, however we end (`go_with_parent`)."""
+    """`kmini controllers` as our child, until it ends. It goes with us, however we end (`go_with_parent`)."""
     path = setting.folder.parent / "controllers.kubeconfig"
     await asyncio.to_thread(pki.write_file, path, _kubeconfig(setting), secret=True)
     command = [sys.executable, "-m", "kmini", "controllers", "--kubeconfig", str(path), "--name", setting.name]
     command += [f"--without={name}" for name in setting.controlled.without]
     command += ["--cluster-cidr", setting.options.cluster_cidr, "--service-cidr", setting.options.service_cidr]
     command += ["--parent", str(os.getpid())]
-    wait_s = AGAIN_FIRST_S
-    while True:
-        started = asyncio.get_running_loop().time()
-        nowhere = asyncio.subprocess.DEVNULL  # what a server prints is its own; logs go to stderr, like ours
-        process = await asyncio.create_subprocess_exec(*command, stdin=nowhere, stdout=nowhere)
-        try:
-            code = await process.wait()
-        except asyncio.CancelledError:
-            await _end(process)
-            raise
-        lasted = asyncio.get_running_loop().time() - started
-        wait_s = AGAIN_FIRST_S if lasted > AGAIN_LONGEST_S else min(2 * wait_s, AGAIN_LONGEST_S)
-        log.error("the controllers' process ended, and is started again", extra={"code": code, "wait_s": wait_s})
-        await asyncio.sleep(wait_s)
+    nowhere = asyncio.subprocess.DEVNULL  # what a server prints is its own; logs go to stderr, like ours
+    process = await asyncio.create_subprocess_exec(*command, stdin=nowhere, stdout=nowhere)
+    try:
+        code = await process.wait()
+    except asyncio.CancelledError:
+        await _end(process)
+        raise
+    log.error("the controllers' process ended, and is started again", extra={"code": code})
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
