@@ -29,8 +29,8 @@ from apiserver.client.retry import Backoff
 from . import admission, heartbeat
 from .clock import Wall, timestamp
 from .feeds import Feed
-from .health import HealthSource
 from .heartbeat import Heartbeat
+from .house import House, Parts
 from .machine import Machine
 from .node import (
     allocatable_of,
@@ -43,9 +43,9 @@ from .node import (
 )
 from .observed import observed
 from .phase import FINISHED
-from .podworker import House, PodWorker, created_at, signature
+from .plain import key_of
+from .podworker import PodWorker, created_at, signature
 from .runtime.interface import Health, PodKey, Runtime, RuntimeFailure, Version
-from .starting import key_of
 from .status import Ending
 from .status_writer import StatusWriter
 
@@ -77,7 +77,7 @@ class Agent:
         name: str,
         machine: Machine,
         runtime: Runtime,
-        health: HealthSource,
+        parts: Parts,
         *,
         pods: Feed[Pod],
         nodes: Feed[Node],
@@ -91,7 +91,7 @@ class Agent:
         self._client = client
         self._machine = machine
         self._runtime = runtime
-        self._health = health
+        self._parts = parts
         self._pods = pods
         self._nodes = nodes
         self._options = options or AgentOptions()
@@ -237,7 +237,7 @@ class Agent:
         self._house = House(
             runtime=self._runtime,
             runtime_name=version.name,
-            judge=self._health.verdict,
+            parts=self._parts,
             writer=self._writer,
             wall=self._wall,
             random=self._random,
@@ -264,7 +264,7 @@ class Agent:
         for pod in sorted(pods, key=lambda pod: (pod.metadata.uid not in found, created_at(pod))):
             self._has(pod)
         self._pods.join(self.name, self._pod_changed)
-        self._health.listen(self._wake)
+        self._parts.health.listen(self._wake)
         for uid, key in found.items():
             if uid not in self._workers:
                 log.info(

@@ -12,7 +12,9 @@ from typing import Protocol
 import msgspec
 
 from apiserver.api.core.containers import Container as ContainerSpec
+from apiserver.api.core.pod import Pod
 
+from .observed import Observed
 from .runtime.interface import Container
 
 
@@ -36,6 +38,12 @@ class HealthSource(Protocol):
     def listen(self, changed: Callable[[str], None]) -> None:
         """Call `changed` with the pod's uid when a verdict may have changed."""
 
+    def look(self, pod: Pod, seen: Observed) -> None:
+        """The pod as its worker sees it now, before it asks for verdicts. Quick; no I/O."""
+
+    def forget(self, pod_uid: str) -> None:
+        """The pod is to end or gone: nobody asks about it any more."""
+
 
 class NoProbes:
     """Who runs is well."""
@@ -44,4 +52,10 @@ class NoProbes:
         return WELL
 
     def listen(self, changed: Callable[[str], None]) -> None:
+        pass
+
+    def look(self, pod: Pod, seen: Observed) -> None:
+        pass
+
+    def forget(self, pod_uid: str) -> None:
         pass

@@ -14,23 +14,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Iterable
 from contextlib import suppress
-from random import Random
-
-import msgspec
 
 from apiserver.api.core.pod import Pod
 from apiserver.api.times import parse_time
 
-from .clock import Wall, age_s, timestamp
-from .decide import Decision, Judge, decide, is_sidecar
+from .clock import age_s, timestamp
+from .decide import Decision, decide, is_sidecar
+from .house import NORMAL, WARNING, House, NotYet
 from .observed import Observed, observed
 from .phase import FINISHED
-from .runtime.interface import Container, PodKey, Runtime, RuntimeFailure
+from .runtime.interface import Container, PodKey, RuntimeFailure
 from .starting import Starter
 from .status import Ending, Facts, pod_status, rejected_status
-from .status_writer import StatusWriter
 
 log = logging.getLogger(__name__)
 
@@ -38,22 +35,6 @@ GRACE_PERIOD_S = 30.0
 GRACE_PERIOD_MIN_S = 2.0  # the kubelet's: less would kill what ends by itself in a moment
 RETRY_S = 10.0  # after a failure of the runtime
 DEADLINE = Ending("DeadlineExceeded", "Pod was active on the node longer than the specified deadline")
-
-
-class House(msgspec.Struct, frozen=True, kw_only=True):
-    """What the workers of one node share. `starts` and `pulls` bound how many pods start, and images come, at once.
-    `gone` is told of a pod of which nothing is left."""
-
-    runtime: Runtime
-    runtime_name: str
-    judge: Judge
-    writer: StatusWriter
-    wall: Wall
-    random: Random
-    host_ips: list[str]
-    starts: asyncio.Semaphore
-    pulls: asyncio.Semaphore
-    gone: Callable[[str], None]
 
 
 class PodWorker:
@@ -67,6 +48,7 @@ class PodWorker:
         self._house = house
         self._gone = pod is None
         self._ending: Ending | None = None
+        self._judge = house.parts.health.verdict
         self._starter = Starter(house, key)
         self._dirty = False
         self._interrupted = False
@@ -151,6 +133,10 @@ class PodWorker:
             if not self._interrupted or task is None or task.uncancel() > 0:
                 raise
             self._dirty = True
+        except NotYet as error:
+            if self.pod is not None:
+                self._house.parts.events.event(self.pod, WARNING, error.event, error.message)
+            self.look_again_in(error.again_s)
         except RuntimeFailure as error:
             log.warning("a pod waits for the runtime", extra=self._fields() | {"error": error.message})
             self.look_again_in(RETRY_S * (1 + self._house.random.random() / 2))
@@ -203,22 +189,25 @@ class PodWorker:
         seen = observed(await runtime.list_sandboxes(pod_uid=uid), await runtime.list_containers(pod_uid=uid))
         self.signature = signature(seen)
         self._starter.note(seen)
+        if self.pod is not None and not self.leaving:
+            self._house.parts.health.look(self.pod, seen)
         return seen
 
     async def _advance(self, pod: Pod, seen: Observed) -> None:
         self._publish(pod, seen)
-        decision = decide(pod, seen, self._house.judge)
+        decision = decide(pod, seen, self._judge)
         if decision.sandbox:
             await self._starter.make_sandbox(pod, seen)
             seen = await self._look()
-            decision = decide(pod, seen, self._house.judge)
+            decision = decide(pod, seen, self._judge)
         if decision.finished:
             await self._end_all(pod, seen, self._grace_s())
             self._publish(pod, await self._look(), ended=True)
             return
         if decision.kill:
-            grace_s = self._grace_s()
-            await self._stop((each.container for each in decision.kill), grace_s)
+            for each in decision.kill:
+                self._tell_killing(each.container, f"{each.message}, will be restarted")
+            await self._stop((each.container for each in decision.kill), self._grace_s())
             self._dirty = True
         if decision.look_again_s is not None:
             self.look_again_in(decision.look_again_s)
@@ -231,7 +220,7 @@ class PodWorker:
         if decision.sandbox or decision.start:
             seen = await self._look()
             self._publish(pod, seen)
-            self._go_on(decide(pod, seen, self._house.judge), waiting)
+            self._go_on(decide(pod, seen, self._judge), waiting)
 
     def _go_on(self, decision: Decision, waiting: set[str]) -> None:
         """What started may have ended already. Its event may have come before this look, or be lost: who has seen that
@@ -256,6 +245,7 @@ class PodWorker:
     async def _remove(self, seen: Observed) -> None:
         for sandbox in seen.sandboxes:
             await self._house.runtime.remove_sandbox(sandbox.id)
+        await self._house.parts.volumes.release(self.key)
         self._house.writer.forget(self.key.uid)
         self._house.gone(self.key.uid)
 
@@ -275,8 +265,11 @@ class PodWorker:
     async def _end_all(self, pod: Pod | None, seen: Observed, grace_s: float) -> None:
         """Containers first, then sidecars in the reverse of their order, then the sandboxes."""
         loop = asyncio.get_running_loop()
+        self._house.parts.health.forget(self.key.uid)
         if self._stopping_since is None:
             self._stopping_since = loop.time()
+            for each in seen.alive:
+                self._tell_killing(each, f"Stopping container {each.name}")
         sidecars = [each.name for each in pod.spec.init_containers if is_sidecar(each)] if pod is not None else []
         alive = seen.alive
         groups = [[each for each in alive if each.name not in sidecars]]
@@ -287,10 +280,21 @@ class PodWorker:
         for sandbox in seen.sandboxes:
             if sandbox.ready:
                 await self._house.runtime.stop_sandbox(sandbox.id)
+        await self._house.parts.volumes.release(self.key)
 
     async def _stop(self, containers: Iterable[Container], grace_s: float) -> None:
-        stop = self._house.runtime.stop_container
-        await _all(stop(each.id, grace_period_s=grace_s) for each in containers)
+        await _all(self._stop_one(each, grace_s) for each in containers)
+
+    async def _stop_one(self, container: Container, grace_s: float) -> None:
+        """Its hook and its signal share the grace period."""
+        if self.pod is not None and container.running:
+            hooks = self._house.parts.hooks
+            grace_s = await hooks.stopping(self.pod, container, grace_period_s=grace_s)
+        await self._house.runtime.stop_container(container.id, grace_period_s=max(GRACE_PERIOD_MIN_S, grace_s))
+
+    def _tell_killing(self, container: Container, words: str) -> None:
+        if self.pod is not None:
+            self._house.parts.events.event(self.pod, NORMAL, "Killing", words, container=container.name)
 
     # --- what is said -------------------------------------------------------------------------------------
 
@@ -299,7 +303,7 @@ class PodWorker:
             return
         facts = Facts(
             seen=seen,
-            judge=self._house.judge,
+            judge=self._judge,
             waiting=self._starter.waiting,
             host_ips=self._house.host_ips,
             start_time=self._started_at(pod),

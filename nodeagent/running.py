@@ -10,7 +10,7 @@ from apiserver.client import Client
 from .agent import Agent, AgentOptions
 from .clock import Wall
 from .feeds import node_feed, pod_feed
-from .health import HealthSource
+from .house import Parts
 from .identity import Identity
 from .machine import Machine
 from .renewal import Renewal
@@ -27,7 +27,7 @@ class NodeAgent:
         name: str,
         machine: Machine,
         runtime: Runtime,
-        health: HealthSource,
+        parts: Parts,
         *,
         identity: Identity | None = None,
         options: AgentOptions | None = None,
@@ -42,7 +42,7 @@ class NodeAgent:
             name,
             machine,
             runtime,
-            health,
+            parts,
             pods=self._pods,
             nodes=self._nodes,
             writer=self.writer,

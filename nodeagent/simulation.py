@@ -30,6 +30,7 @@ from .agent import Agent, AgentOptions
 from .clock import Wall
 from .feeds import node_feed, pod_feed
 from .machine import simulated
+from .plain import plain_parts
 from .runtime.fake import FakeRuntime, Latency
 from .runtime.faults import Fault, Faults, Matches, Rule
 from .runtime.interface import PodKey
@@ -194,7 +195,7 @@ class SimulatedNodes:
             place.name,
             machine,
             place.runtime,
-            place.runtime,
+            plain_parts(place.runtime),
             pods=self._pods,
             nodes=self._nodes,
             writer=self.writer,

@@ -8,29 +8,27 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 from apiserver.api.core.containers import Container as ContainerSpec
 from apiserver.api.core.pod import Pod
 from apiserver.api.times import format_duration
 
 from .backoff import Backoffs
-from .decide import is_sidecar
+from .house import NORMAL, WARNING, House, NotYet
 from .observed import Observed
 from .runtime.interface import (
     Container,
-    ContainerConfig,
+    Credentials,
+    Image,
     ImageFailure,
     PodKey,
-    PortMapping,
     RuntimeFailure,
+    Sandbox,
     SandboxConfig,
     Unavailable,
 )
 from .status import Waiting
-
-if TYPE_CHECKING:
-    from .podworker import House
 
 log = logging.getLogger(__name__)
 
@@ -66,13 +64,20 @@ class Starter:
     # --- sandbox ------------------------------------------------------------------------------------------
 
     async def make_sandbox(self, pod: Pod, seen: Observed) -> None:
-        """A new one in place of those that do not work. Raises RuntimeFailure."""
-        runtime = self._house.runtime
+        """A new one in place of those that do not work. Raises RuntimeFailure, NotYet."""
+        runtime, parts = self._house.runtime, self._house.parts
         for sandbox in seen.sandboxes:
             await runtime.stop_sandbox(sandbox.id)  # gives back what it still holds
+        await parts.volumes.prepare(pod)
         attempt = max((each.attempt + 1 for each in seen.sandboxes), default=0)
+        config = await parts.specs.sandbox(pod, attempt)
         async with self._house.starts:
-            await runtime.run_sandbox(sandbox_config(pod, attempt))
+            try:
+                await runtime.run_sandbox(config)
+            except RuntimeFailure as error:
+                words = f"Failed to create pod sandbox: {error.message}"
+                parts.events.event(pod, WARNING, "FailedCreatePodSandBox", words)
+                raise
         for sandbox in seen.sandboxes[1:]:
             await runtime.remove_sandbox(sandbox.id)
 
@@ -83,91 +88,130 @@ class Starter:
         sandbox, newest = seen.sandbox, seen.newest(spec.name)
         if sandbox is None:
             return RETRY_S
-        left_s = self._shown_until.get(spec.name, 0.0) - asyncio.get_running_loop().time()
+        left_s = self._wait_s(pod, spec, newest)
         if left_s > 0:
             return left_s
-        if newest is not None and newest.exited:
-            left_s = self._crash_wait_s(spec.name, newest)
-            if left_s > 0:
-                return left_s
-        config = sandbox_config(pod, sandbox.attempt)
-        image_id, again_s = await self._image(spec, config)
-        if image_id is None:
-            return again_s
-        async with self._house.starts:
-            if newest is None or newest.exited or seen.current(spec.name) is None:
-                attempt = newest.attempt + 1 if newest is not None else 0
-                runs_to_end = any(each is spec for each in pod.spec.init_containers) and not is_sidecar(spec)
-                made = container_config(spec, attempt, image_id, runs_to_end=runs_to_end)
-                try:
-                    container_id = await self._house.runtime.create_container(sandbox.id, made)
-                except Unavailable:
-                    raise
-                except RuntimeFailure as error:
-                    return self._failed(spec, error, "CreateContainerError", RETRY_S)
-            else:
-                container_id = newest.id  # made, and then somebody was interrupted
-            return await self._start(spec, container_id, seen)
-
-    async def _start(self, spec: ContainerSpec, container_id: str, seen: Observed) -> float | None:
-        runtime = self._house.runtime
         try:
-            await runtime.start_container(container_id)
+            image, again_s = await self._image(pod, spec, sandbox)
+            if image is None:
+                return again_s
+            async with self._house.starts:
+                container_id = await self._container(pod, spec, image, sandbox, seen)
+        except NotYet as error:
+            self._house.parts.events.event(pod, WARNING, error.event, error.message, container=spec.name)
+            self.waiting[spec.name] = Waiting(error.reason, error.message)
+            return error.again_s
+        except Unavailable:
+            raise
+        except RuntimeFailure as error:
+            return self._failed(pod, spec, error, "CreateContainerError", RETRY_S)
+        return await self._start(pod, spec, container_id, sandbox, seen)
+
+    async def _container(self, pod: Pod, spec: ContainerSpec, image: Image, sandbox: Sandbox, seen: Observed) -> str:
+        """The id of one that was not started yet. Raises NotYet, RuntimeFailure."""
+        current, newest = seen.current(spec.name), seen.newest(spec.name)
+        if current is not None and not current.exited:
+            return current.id  # made, and then somebody was interrupted
+        parts = self._house.parts
+        attempt = newest.attempt + 1 if newest is not None else 0
+        await parts.volumes.prepare(pod)
+        mounts = await parts.volumes.mounts(pod, spec)
+        config = await parts.specs.container(pod, spec, attempt=attempt, image=image, sandbox=sandbox, mounts=mounts)
+        container_id = await self._house.runtime.create_container(sandbox.id, config)
+        parts.events.event(pod, NORMAL, "Created", f"Created container: {spec.name}", container=spec.name)
+        return container_id
+
+    async def _start(
+        self, pod: Pod, spec: ContainerSpec, container_id: str, sandbox: Sandbox, seen: Observed
+    ) -> float | None:
+        runtime, parts = self._house.runtime, self._house.parts
+        try:
+            async with self._house.starts:
+                await runtime.start_container(container_id)
         except Unavailable:
             raise
         except RuntimeFailure as error:
             self._shown_until[spec.name] = asyncio.get_running_loop().time() + SHOW_FAILURE_S
-            return self._failed(spec, error, "RunContainerError", SHOW_FAILURE_S)  # then it waits as after a crash
+            return self._failed(pod, spec, error, "RunContainerError", SHOW_FAILURE_S)  # then it waits as after a crash
         self.waiting.pop(spec.name, None)
+        parts.events.event(pod, NORMAL, "Started", f"Started container {spec.name}", container=spec.name)
+        problem = await parts.hooks.started(pod, spec, container_id, sandbox)
+        if problem:
+            parts.events.event(pod, WARNING, "FailedPostStartHook", problem, container=spec.name)
+            await runtime.stop_container(container_id, grace_period_s=0)
         for old in seen.containers.get(spec.name, [])[KEPT_CONTAINERS - 1 :]:
             await runtime.remove_container(old.id)
         return None
 
-    def _failed(self, spec: ContainerSpec, error: RuntimeFailure, reason: str, again_s: float) -> float:
+    def _failed(self, pod: Pod, spec: ContainerSpec, error: RuntimeFailure, reason: str, again_s: float) -> float:
         self.waiting[spec.name] = Waiting(error.reason or reason, error.message)
+        self._house.parts.events.event(pod, WARNING, "Failed", f"Error: {error.message}", container=spec.name)
         log.info("a container did not start", extra=self._fields(spec) | {"error": error.message})
         return again_s
 
-    def _crash_wait_s(self, name: str, ended: Container) -> float:
-        """How long to leave it alone; when that is over, the next wait is longer."""
+    def _wait_s(self, pod: Pod, spec: ContainerSpec, newest: Container | None) -> float:
+        """How long to leave it alone: people should see a failure for a moment, and who ends again and again waits."""
+        left_s = self._shown_until.get(spec.name, 0.0) - asyncio.get_running_loop().time()
+        if left_s > 0 or newest is None or not newest.exited:
+            return left_s
+        return self._crash_wait_s(pod, spec.name, newest)
+
+    def _crash_wait_s(self, pod: Pod, name: str, ended: Container) -> float:
+        """When it is over, the next wait is longer."""
         now = asyncio.get_running_loop().time()
         failed = self._ends.get(ended.id, now)
         left_s = self._crashes.left_s(name, failed=failed, now=now)
         if left_s > 0:
             delay = format_duration(round(self._crashes.delay_s(name) * 1e9))
-            pod = f"{self._key.name}_{self._key.namespace}({self._key.uid})"
-            words = f"back-off {delay} restarting failed container={name} pod={pod}"
+            told = f"{self._key.name}_{self._key.namespace}({self._key.uid})"
+            words = f"back-off {delay} restarting failed container={name} pod={told}"
             self.waiting[name] = Waiting("CrashLoopBackOff", words)
+            words = f"Back-off restarting failed container {name} in pod {told}"
+            self._house.parts.events.event(pod, WARNING, "BackOff", words, container=name)
             return left_s
         self._crashes.count(name, failed=failed, now=now)
         return 0.0
 
     # --- images -------------------------------------------------------------------------------------------
 
-    async def _image(self, spec: ContainerSpec, config: SandboxConfig) -> tuple[str | None, float | None]:
-        """The id of the image; or None and when to try again. Raises Unavailable."""
+    async def _image(self, pod: Pod, spec: ContainerSpec, sandbox: Sandbox) -> tuple[Image | None, float | None]:
+        """The image; or None and when to try again. Raises RuntimeFailure, NotYet."""
         name, policy = spec.image, spec.image_pull_policy or "IfNotPresent"
+        config = SandboxConfig(pod=self._key, attempt=sandbox.attempt, labels=pod.metadata.labels)
         pulled = not name.startswith(BUILT_IN) and policy != "Never"
         if not (pulled and policy == "Always"):
             found = await self._house.runtime.image(name, config=config)
             if found is not None:
-                return found.id, None
+                return found, None
         if not pulled:
             words = f'Container image "{name}" is not present with pull policy of Never'
             self.waiting[spec.name] = Waiting("ErrImageNeverPull", words)
+            self._house.parts.events.event(pod, WARNING, "ErrImageNeverPull", words, container=spec.name)
             return None, RETRY_S
-        return await self._pull(spec, config)
-
-    async def _pull(self, spec: ContainerSpec, config: SandboxConfig) -> tuple[str | None, float | None]:
-        name, loop = spec.image, asyncio.get_running_loop()
-        when, words = self._pull_failed.get(name, (0.0, ""))
-        left_s = self._pulls.left_s(name, failed=when, now=loop.time()) if words else 0.0
+        left_s = self._pull_wait_s(pod, spec)
         if left_s > 0:
-            self.waiting[spec.name] = Waiting("ImagePullBackOff", f'Back-off pulling image "{name}": {words}')
             return None, left_s
+        return await self._pull(pod, spec, config)
+
+    def _pull_wait_s(self, pod: Pod, spec: ContainerSpec) -> float:
+        """After failures, and how long still."""
+        name = spec.image
+        when, words = self._pull_failed.get(name, (0.0, ""))
+        left_s = self._pulls.left_s(name, failed=when, now=asyncio.get_running_loop().time()) if words else 0.0
+        if left_s > 0:
+            told = f'Back-off pulling image "{name}"'
+            self.waiting[spec.name] = Waiting("ImagePullBackOff", f"{told}: {words}")
+            self._house.parts.events.event(pod, NORMAL, "BackOff", told, container=spec.name)
+        return left_s
+
+    async def _pull(self, pod: Pod, spec: ContainerSpec, config: SandboxConfig) -> tuple[Image | None, float | None]:
+        name, loop, events = spec.image, asyncio.get_running_loop(), self._house.parts.events
+        credentials = await self._house.parts.specs.credentials(pod, name)
+        events.event(pod, NORMAL, "Pulling", f'Pulling image "{name}"', container=spec.name)
+        began = loop.time()
         try:
             async with self._house.pulls:
-                image_id = await self._house.runtime.pull_image(name, config=config)
+                image_id = await self._pull_as_somebody(name, config, credentials)
         except ImageFailure as error:
             now = loop.time()
             self._pulls.count(name, failed=now, now=now)
@@ -175,55 +219,26 @@ class Starter:
             self._pull_failed[name] = (now, f"{reason}: {error.message}")
             self.waiting[spec.name] = Waiting(reason, error.message)
             log.info("an image could not be pulled", extra=self._fields(spec) | {"error": error.message})
+            words = f'Failed to pull image "{name}": {error.message}'
+            events.event(pod, WARNING, "Failed", words, container=spec.name)
             self._shown_until[spec.name] = now + SHOW_FAILURE_S
             return None, SHOW_FAILURE_S
         self._pull_failed.pop(name, None)
-        return image_id, None
+        took = f"{loop.time() - began:.3g}s"
+        events.event(pod, NORMAL, "Pulled", f'Successfully pulled image "{name}" in {took}', container=spec.name)
+        found = await self._house.runtime.image(name, config=config)
+        return found or Image(id=image_id, names=(name,)), None
+
+    async def _pull_as_somebody(self, name: str, config: SandboxConfig, credentials: Sequence[Credentials]) -> str:
+        """With each of the credentials until one is taken. Raises ImageFailure: the last."""
+        runtime = self._house.runtime
+        for each in credentials[:-1]:
+            try:
+                return await runtime.pull_image(name, config=config, credentials=each)
+            except ImageFailure as error:
+                log.info("credentials were not taken", extra={"image": name, "error": error.message})
+        return await runtime.pull_image(name, config=config, credentials=credentials[-1] if credentials else None)
 
     def _fields(self, spec: ContainerSpec) -> dict[str, str]:
         key = self._key
         return {"namespace": key.namespace, "pod": key.name, "uid": key.uid, "container": spec.name}
-
-
-def key_of(pod: Pod) -> PodKey:
-    return PodKey(namespace=pod.metadata.namespace, name=pod.metadata.name, uid=pod.metadata.uid)
-
-
-def sandbox_config(pod: Pod, attempt: int) -> SandboxConfig:
-    grace_s = pod.spec.termination_grace_period_seconds
-    return SandboxConfig(
-        pod=key_of(pod),
-        attempt=attempt,
-        hostname=pod.spec.hostname or pod.metadata.name,
-        host_network=pod.spec.host_network,
-        grace_period_s=30.0 if grace_s is None else float(grace_s),
-        labels=pod.metadata.labels,
-        annotations=pod.metadata.annotations,
-        port_mappings=[
-            PortMapping(
-                protocol=port.protocol or "TCP",
-                container_port=port.container_port,
-                host_port=port.host_port,
-                host_ip=port.host_ip,
-            )
-            for spec in pod.spec.containers
-            for port in spec.ports
-            if port.host_port
-        ],
-    )
-
-
-def container_config(spec: ContainerSpec, attempt: int, image_id: str, *, runs_to_end: bool) -> ContainerConfig:
-    return ContainerConfig(
-        name=spec.name,
-        attempt=attempt,
-        image=spec.image,
-        image_id=image_id,
-        command=spec.command,
-        args=spec.args,
-        working_dir=spec.working_dir,
-        environment=[(each.name, each.value) for each in spec.env if each.value_from is None],
-        stdin=spec.stdin,
-        tty=spec.tty,
-        runs_to_end=runs_to_end,
-    )

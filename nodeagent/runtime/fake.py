@@ -19,8 +19,10 @@ from random import Random
 import msgspec
 
 from apiserver.api.core.containers import Container as ContainerSpec
+from apiserver.api.core.pod import Pod
 from nodeagent.clock import Wall
 from nodeagent.health import Verdict
+from nodeagent.observed import Observed
 
 from .addresses import Addresses, NoAddress
 from .faults import Fault, Faults, Rule, What
@@ -329,6 +331,12 @@ class FakeRuntime:
 
     def listen(self, changed: Callable[[str], None]) -> None:
         self._listeners.append(changed)
+
+    def look(self, pod: Pod, seen: Observed) -> None:
+        """It knows its containers itself."""
+
+    def forget(self, pod_uid: str) -> None:
+        """There is nothing to end."""
 
     # --- how it works -------------------------------------------------------------------------------------
 

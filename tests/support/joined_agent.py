@@ -22,6 +22,7 @@ from apiserver.client import Client
 from nodeagent.identity import Identity
 from nodeagent.joining import ensure_identity
 from nodeagent.machine import simulated
+from nodeagent.plain import plain_parts
 from nodeagent.running import NodeAgent
 from nodeagent.runtime.fake import FakeRuntime
 
@@ -63,7 +64,9 @@ class Joined:
         """The agent, registered."""
         machine = simulated(self.name, "192.0.2.7", capacity=CAPACITY, labels={})
         async with self.client() as client:
-            node = NodeAgent(client, self.name, machine, self.runtime, self.runtime, identity=self.identity)
+            node = NodeAgent(
+                client, self.name, machine, self.runtime, plain_parts(self.runtime), identity=self.identity
+            )
             running = asyncio.create_task(node.run(), name=f"agent {self.name}")
             registered = asyncio.create_task(node.registered.wait())
             try:

@@ -23,10 +23,12 @@ import uvloop
 from apiserver.client import Client
 from nodeagent.agent import AgentOptions
 from nodeagent.errors import AgentError, NoAnswer
-from nodeagent.health import HealthSource, NoProbes
+from nodeagent.house import Parts
 from nodeagent.identity import Identity
 from nodeagent.joining import ensure_identity
 from nodeagent.machine import own_address, this_machine
+from nodeagent.parts import container_parts
+from nodeagent.plain import plain_parts
 from nodeagent.running import NodeAgent
 from nodeagent.runtime.fake import FakeRuntime
 from nodeagent.runtime.interface import Runtime
@@ -105,7 +107,7 @@ class _Process:
 
 async def _one_node(settings: AgentSettings) -> None:
     client, identity = await _client(settings)
-    async with client, _runtime(settings) as (runtime, health, runtime_name):
+    async with client, _runtime(settings) as (runtime, parts, runtime_name):
         host = urlsplit(client.caller.servers.current).hostname or ""
         try:
             addresses = (own_address(host),)
@@ -114,7 +116,7 @@ async def _one_node(settings: AgentSettings) -> None:
             )
         except OSError as error:
             raise CommandError(f"no way leads from this machine to {host}: {error.strerror or error}") from error
-        node = NodeAgent(client, settings.node_name, machine, runtime, health, identity=identity, options=_options())
+        node = NodeAgent(client, settings.node_name, machine, runtime, parts, identity=identity, options=_options())
         collector.started()
         running = asyncio.ensure_future(node.run())
         try:
@@ -128,11 +130,11 @@ async def _one_node(settings: AgentSettings) -> None:
 
 
 @asynccontextmanager
-async def _runtime(settings: AgentSettings) -> AsyncIterator[tuple[Runtime, HealthSource, str]]:
-    """With what says how well its containers are, and its name. Raises CommandError."""
+async def _runtime(settings: AgentSettings) -> AsyncIterator[tuple[Runtime, Parts, str]]:
+    """With the parts that go with it, and its name. Raises CommandError."""
     if not settings.containerd:
         fake = FakeRuntime(node=settings.node_name)
-        yield fake, fake, "fake"
+        yield fake, plain_parts(fake), "fake"
         return
     from .agent_runtime import RuntimeSettings, open_runtime
 
@@ -145,7 +147,7 @@ async def _runtime(settings: AgentSettings) -> AsyncIterator[tuple[Runtime, Heal
     )
     async with open_runtime(wanted) as runtime:
         version = await runtime.version()
-        yield runtime, NoProbes(), f"{version.name} {version.version}"
+        yield runtime, container_parts(), f"{version.name} {version.version}"
 
 
 async def _simulate(settings: AgentSettings) -> None:

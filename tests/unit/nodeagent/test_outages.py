@@ -13,6 +13,7 @@ from virtual_time import now_s
 from apiserver.api.core.node import Node
 from apiserver.api.core.pod import Pod, PodCondition
 from nodeagent.machine import simulated
+from nodeagent.plain import plain_parts
 from nodeagent.running import NodeAgent
 from nodeagent.runtime.fake import Latency
 from nodeagent.runtime.faults import Fault
@@ -107,7 +108,7 @@ def test_an_agent_that_starts_without_the_api_leaves_pods_alone() -> None:
         cut_off(world)
         machine = simulated("node-1", "192.0.2.1", capacity={"cpu": "4", "memory": "8Gi", "pods": "10"}, labels={})
         async with world.api.client(NODES) as client:
-            fresh = NodeAgent(client, "node-1", machine, world.runtime, world.runtime, wall=now_s)
+            fresh = NodeAgent(client, "node-1", machine, world.runtime, plain_parts(world.runtime), wall=now_s)
             running = asyncio.create_task(fresh.run())
             await asyncio.sleep(300)
             assert world.containers("a") == before

@@ -1,0 +1,122 @@
+"""What the workers of one node share, and what they ask of others: the seams of a pod's life.
+
+    specs     what the runtime is told: sandboxes and containers, made from the pod and what it refers to
+    volumes   what is mounted into containers, there before the sandbox and gone after it
+    hooks     what runs when a container has started and before it is stopped
+    health    how well what runs is (probes)
+    events    what people should know
+
+A step that cannot go on raises NotYet: what it is for waits, shows why, and it is tried again. All of these may be
+cancelled in the middle, and are then asked anew: what is done already is not done twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from random import Random
+from typing import Literal, Protocol
+
+import msgspec
+
+from apiserver.api.core.containers import Container as ContainerSpec
+from apiserver.api.core.pod import Pod
+
+from .clock import Wall
+from .health import HealthSource
+from .runtime.interface import (
+    Container,
+    ContainerConfig,
+    Credentials,
+    Image,
+    Mount,
+    PodKey,
+    Runtime,
+    Sandbox,
+    SandboxConfig,
+)
+from .status_writer import StatusWriter
+
+AGAIN_S = 10.0
+
+NORMAL: Literal["Normal"] = "Normal"
+WARNING: Literal["Warning"] = "Warning"
+
+
+class NotYet(Exception):
+    """What a pod needs is not there. `reason` is Kubernetes' word, shown where the container waits
+    (CreateContainerConfigError, ContainerCreating, ...); `event` the word in the pod's events, when it is another."""
+
+    def __init__(self, reason: str, message: str, *, event: str = "", again_s: float = AGAIN_S) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+        self.event = event or reason
+        self.again_s = again_s
+
+
+class PodSpecs(Protocol):
+    """Raises NotYet for references that lead nowhere."""
+
+    async def sandbox(self, pod: Pod, attempt: int) -> SandboxConfig: ...
+
+    async def container(
+        self, pod: Pod, spec: ContainerSpec, *, attempt: int, image: Image, sandbox: Sandbox, mounts: Sequence[Mount]
+    ) -> ContainerConfig:
+        """`mounts` are those of its volumes; it may have more."""
+
+    async def credentials(self, pod: Pod, image: str) -> Sequence[Credentials]:
+        """To be tried one after another; none: as anybody."""
+
+
+class Volumes(Protocol):
+    async def prepare(self, pod: Pod) -> None:
+        """All its volumes are there when this returns; next to nothing is done when they are. Raises NotYet."""
+
+    async def mounts(self, pod: Pod, spec: ContainerSpec) -> Sequence[Mount]:
+        """For one container of a pod that was prepared. Raises NotYet."""
+
+    async def release(self, pod: PodKey) -> None:
+        """Nothing of the pod runs any more: what it had on the node goes. Also of pods that nobody remembers."""
+
+
+class Hooks(Protocol):
+    async def started(self, pod: Pod, spec: ContainerSpec, container_id: str, sandbox: Sandbox) -> str:
+        """Its postStart hook, to its end. What went wrong, for people: then the container must not run; "" when all
+        is well."""
+
+    async def stopping(self, pod: Pod, container: Container, *, grace_period_s: float) -> float:
+        """Its preStop hook, for as long as there is time; how much of the time is left."""
+
+
+class EventSink(Protocol):
+    def event(
+        self, pod: Pod, type_: Literal["Normal", "Warning"], reason: str, message: str, *, container: str = ""
+    ) -> None:
+        """At once; nobody waits for it. `container`: whose it is."""
+
+
+class Parts(msgspec.Struct, frozen=True, kw_only=True):
+    """What differs between a node with containers and a simulated one (plain.py)."""
+
+    specs: PodSpecs
+    volumes: Volumes
+    hooks: Hooks
+    health: HealthSource
+    events: EventSink
+
+
+class House(msgspec.Struct, frozen=True, kw_only=True):
+    """`starts` and `pulls` bound how many pods start, and images come, at once. `gone` is told of a pod of which
+    nothing is left."""
+
+    runtime: Runtime
+    runtime_name: str
+    parts: Parts
+    writer: StatusWriter
+    wall: Wall
+    random: Random
+    host_ips: list[str]
+    starts: asyncio.Semaphore
+    pulls: asyncio.Semaphore
+    gone: Callable[[str], None]
