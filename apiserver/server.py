@@ -24,6 +24,7 @@ from apiserver.address_repair import AddressRepair
 from apiserver.admission.chain import Chain, default_chain
 from apiserver.admission.plugin import Admission
 from apiserver.aggregation import AggregatedRoles
+from apiserver.api.cluster_network import ClusterNetwork, dns_address
 from apiserver.api.errors import ApiError, ServiceUnavailable
 from apiserver.auth import pki
 from apiserver.auth.authn import Authenticator
@@ -89,6 +90,7 @@ class ApiOptions(msgspec.Struct, frozen=True, kw_only=True):
     host: str
     port: int
     service_cidr: str = "10.96.0.0/16"
+    cluster_cidr: str = "10.244.0.0/16"
     cluster_domain: str = "cluster.local"
     token_file: Path | None = None
     limits: Limits = Limits()
@@ -296,13 +298,22 @@ class ApiServer:
     async def _bootstrap(self) -> None:
         while True:
             try:
-                await Bootstrap(self.storage, self.table, self.writer).run()
+                await Bootstrap(self.storage, self.table, self.writer, self._network()).run()
                 break
             except ApiError as error:
                 log.info("what a cluster begins with is not there yet", extra={"reason": error.message})
                 await asyncio.sleep(BOOTSTRAP_RETRY_S)
         self._bootstrapped = True
         self._mark("bootstrapped")
+
+    def _network(self) -> ClusterNetwork:
+        options = self.options
+        return ClusterNetwork(
+            dns_ip=dns_address(options.service_cidr),
+            domain=options.cluster_domain,
+            cluster_cidr=options.cluster_cidr,
+            service_cidr=options.service_cidr,
+        )
 
     async def _mirror_rights(self) -> None:
         """Roles and bindings in memory; the server answers nobody before."""

@@ -360,6 +360,8 @@ ROLES: dict[str, dict[str, Rows]] = {
         "system::leader-locking-kube-controller-manager": _leader_locking("kube-controller-manager"),
         "system::leader-locking-kube-scheduler": _leader_locking("kube-scheduler"),
         "system:controller:token-cleaner": ((f"delete {READ}", "core", "secrets"), _EVENTS),
+        # What nodes must know of the network (apiserver/api/cluster_network.py):
+        "kmini:cluster-network": (("get", "core", "configmaps", "kmini-cluster"),),
     },
 }
 ROLE_BINDINGS: dict[str, dict[str, tuple[str, tuple[str, ...]]]] = {
@@ -380,5 +382,6 @@ ROLE_BINDINGS: dict[str, dict[str, tuple[str, tuple[str, ...]]]] = {
             "system:controller:token-cleaner",
             ("account:kube-system/token-cleaner",),
         ),
+        "kmini:cluster-network": ("kmini:cluster-network", ("group:system:nodes",)),
     },
 }

@@ -302,6 +302,7 @@ class Server:
             host=options.advertise_address,
             port=options.api_port,
             service_cidr=options.service_cidr,
+            cluster_cidr=options.cluster_cidr,
             cluster_domain=options.cluster_domain,
             token_file=options.token_auth_file,
         )
