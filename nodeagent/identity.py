@@ -3,6 +3,7 @@
     DIR/agent/ca.crt        the cluster CA, whose hash the join token named
     DIR/agent/client.key    the key that is asked for a certificate next; it becomes part of client.pem
     DIR/agent/client.pem    certificate and key in one file, so that a renewal replaces both at once
+    DIR/agent/serving.*     the same of the node's own port
     DIR/agent/servers.json  servers learned from the cluster
 
 Keys are ECDSA P-256, files with a key have mode 0600. Files are written whole and synced before they take a name.
@@ -14,6 +15,7 @@ import datetime
 import os
 from pathlib import Path
 
+import msgspec
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -28,16 +30,35 @@ GROUP = "system:nodes"
 _FILE_BYTES_MAX = 1 << 20
 
 
+class Purpose(msgspec.Struct, frozen=True, kw_only=True):
+    """What a certificate is for: `stem` of its files, who signs it, and whether it carries the node's name as a name
+    to connect to. Signers and usages are Kubernetes'."""
+
+    stem: str
+    signer: str
+    usages: tuple[str, ...]
+    names_node: bool = False
+
+
+CLIENT = Purpose(
+    stem="client", signer="kubernetes.io/kube-apiserver-client-kubelet", usages=("digital signature", "client auth")
+)
+SERVING = Purpose(
+    stem="serving", signer="kubernetes.io/kubelet-serving", usages=("digital signature", "server auth"), names_node=True
+)
+
+
 class Identity:
     """Of one node. Methods are blocking and small; they raise BadIdentity naming the file."""
 
-    def __init__(self, folder: Path, node_name: str) -> None:
+    def __init__(self, folder: Path, node_name: str, purpose: Purpose = CLIENT) -> None:
         self.folder = folder
         self.node_name = node_name
+        self.purpose = purpose
         self.authority_file = folder / "ca.crt"
         self.servers_file = folder / "servers.json"
-        self._key_file = folder / "client.key"
-        self._pair_file = folder / "client.pem"
+        self.pair_file = folder / f"{purpose.stem}.pem"
+        self._key_file = folder / f"{purpose.stem}.key"
 
     @property
     def user(self) -> str:
@@ -45,24 +66,24 @@ class Identity:
 
     def access(self, servers: tuple[str, ...]) -> Access:
         """Files, so that a renewal is taken up by itself."""
-        pair = Material(file=self._pair_file)
+        pair = Material(file=self.pair_file)
         return Access(servers=servers, authority=Material(file=self.authority_file), certificate=pair, key=pair)
 
     def certificate(self) -> x509.Certificate | None:
         """The one there is, of this node and with a key that fits; None before the first."""
-        raw = _read(self._pair_file)
+        raw = _read(self.pair_file)
         if raw is None:
             return None
         try:
             certificate = x509.load_pem_x509_certificate(raw)
             key = serialization.load_pem_private_key(raw, None)
         except (ValueError, TypeError) as error:
-            raise BadIdentity(f"{self._pair_file} holds no certificate with its key: {_words(error)}") from None
+            raise BadIdentity(f"{self.pair_file} holds no certificate with its key: {_words(error)}") from None
         if _public(key.public_key()) != _public(certificate.public_key()):
-            raise BadIdentity(f"{self._pair_file}: the key is not the certificate's")
+            raise BadIdentity(f"{self.pair_file}: the key is not the certificate's")
         name = _common_name(certificate.subject)
         if name != self.user:
-            raise BadIdentity(f"{self._pair_file} is the certificate of {name}, not of {self.user}: use another folder")
+            raise BadIdentity(f"{self.pair_file} is the certificate of {name}, not of {self.user}: use another folder")
         return certificate
 
     def authority_hash(self) -> str | None:
@@ -91,7 +112,11 @@ class Identity:
         subject = x509.Name(
             [x509.NameAttribute(NameOID.ORGANIZATION_NAME, GROUP), x509.NameAttribute(NameOID.COMMON_NAME, self.user)]
         )
-        request = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA256())
+        builder = x509.CertificateSigningRequestBuilder().subject_name(subject)
+        if self.purpose.names_node:
+            names = x509.SubjectAlternativeName([x509.DNSName(self.node_name)])
+            builder = builder.add_extension(names, critical=False)
+        request = builder.sign(key, hashes.SHA256())
         return request.public_bytes(serialization.Encoding.PEM).decode()
 
     def accept(self, certificate_pem: bytes) -> x509.Certificate:
@@ -106,7 +131,7 @@ class Identity:
             raise BadIdentity("the certificate that was given is not for our key")
         if _common_name(certificate.subject) != self.user:
             raise BadIdentity(f"the certificate that was given is not for {self.user}")
-        write_file(self._pair_file, certificate_pem.rstrip() + b"\n" + (raw or b""), secret=True)
+        write_file(self.pair_file, certificate_pem.rstrip() + b"\n" + (raw or b""), secret=True)
         self._key_file.unlink(missing_ok=True)
         return certificate
 

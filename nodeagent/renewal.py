@@ -1,6 +1,7 @@
 """Renews an agent's certificate at two thirds of its life, while it works, by a CertificateSigningRequest of its own.
 
-Each renewal has a new key. The old certificate is used until the new one is there; clients read the file again.
+Each renewal has a new key. The old certificate is used until the new one is there; clients read the file again. One
+that is not there yet is asked for at once: the first of the node's own port comes in this way.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import base64
 import binascii
 import logging
 import time
+from collections.abc import Callable
 from random import Random
 
 from apiserver.api.certificates import CertificateSigningRequest, CertificateSigningRequestSpec
@@ -24,8 +26,6 @@ from .identity import Identity, due_at
 
 log = logging.getLogger(__name__)
 
-SIGNER = "kubernetes.io/kube-apiserver-client-kubelet"
-USAGES = ["digital signature", "client auth"]
 LOOK_EVERY_S = 60.0  # the wall clock may jump: the wait is never one long sleep
 ANSWER_WITHIN_S = 300.0
 ASK_EVERY_S = 1.0
@@ -33,12 +33,19 @@ _RETRY = Backoff(first_s=10.0, longest_s=600.0)
 
 
 class Renewal:
-    """`run` until it is cancelled."""
+    """`run` until it is cancelled. `changed` is called when there is a new certificate."""
 
     def __init__(
-        self, client: Client, identity: Identity, *, wall: Wall = time.time, random: Random | None = None
+        self,
+        client: Client,
+        identity: Identity,
+        *,
+        wall: Wall = time.time,
+        random: Random | None = None,
+        changed: Callable[[], None] = lambda: None,
     ) -> None:
         self.renewed = 0
+        self._changed = changed
         self._client = client
         self._identity = identity
         self._wall = wall
@@ -54,8 +61,8 @@ class Renewal:
                 await self.renew()
                 failures = 0
             except (ApiError, AgentError) as error:
-                fields = {"node": self._identity.node_name, "error": str(error)}
-                log.warning("the certificate was not renewed", extra=fields)
+                fields = {"node": self._identity.node_name, "certificate": self._identity.purpose.stem}
+                log.warning("the certificate was not renewed", extra=fields | {"error": str(error)})
                 await asyncio.sleep(_RETRY.wait_s(failures, self._random))
                 failures += 1
 
@@ -65,20 +72,23 @@ class Renewal:
         except AgentError as error:
             log.error("the certificate cannot be read", extra={"error": str(error)})
             return False
-        return certificate is not None and self._wall() >= due_at(certificate)
+        return certificate is None or self._wall() >= due_at(certificate)
 
     async def renew(self) -> None:
         """Now. Raises ApiError, AgentError."""
         pem = self._identity.new_request()
+        purpose = self._identity.purpose
         spec = CertificateSigningRequestSpec(
-            request=base64.b64encode(pem.encode()).decode(), signer_name=SIGNER, usages=USAGES
+            request=base64.b64encode(pem.encode()).decode(), signer_name=purpose.signer, usages=list(purpose.usages)
         )
         asked = await self._client.create(
             CertificateSigningRequest(metadata=ObjectMeta(generate_name="node-csr-"), spec=spec)
         )
         self._identity.accept(await self._answer(asked))
         self.renewed += 1
-        log.info("the certificate was renewed", extra={"node": self._identity.node_name})
+        self._changed()
+        fields = {"node": self._identity.node_name, "certificate": purpose.stem}
+        log.info("there is a new certificate", extra=fields)
 
     async def _answer(self, asked: CertificateSigningRequest) -> bytes:
         deadline = asyncio.get_running_loop().time() + ANSWER_WITHIN_S
