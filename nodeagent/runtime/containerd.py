@@ -113,13 +113,7 @@ class PrivateContainerd:
         return ["--config", str(self._layout.config)]
 
     def _running(self) -> Process | None:
-        try:
-            known = msgspec.json.decode(self._layout.record.read_bytes(), type=Process)
-            if processes.alive(known):
-                return known
-        except (OSError, msgspec.DecodeError):
-            log.debug("no containerd is remembered")
-        return next(iter(processes.find(self._arguments)), None)
+        return remembered(self._layout) or next(iter(processes.find(self._arguments)), None)
 
     def _remember(self, found: Process) -> None:
         self._process = found
@@ -194,6 +188,15 @@ class PrivateContainerd:
             told = next((line for line in reversed(lines) if "level=error" in line or "containerd:" in line), "")
             return f"{told[:500]} ({where})" if told else where
         return where
+
+
+def remembered(layout: Layout) -> Process | None:
+    """The one of this folder that was noted last, if it runs."""
+    try:
+        known = msgspec.json.decode(layout.record.read_bytes(), type=Process)
+    except (OSError, msgspec.DecodeError):
+        return None
+    return known if processes.alive(known) else None
 
 
 async def _ended(known: Process) -> None:

@@ -21,7 +21,7 @@ from apiserver.client import Client
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    with Cluster(tmp_path_factory.mktemp("nodes"), servers=1, nodes=2, tmpfs=True) as cluster:
+    with Cluster(tmp_path_factory.mktemp("nodes"), servers=1, nodes=2, tmpfs=True, runtime="fake") as cluster:
         yield cluster
 
 

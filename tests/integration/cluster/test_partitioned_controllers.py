@@ -30,7 +30,7 @@ OLD, NEW = "example.com/sample:1", "example.com/sample:2"
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    with Cluster(tmp_path_factory.mktemp("controllers"), servers=3, nodes=2, tmpfs=True) as cluster:
+    with Cluster(tmp_path_factory.mktemp("controllers"), servers=3, nodes=2, tmpfs=True, runtime="fake") as cluster:
         yield cluster
 
 

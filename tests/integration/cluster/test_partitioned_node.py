@@ -26,7 +26,7 @@ LEAVE_SOON = [
 
 @pytest.fixture
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    with Cluster(tmp_path_factory.mktemp("lost"), servers=1, nodes=2, tmpfs=True) as cluster:
+    with Cluster(tmp_path_factory.mktemp("lost"), servers=1, nodes=2, tmpfs=True, runtime="fake") as cluster:
         yield cluster
 
 

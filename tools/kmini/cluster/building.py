@@ -14,11 +14,15 @@ from ipaddress import IPv4Network
 
 import msgspec
 
+from nodeagent.errors import AgentError
+from nodeagent.runtime import cgroups as controllers
+from nodeagent.runtime.containerd_config import check_socket, find_programs
+
 from ..errors import CommandError, NotReady
 from . import access, cgroups, namespaces, network, processes
 from .cgroups import Group
 from .daemons import DAEMONS, Files, command_line
-from .state import ClusterState, HostState, boot_id, group_name, new_id, plan_hosts, write
+from .state import ClusterState, HostState, Runtime, boot_id, group_name, new_id, plan_hosts, write
 
 DISK_BYTES_MAX = 4 * 1024**3  # of a host on tmpfs: memory is taken as it is written
 POLL_S = 0.1
@@ -30,6 +34,7 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     servers: int
     nodes: int
     tmpfs: bool
+    runtime: Runtime = "containerd"
     server_arguments: tuple[str, ...] = ()
     node_arguments: tuple[str, ...] = ()
 
@@ -53,6 +58,17 @@ def check_machine() -> None:
     top = cgroups.hierarchy()
     if not os.access(top, os.W_OK):
         raise CommandError(f"{top} is mounted read-only: hosts need a cgroup each")
+
+
+def check_containers(wish: Wish, files: Files) -> None:
+    """Whether nodes can run what they are to run. Raises CommandError saying what is missing."""
+    if not wish.nodes or wish.runtime != "containerd":
+        return
+    try:
+        find_programs()
+        check_socket(files.containerd(f"n{wish.nodes}").socket)
+    except AgentError as error:
+        raise CommandError(f"{error}; or use nodes that only pretend: --runtime fake") from error
 
 
 def runs(state: ClusterState) -> bool:
@@ -117,6 +133,7 @@ def _planned(known: ClusterState | None, wish: Wish, files: Files) -> ClusterSta
         phase="building",
         subnet=str(subnet),
         tmpfs=wish.tmpfs,
+        runtime=wish.runtime,
         hosts=plan_hosts(subnet, servers=wish.servers, nodes=wish.nodes),
         server_arguments=wish.server_arguments,
         node_arguments=wish.node_arguments,
@@ -166,10 +183,12 @@ def ids(known: ClusterState | None, files: Files) -> list[str]:
 
 
 def remove(cluster_id: str, files: Files) -> None:
-    """Processes, cgroups, links, namespaces, mounts: whatever of them is there. Raises CommandError."""
+    """Processes, containers, cgroups, links, namespaces, mounts: whatever is there. Raises CommandError."""
     check_root()
     try:
         Group(cgroups.hierarchy() / group_name(cluster_id)).remove()
+        if not controllers.remove(f"/{group_name(cluster_id)}"):
+            raise CommandError(f"control groups /{group_name(cluster_id)} are still in use")
         with network.alone():
             network.remove(cluster_id)
         for mount in namespaces.mounts_under(files.hosts):

@@ -27,11 +27,14 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from nodeagent.runtime.containerd import remembered
+from nodeagent.runtime.processes import Process as Known
+
 from ..errors import CommandError, NotReady
 from . import access, building, network, processes, waiting
 from .cgroups import Group
 from .daemons import DAEMONS, Files
-from .state import OUTSIDE, ClusterState, Cut, HostState, Process, Role, locked, read, write
+from .state import OUTSIDE, ClusterState, Cut, HostState, Process, Role, Runtime, locked, read, write
 
 READY_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 30.0
@@ -65,16 +68,19 @@ class Cluster:
         servers: int = 3,
         nodes: int = 0,
         tmpfs: bool = False,
+        runtime: Runtime = "containerd",
         server_arguments: Sequence[str] = (),
         node_arguments: Sequence[str] = (),
         say: Callable[[str], None] = _silent,
     ) -> None:
-        """Only `up` looks at `servers`, `nodes`, `tmpfs` and the daemons' arguments. `say` gets progress lines."""
+        """Only `up` looks at `servers`, `nodes`, `tmpfs`, `runtime` (of the nodes) and the daemons' arguments. `say`
+        gets progress lines."""
         self.files = Files(Path(folder).absolute())
         self._wish = building.Wish(
             servers=servers,
             nodes=nodes,
             tmpfs=tmpfs,
+            runtime=runtime,
             server_arguments=tuple(server_arguments),
             node_arguments=tuple(node_arguments),
         )
@@ -102,6 +108,7 @@ class Cluster:
         is left running).
         """
         building.check_machine()
+        building.check_containers(self._wish, self.files)
         self._make_folder()
         with locked(self.files.lock):
             known = read(self.files.state)
@@ -264,14 +271,14 @@ class Cluster:
     # --- hosts ----------------------------------------------------------------------------------------
 
     def kill(self, host: str, *, process: str | None = None) -> None:
-        """kill -9: everything in the host, or the one daemon of that name ("server", "agent")."""
+        """kill -9: everything in the host, or the one daemon of that name ("server", "agent", "containerd")."""
         with self._change() as state:
             found = state.host(host)
             if process is None:
                 self._group(state, host).kill()
                 left: tuple[Process, ...] = ()
             else:
-                processes.kill(_daemon(found, process))
+                processes.kill(self._daemon(found, process))
                 left = tuple(known for known in found.processes if known.name != process)
             write(self.files.state, state.with_host(msgspec.structs.replace(found, processes=left)))
 
@@ -353,6 +360,16 @@ class Cluster:
         except OSError as error:
             raise CommandError(f"{error.filename or 'the kernel'}: {error.strerror}") from error
 
+    def _daemon(self, host: HostState, name: str) -> Process:
+        """Raises CommandError naming those there are."""
+        containerd = remembered(self.files.containerd(host.name))
+        own = [] if containerd is None else [_process("containerd", containerd)]
+        for process in (*host.processes, *own):
+            if process.name == name:
+                return process
+        known = ", ".join(process.name for process in (*host.processes, *own)) or "nothing"
+        raise CommandError(f"no process {name!r} was started on {host.name}: it has {known}")
+
     def _group(self, state: ClusterState, host: str) -> Group:
         return building.group_of(state, state.host(host).name)
 
@@ -372,6 +389,10 @@ class Cluster:
         waiting.until_ready(state, hosts, self.files, deadline=deadline, say=self._say)
 
 
+def _process(name: str, found: Known) -> Process:
+    return Process(name=name, pid=found.pid, start_ticks=found.start_ticks)
+
+
 def _names(value: str | Iterable[str] | None) -> list[str]:
     if value is None:
         return []
@@ -384,11 +405,3 @@ def _is_between(cut: Cut, first: set[str], second: set[str]) -> bool:
     if not second:
         return cut.sender in first or cut.receiver in first
     return (cut.sender in first and cut.receiver in second) or (cut.sender in second and cut.receiver in first)
-
-
-def _daemon(host: HostState, name: str) -> Process:
-    for process in host.processes:
-        if process.name == name:
-            return process
-    known = ", ".join(process.name for process in host.processes) or "nothing"
-    raise CommandError(f"no process {name!r} was started on {host.name}: it has {known}")

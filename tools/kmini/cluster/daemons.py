@@ -13,6 +13,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from nodeagent.runtime.containerd_config import Layout
+
 from .state import ClusterState, HostState
 
 API_PORT = 6443
@@ -41,6 +43,10 @@ class Files:
     def data_dir(self, host: str) -> Path:
         return self.hosts / host / "kmini"
 
+    def containerd(self, host: str) -> Layout:
+        """Of the containerd that the host's agent starts."""
+        return Layout(self.data_dir(host) / "agent" / "containerd")
+
     def log(self, host: str, daemon: str) -> Path:
         return self.logs / f"{host}-{daemon}.log"
 
@@ -62,7 +68,8 @@ def command_line(state: ClusterState, host: HostState, files: Files) -> list[str
             *state.server_arguments,
         ]
     return [
-        *(*kmini, "agent", "--node-name", host.name, "--data-dir", data_dir, "--runtime", "fake"),
+        *(*kmini, "agent", "--node-name", host.name, "--data-dir", data_dir, "--runtime", state.runtime),
         *("--server", ",".join(server_urls(state).values()), "--token-file", str(files.agent_token)),
+        *(("--cgroup", f"/{state.group_name}/{host.name}") if state.runtime == "containerd" else ()),
         *state.node_arguments,
     ]

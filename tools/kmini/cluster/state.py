@@ -33,6 +33,7 @@ OUTSIDE = "outside"
 
 Role = Literal["server", "node"]
 Phase = Literal["building", "up", "down"]
+Runtime = Literal["containerd", "fake"]
 
 
 class Process(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,6 +69,7 @@ class ClusterState(msgspec.Struct, frozen=True, kw_only=True):
     phase: Phase
     subnet: str
     tmpfs: bool
+    runtime: Runtime = "fake"  # of the nodes; states of before had no other
     hosts: tuple[HostState, ...]
     cuts: tuple[Cut, ...] = ()
     server_arguments: tuple[str, ...] = ()

@@ -46,12 +46,19 @@ def _opened(folder: Path, **wish: Any) -> Cluster:
 @_folder_option
 @click.option("--servers", type=int, default=3, help="Hosts with a control-plane replica.", show_default=True)
 @click.option("--nodes", type=int, default=0, help="Hosts with a node agent.", show_default=True)
+@click.option(
+    "--runtime",
+    type=click.Choice(["containerd", "fake"]),
+    default="containerd",
+    help="What nodes run pods with: real containers, or nothing but the look of them.",
+    show_default=True,
+)
 @click.option("--tmpfs", is_flag=True, help="Keep the hosts' disks in memory: faster, and gone with `down`.")
 @_timeout_option
 @output_option
-def up(folder: Path, servers: int, nodes: int, tmpfs: bool, timeout: float, output: str) -> None:
+def up(folder: Path, servers: int, nodes: int, runtime: str, tmpfs: bool, timeout: float, output: str) -> None:
     """Start a cluster and wait until it is ready. Idempotent."""
-    found = _opened(folder, servers=servers, nodes=nodes, tmpfs=tmpfs)
+    found = _opened(folder, servers=servers, nodes=nodes, runtime=runtime, tmpfs=tmpfs)
     started = found.up(timeout_s=timeout)
     if output == "json":
         _report(found, output)
@@ -139,7 +146,7 @@ def heal(folder: Path, hosts: tuple[str, ...]) -> None:
 @command("kill")
 @_folder_option
 @click.argument("host")
-@click.option("--process", help="Only this daemon of the host: server or agent.")
+@click.option("--process", help="Only this daemon of the host: server, agent or containerd.")
 def kill(folder: Path, host: str, process: str | None) -> None:
     """kill -9 everything in a host, or one daemon."""
     _opened(folder).kill(host, process=process)
