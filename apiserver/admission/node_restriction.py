@@ -13,8 +13,8 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from apiserver.api.errors import NotFound
+from apiserver.api.pod_references import pod_references
 from apiserver.auth.node_authorizer import LEASE_NAMESPACE
-from apiserver.auth.node_graph import pod_references
 from apiserver.auth.signing import parse_request
 from apiserver.auth.user import GROUP_NODES, NODE_USER_PREFIX, User
 

@@ -23,7 +23,7 @@ from apiserver.api.core.volumes import (
     Volume,
     VolumeProjection,
 )
-from apiserver.auth.node_graph import SECRETS, SERVICE_ACCOUNTS, pod_references
+from apiserver.api.pod_references import SECRETS, SERVICE_ACCOUNTS, pod_references
 
 from .plugin import Admission, Base, Lookup, find, forbidden
 from .pods import is_mirror, is_new_pod

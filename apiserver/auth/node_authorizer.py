@@ -13,10 +13,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+from apiserver.api.pod_references import CLAIMS, CONFIG_MAPS, SECRETS, SERVICE_ACCOUNTS
 from apiserver.api.rbac import PolicyRule
 from apiserver.api.selectors import parse_fields
 
-from .node_graph import CLAIMS, CONFIG_MAPS, SECRETS, SERVICE_ACCOUNTS, NodeGraph
+from .node_graph import NodeGraph
 from .rbac_rules import compile_rules
 from .user import ALLOWED, GROUP_NODES, NODE_USER_PREFIX, Attributes, Decision, User
 
