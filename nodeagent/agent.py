@@ -30,16 +30,18 @@ from . import admission, heartbeat
 from .clock import Wall, timestamp
 from .feeds import Feed
 from .heartbeat import Heartbeat
-from .house import House, Parts
+from .house import NORMAL, WARNING, House, Parts
 from .machine import Machine
 from .node import (
     allocatable_of,
+    is_ready,
     keep_times,
     new_node,
     node_labels,
     node_status,
     same_but_for_heartbeat,
     status_patch,
+    was_rebooted,
 )
 from .observed import observed
 from .phase import FINISHED
@@ -160,10 +162,17 @@ class Agent:
     async def _register(self) -> None:
         """Raises ApiError, RuntimeFailure."""
         status = await self._status()
+        tell = self._parts.events.node_event
         try:
             node = await self._client.create(new_node(self.name, self._machine, status))
+            tell(node, NORMAL, "Starting", "Starting kubelet.")
+            self._tell_readiness(node, NodeStatus(), status)
         except AlreadyExists:
             node = await self._client.get(Node, self.name)
+            tell(node, NORMAL, "Starting", "Starting kubelet.")
+            if was_rebooted(node.status, status):
+                words = f"Node {self.name} has been rebooted, boot id: {status.node_info.boot_id}"
+                tell(node, WARNING, "Rebooted", words)
             wanted = node_labels(self.name, self._machine)
             missing = {key: value for key, value in wanted.items() if node.metadata.labels.get(key) != value}
             if missing:
@@ -223,7 +232,14 @@ class Agent:
     async def _write_status(self, node: Node, status: NodeStatus) -> Node:
         keep_times(status, node.status)
         patch = {"metadata": {"uid": node.metadata.uid}, "status": status_patch(node.status, status)}
-        return await self._client.patch(Node, self.name, patch, subresource="status")
+        written = await self._client.patch(Node, self.name, patch, subresource="status")
+        self._tell_readiness(written, node.status, status)
+        return written
+
+    def _tell_readiness(self, node: Node, before: NodeStatus, now: NodeStatus) -> None:
+        if is_ready(before) != is_ready(now):
+            word = "NodeReady" if is_ready(now) else "NodeNotReady"
+            self._parts.events.node_event(node, NORMAL, word, f"Node {self.name} status is now: {word}")
 
     async def _take_cidr(self, node: Node) -> None:
         if node.spec.pod_cidr and node.spec.pod_cidr != self._cidr:

@@ -13,13 +13,14 @@ cancelled in the middle, and are then asked anew: what is done already is not do
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from random import Random
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import msgspec
 
 from apiserver.api.core.containers import Container as ContainerSpec
+from apiserver.api.core.node import Node
 from apiserver.api.core.pod import Pod
 
 from .clock import Wall
@@ -95,15 +96,20 @@ class EventSink(Protocol):
     ) -> None:
         """At once; nobody waits for it. `container`: whose it is."""
 
+    def node_event(self, node: Node, type_: Literal["Normal", "Warning"], reason: str, message: str) -> None:
+        """Likewise, of the node itself."""
+
 
 class Parts(msgspec.Struct, frozen=True, kw_only=True):
-    """What differs between a node with containers and a simulated one (plain.py)."""
+    """What differs between a node with containers and a simulated one (plain.py). `works` go on as long as the agent
+    does."""
 
     specs: PodSpecs
     volumes: Volumes
     hooks: Hooks
     health: HealthSource
     events: EventSink
+    works: Sequence[Callable[[], Coroutine[Any, Any, None]]] = ()
 
 
 class House(msgspec.Struct, frozen=True, kw_only=True):

@@ -121,6 +121,15 @@ def keep_times(status: NodeStatus, known: NodeStatus) -> None:
     status.conditions += before.values()
 
 
+def is_ready(status: NodeStatus) -> bool:
+    return any(each.type == "Ready" and each.status == "True" for each in status.conditions)
+
+
+def was_rebooted(known: NodeStatus, status: NodeStatus) -> bool:
+    before, now = known.node_info.boot_id, status.node_info.boot_id
+    return bool(before) and before != now
+
+
 def same_but_for_heartbeat(one: NodeStatus, other: NodeStatus) -> bool:
     return _plain(one) == _plain(other)
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from apiserver.api.core.containers import Container as ContainerSpec
+from apiserver.api.core.node import Node
 from apiserver.api.core.pod import Pod
 
 from .decide import is_sidecar
@@ -69,6 +70,9 @@ class NoEvents:
     def event(
         self, pod: Pod, type_: Literal["Normal", "Warning"], reason: str, message: str, *, container: str = ""
     ) -> None:
+        """Nobody hears it."""
+
+    def node_event(self, node: Node, type_: Literal["Normal", "Warning"], reason: str, message: str) -> None:
         """Nobody hears it."""
 
 

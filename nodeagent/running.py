@@ -35,6 +35,7 @@ class NodeAgent:
     ) -> None:
         self.writer = StatusWriter(client, wall=wall)
         self.renewal = Renewal(client, identity, wall=wall) if identity is not None else None
+        self._works = parts.works
         self._pods = pod_feed(client, name)
         self._nodes = node_feed(client, name)
         self.agent = Agent(
@@ -58,5 +59,7 @@ class NodeAgent:
         async with self._pods, self._nodes, asyncio.TaskGroup() as group:
             group.create_task(self.writer.run())
             group.create_task(self.agent.run())
+            for work in self._works:
+                group.create_task(work())
             if self.renewal is not None:
                 group.create_task(self.renewal.run())

@@ -5,14 +5,14 @@ from __future__ import annotations
 from random import Random
 
 from apiserver.client import Client, Informers
+from apiserver.client.recorder import Recorder
 
 from .caches import Caches
 from .clock import Clock
-from .metrics import Metrics
+from .metrics import Metrics, event_counts
 from .options import Options
 from .pace import Pace
 from .queue import WorkQueue
-from .recorder import Recorder
 
 
 class Context:
@@ -36,7 +36,13 @@ class Context:
         self.metrics = metrics or Metrics()
         self.random = random or Random()
         self.caches = Caches(informers)
-        self.recorder = Recorder(client, self.clock, self.metrics, instance=identity)
+        self.recorder = Recorder(
+            client,
+            wall=self.clock.wall,
+            monotonic=self.clock.monotonic,
+            counted=event_counts(self.metrics),
+            instance=identity,
+        )
         self.pace = Pace(self.clock.monotonic)
 
     def queue(self, name: str) -> WorkQueue:

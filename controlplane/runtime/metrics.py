@@ -10,6 +10,8 @@ from typing import TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 
+from apiserver.client.recorder import WRITTEN
+
 Made = TypeVar("Made", Counter, Gauge, Histogram)
 
 #: Seconds; from what a look takes to what nobody should have to wait.
@@ -48,6 +50,17 @@ class Metrics:
             found = self._found[name] = make()
         assert isinstance(found, type_), f"{name} is a number of another type"
         return found
+
+
+def event_counts(metrics: Metrics) -> Callable[[str], None]:
+    """What became of each event that was told (Recorder)."""
+    written = metrics.counter("kmini_events_written_total", "Events written to the API")
+    dropped = metrics.counter("kmini_events_dropped_total", "Events that were not written", ("why",))
+
+    def counted(outcome: str) -> None:
+        (written if outcome == WRITTEN else dropped.labels(outcome)).inc()
+
+    return counted
 
 
 class QueueMetrics:

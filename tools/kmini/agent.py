@@ -46,6 +46,8 @@ REGISTER_WITHIN_S = 120.0
 STAGGER_S = 5.0  # over how long simulated nodes come
 _USER_AGENT = "kmini-agent"
 
+MakeParts = Callable[[Client], Parts]
+
 
 class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The flags of `kmini agent`, checked against each other. With `simulate` there is no data directory in use.
@@ -107,7 +109,7 @@ class _Process:
 
 async def _one_node(settings: AgentSettings) -> None:
     client, identity = await _client(settings)
-    async with client, _runtime(settings) as (runtime, parts, runtime_name):
+    async with client, _runtime(settings) as (runtime, make_parts, runtime_name):
         host = urlsplit(client.caller.servers.current).hostname or ""
         try:
             addresses = (own_address(host),)
@@ -116,6 +118,7 @@ async def _one_node(settings: AgentSettings) -> None:
             )
         except OSError as error:
             raise CommandError(f"no way leads from this machine to {host}: {error.strerror or error}") from error
+        parts = make_parts(client)
         node = NodeAgent(client, settings.node_name, machine, runtime, parts, identity=identity, options=_options())
         collector.started()
         running = asyncio.ensure_future(node.run())
@@ -130,11 +133,11 @@ async def _one_node(settings: AgentSettings) -> None:
 
 
 @asynccontextmanager
-async def _runtime(settings: AgentSettings) -> AsyncIterator[tuple[Runtime, Parts, str]]:
-    """With the parts that go with it, and its name. Raises CommandError."""
+async def _runtime(settings: AgentSettings) -> AsyncIterator[tuple[Runtime, MakeParts, str]]:
+    """With what makes the parts that go with it, and its name. Raises CommandError."""
     if not settings.containerd:
         fake = FakeRuntime(node=settings.node_name)
-        yield fake, plain_parts(fake), "fake"
+        yield fake, lambda client: plain_parts(fake), "fake"
         return
     from .agent_runtime import RuntimeSettings, open_runtime
 
@@ -147,7 +150,11 @@ async def _runtime(settings: AgentSettings) -> AsyncIterator[tuple[Runtime, Part
     )
     async with open_runtime(wanted) as runtime:
         version = await runtime.version()
-        yield runtime, container_parts(), f"{version.name} {version.version}"
+        yield (
+            runtime,
+            lambda client: container_parts(client, settings.node_name, runtime),
+            f"{version.name} {version.version}",
+        )
 
 
 async def _simulate(settings: AgentSettings) -> None:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import OrderedDict, deque
+from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -19,12 +21,11 @@ from apiserver.api.core.references import ObjectReference
 from apiserver.api.errors import AlreadyExists, ApiError, Fenced, NotFound
 from apiserver.api.kinds import Kind, kind_named, kind_of
 from apiserver.api.meta import ObjectMeta, TopObject
-from apiserver.client import Client
+from apiserver.api.times import now_text
 
-from .clock import Clock
-from .metrics import Metrics
+from .client import Client
 
-log = logging.getLogger("controlplane.events")
+log = logging.getLogger(__name__)
 
 BURST, REFILL_S = 25, 300.0
 WAITING_MAX = 4_096
@@ -57,42 +58,70 @@ class _Known(msgspec.Struct):
     queued: bool = False
 
 
+WRITTEN = "written"
+
+
+def _uncounted(outcome: str) -> None:
+    """Nobody asks."""
+
+
 class Recorder:
-    """A Part: `run` writes what `event` was told."""
+    """`run` writes what `event` was told. `counted` hears what became of each: WRITTEN, or why it was dropped.
+
+    `host` is the node that it speaks from, `instance` who of many speaks. Intervals are measured with `monotonic`.
+    """
 
     name = "events"
 
-    def __init__(self, client: Client, clock: Clock, metrics: Metrics, *, instance: str = "") -> None:
+    def __init__(
+        self,
+        client: Client,
+        *,
+        wall: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+        counted: Callable[[str], None] = _uncounted,
+        instance: str = "",
+        host: str = "",
+    ) -> None:
         self._client = client
-        self._clock = clock
+        self._wall = wall
+        self._monotonic = monotonic
+        self._counted = counted
         self._instance = instance
+        self._host = host
         self._known: OrderedDict[_What, _Known] = OrderedDict()
         #: Uid of an object, or an event that comes again -> what is left of its burst, as of when.
         self._spent: OrderedDict[str | _What, tuple[float, float]] = OrderedDict()
         self._waiting: deque[_What] = deque()
         self._some = asyncio.Event()
         self._number = 0
-        self._written = metrics.counter("kmini_events_written_total", "Events written to the API")
-        self._dropped = metrics.counter("kmini_events_dropped_total", "Events that were not written", ("why",))
 
     def event(
-        self, about: TopObject, type_: Literal["Normal", "Warning"], reason: str, message: str, *, component: str
+        self,
+        about: TopObject,
+        type_: Literal["Normal", "Warning"],
+        reason: str,
+        message: str,
+        *,
+        component: str,
+        field_path: str = "",
     ) -> None:
-        """Never waits, never raises. A bare TopObject says by apiVersion and kind what it stands for."""
+        """Never waits, never raises. A bare TopObject says by apiVersion and kind what it stands for. `field_path`
+        names the part of it that is meant, such as spec.containers{main}."""
         kind, meta = _kind(about), about.metadata
-        reference = (kind.api_version, kind.kind, meta.namespace, meta.name, meta.uid, "")
+        reference = (kind.api_version, kind.kind, meta.namespace, meta.name, meta.uid, field_path)
         what = _What(reference, type_, reason, message[:MESSAGE_CHARACTERS_MAX], component)
-        now = self._clock.now_text()
+        now = now_text(self._wall)
         known = self._known.get(what)
         if known is not None:
             known.count += 1
             known.last = now
             self._known.move_to_end(what)
             if not known.queued and not self._may_spend(what):
-                self._dropped.labels("rate").inc()
+                self._counted("rate")
                 return
         elif not self._may_spend(meta.uid or meta.name):
-            self._dropped.labels("rate").inc()
+            self._counted("rate")
             return
         else:
             known = self._known[what] = _Known(self._new_name(meta.name), now, now)
@@ -104,14 +133,14 @@ class Recorder:
         if known.queued:
             return
         if len(self._waiting) >= WAITING_MAX:
-            self._dropped.labels("queue").inc()
+            self._counted("queue")
             return
         known.queued = True
         self._waiting.append(what)
         self._some.set()
 
     def _may_spend(self, whose: str | _What) -> bool:
-        now = self._clock.monotonic()
+        now = self._monotonic()
         left, since = self._spent.pop(whose, (float(BURST), now))
         left = min(float(BURST), left + (now - since) / REFILL_S)
         self._spent[whose] = (max(left - 1.0, 0.0) if left >= 1.0 else left, now)
@@ -121,7 +150,7 @@ class Recorder:
 
     def _new_name(self, about: str) -> str:
         self._number += 1
-        moment = int(self._clock.wall() * 1e6) + self._number
+        moment = int(self._wall() * 1e6) + self._number
         return f"{about[:200]}.{moment:x}"
 
     # --- writing --------------------------------------------------------------------------------------
@@ -139,7 +168,7 @@ class Recorder:
             what = self._waiting.popleft()
             known = self._known.get(what)
             if known is None:
-                self._dropped.labels("known").inc()  # so many others came that it was forgotten
+                self._counted("known")  # so many others came that it was forgotten
                 continue
             known.queued = False
             try:
@@ -147,13 +176,13 @@ class Recorder:
             except Fenced:
                 raise
             except (ApiError, OSError) as error:
-                self._dropped.labels("refused").inc()
+                self._counted("refused")
                 log.debug("an event was not written", extra={"reason": what.reason, "error": str(error)})
             except Exception:  # news of one object is no reason to stop all controllers
-                self._dropped.labels("broken").inc()
+                self._counted("broken")
                 log.exception("an event cannot be written", extra={"reason": what.reason})
             else:
-                self._written.inc()
+                self._counted(WRITTEN)
 
     async def _write(self, what: _What, known: _Known) -> None:
         count = known.count
@@ -182,7 +211,7 @@ class Recorder:
             type=what.type,
             reason=what.reason,
             message=what.message,
-            source=EventSource(component=what.component),
+            source=EventSource(component=what.component, host=self._host),
             first_timestamp=known.first,
             last_timestamp=known.last,
             count=known.count,
