@@ -18,7 +18,7 @@ import msgspec
 
 from nodeagent.network.cni import write_conflist
 
-from . import cgroups, cri_messages
+from . import cgroups, cri_messages, log_files
 from .cri_exits import Exits
 from .gen import cri_pb2 as pb
 from .interface import (
@@ -35,6 +35,7 @@ from .interface import (
     Sandbox,
     SandboxConfig,
     Unavailable,
+    Usage,
     Version,
 )
 from .rpc import CALL_WITHIN_S, AnswerType, Connection
@@ -70,17 +71,6 @@ class ExecResult(msgspec.Struct, frozen=True, kw_only=True):
     stdout: bytes
     stderr: bytes
     exit_code: int
-
-
-class Usage(msgspec.Struct, frozen=True, kw_only=True):
-    """Of one container. `cpu_ns` counts from its start; `at` is the moment of that reading."""
-
-    pod: PodKey
-    container: str
-    at: float
-    cpu_ns: int
-    memory_working_set: int
-    memory_rss: int
 
 
 class _Cni(msgspec.Struct):
@@ -239,7 +229,8 @@ class CriRuntime:
         request = pb.RemoveContainerRequest(container_id=container_id)
         await self._unless_gone("RemoveContainer", request, pb.RemoveContainerResponse)
         if known is not None:
-            self.log_file(known.pod, known.name, known.attempt).unlink(missing_ok=True)
+            log = self.log_file(known.pod, known.name, known.attempt)
+            await asyncio.to_thread(log_files.remove_all, log)
 
     async def list_containers(self, *, pod_uid: str = "") -> Sequence[Container]:
         found = await self._list_containers(pod_uid)
@@ -278,6 +269,11 @@ class CriRuntime:
         """Lines in the CRI's form: a time, stdout or stderr, F or P (a part of a line), the text."""
         return cri_messages.pod_folder(self._settings.logs, pod) / container / f"{attempt}.log"
 
+    async def reopen_log(self, container_id: str) -> None:
+        """The log was put aside: write into a new file of its name."""
+        request = pb.ReopenContainerLogRequest(container_id=container_id)
+        await self._call("ReopenContainerLog", request, pb.ReopenContainerLogResponse)
+
     async def exec_sync(self, container_id: str, command: Sequence[str], *, timeout_s: float) -> ExecResult:
         """Run it beside the container's own process. Raises RuntimeFailure, also when it takes longer."""
         request = pb.ExecSyncRequest(container_id=container_id, cmd=command, timeout=max(1, math.ceil(timeout_s)))
@@ -292,6 +288,7 @@ class CriRuntime:
             Usage(
                 pod=cri_messages.pod_of(each.attributes.labels),
                 container=each.attributes.metadata.name,
+                container_id=each.attributes.id,
                 at=each.cpu.timestamp / 1e9,
                 cpu_ns=each.cpu.usage_core_nano_seconds.value,
                 memory_working_set=each.memory.working_set_bytes.value,

@@ -205,6 +205,18 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
         return self.phase is ContainerPhase.EXITED
 
 
+class Usage(msgspec.Struct, frozen=True, kw_only=True):
+    """Of one container. `cpu_ns` counts from its start; `at` is the moment of that reading."""
+
+    pod: PodKey
+    container: str
+    container_id: str
+    at: float
+    cpu_ns: int
+    memory_working_set: int
+    memory_rss: int
+
+
 class Image(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     names: tuple[str, ...]
