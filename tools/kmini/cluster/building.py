@@ -10,6 +10,7 @@ import contextlib
 import os
 import shutil
 import time
+import uuid
 from ipaddress import IPv4Network
 
 import msgspec
@@ -19,12 +20,11 @@ from nodeagent.runtime import cgroups as controllers
 from nodeagent.runtime.containerd_config import check_socket, find_programs
 
 from ..errors import CommandError, NotReady
-from . import access, cgroups, namespaces, network, processes
+from . import access, cgroups, disks, namespaces, network, processes
 from .cgroups import Group
 from .daemons import DAEMONS, Files, command_line
 from .state import ClusterState, HostState, Runtime, boot_id, group_name, new_id, plan_hosts, write
 
-DISK_BYTES_MAX = 4 * 1024**3  # of a host on tmpfs: memory is taken as it is written
 POLL_S = 0.1
 
 
@@ -34,6 +34,7 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     servers: int
     nodes: int
     tmpfs: bool
+    images: bool = False
     runtime: Runtime = "containerd"
     server_arguments: tuple[str, ...] = ()
     node_arguments: tuple[str, ...] = ()
@@ -105,9 +106,10 @@ def build(known: ClusterState | None, wish: Wish, files: Files) -> ClusterState:
             write(files.state, state)
             network.build(state, files.folder)
         access.prepare_keys(state, files)
+        disks.prepare(files, tmpfs=state.tmpfs, images=state.images)
         for host in state.hosts:
             group_of(state, host.name).create()
-            _make_disk(state, host, files)
+            disks.make(files, host.name, tmpfs=state.tmpfs, images=state.images)
     except OSError as error:
         raise CommandError(f"cannot build the cluster: {error.filename or ''}: {error.strerror}") from error
     return state
@@ -115,7 +117,7 @@ def build(known: ClusterState | None, wish: Wish, files: Files) -> ClusterState:
 
 def _planned(known: ClusterState | None, wish: Wish, files: Files) -> ClusterState:
     in_use = network.networks_in_use()
-    kept = known is not None and not known.tmpfs and any(files.data_dir(host.name).exists() for host in known.hosts)
+    kept = known is not None and not known.tmpfs and any(_has_data(files, host.name) for host in known.hosts)
     if known is not None and kept:
         subnet = IPv4Network(known.subnet)
         if any(subnet.overlaps(other) for other in in_use):
@@ -125,6 +127,9 @@ def _planned(known: ClusterState | None, wish: Wish, files: Files) -> ClusterSta
                 f"{files.folder} holds the data of {len(known.of_role('server'))} servers, not {wish.servers}: "
                 "`kmini cluster down --purge` removes it"
             )
+        if known.images != wish.images:
+            has = "images" if known.images else "no images"
+            raise CommandError(f"the disks in {files.folder} are {has}: start it as before, or remove it with its data")
     else:
         subnet = network.choose_subnet(in_use)
     return ClusterState(
@@ -133,6 +138,7 @@ def _planned(known: ClusterState | None, wish: Wish, files: Files) -> ClusterSta
         phase="building",
         subnet=str(subnet),
         tmpfs=wish.tmpfs,
+        images=wish.images,
         runtime=wish.runtime,
         hosts=plan_hosts(subnet, servers=wish.servers, nodes=wish.nodes),
         server_arguments=wish.server_arguments,
@@ -140,11 +146,24 @@ def _planned(known: ClusterState | None, wish: Wish, files: Files) -> ClusterSta
     )
 
 
-def _make_disk(state: ClusterState, host: HostState, files: Files) -> None:
-    disk = files.disk(host.name)
-    disk.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if state.tmpfs:
-        namespaces.mount_tmpfs(disk, size_bytes=DISK_BYTES_MAX)
+def _has_data(files: Files, host: str) -> bool:
+    return files.data_dir(host).exists() or files.image(host).exists()
+
+
+def power_off(state: ClusterState, name: str, files: Files) -> HostState:
+    """The plug is pulled: what was not synced is lost, the kernel too, with its network and its boot id. The host is
+    ready to be started anew. Raises OSError, CommandError."""
+    if not state.images:
+        raise CommandError("the disks of this cluster lose nothing: `kmini cluster up --images` has some that do")
+    disks.lose_power(files, name)
+    group_of(state, name).kill()
+    disks.unmount(files, name)
+    network.rebuild_host(state, state.host(name))
+    disks.mount(files, name)
+    host = msgspec.structs.replace(state.host(name), processes=(), boot_id=str(uuid.uuid4()))
+    files.boot.mkdir(exist_ok=True, mode=0o700)
+    files.boot_id(name).write_text(f"{host.boot_id}\n", encoding="ascii")
+    return host
 
 
 def start_daemon(state: ClusterState, host: HostState, files: Files) -> HostState:
@@ -154,6 +173,7 @@ def start_daemon(state: ClusterState, host: HostState, files: Files) -> HostStat
         name,
         leaf=group_of(state, host.name).leaf,
         namespace=network.namespace_path(state, host.name),
+        boot_id=files.boot_id(host.name) if host.boot_id and host.role == "server" else None,
         log=files.log(host.name, name),
         argv=command_line(state, host, files),
     )
@@ -191,7 +211,7 @@ def remove(cluster_id: str, files: Files) -> None:
             raise CommandError(f"control groups /{group_name(cluster_id)} are still in use")
         with network.alone():
             network.remove(cluster_id)
-        for mount in namespaces.mounts_under(files.hosts):
+        for mount in (*namespaces.mounts_under(files.hosts), *namespaces.mounts_under(files.images)):
             namespaces.unmount(mount)
     except OSError as error:
         raise CommandError(f"cannot remove the cluster: {error.filename or ''}: {error.strerror}") from error
@@ -200,7 +220,7 @@ def remove(cluster_id: str, files: Files) -> None:
 def purge(files: Files) -> None:
     """Remove what a cluster keeps in its folder, and the folder when nothing else is in it. Raises CommandError."""
     try:
-        for folder in (files.hosts, files.pki, files.logs):
+        for folder in (files.hosts, files.images, files.boot, files.pki, files.logs):
             if folder.is_dir():
                 shutil.rmtree(folder)
         for path in (files.kubeconfig, files.agent_token, files.state, files.lock):

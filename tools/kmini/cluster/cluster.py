@@ -12,7 +12,8 @@ folder and in the kernel, never in this object. Every method blocks, is idempote
 called from any thread; not from an event loop that has something else to do.
 
 A host is a network namespace and a cgroup. It stays when everything in it is killed: `start` boots it again with the
-same address and the same disk. What a machine loses without power (unsynced data, its boot id) is not lost by `kill`.
+same address and the same disk. What a machine loses without power (unsynced data, its boot id) is not lost by `kill`,
+but by `power_off`.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from nodeagent.runtime.containerd import remembered
 from nodeagent.runtime.processes import Process as Known
 
 from ..errors import CommandError, NotReady
-from . import access, building, network, processes, waiting
+from . import access, building, disks, network, processes, waiting
 from .cgroups import Group
 from .daemons import DAEMONS, Files
 from .state import OUTSIDE, ClusterState, Cut, HostState, Process, Role, Runtime, locked, read, write
@@ -68,18 +69,20 @@ class Cluster:
         servers: int = 3,
         nodes: int = 0,
         tmpfs: bool = False,
+        images: bool = False,
         runtime: Runtime = "containerd",
         server_arguments: Sequence[str] = (),
         node_arguments: Sequence[str] = (),
         say: Callable[[str], None] = _silent,
     ) -> None:
-        """Only `up` looks at `servers`, `nodes`, `tmpfs`, `runtime` (of the nodes) and the daemons' arguments. `say`
-        gets progress lines."""
+        """Only `up` looks at `servers`, `nodes`, `tmpfs`, `images` (disks that can lose power), `runtime` (of the
+        nodes) and the daemons' arguments. `say` gets progress lines."""
         self.files = Files(Path(folder).absolute())
         self._wish = building.Wish(
             servers=servers,
             nodes=nodes,
             tmpfs=tmpfs,
+            images=images,
             runtime=runtime,
             server_arguments=tuple(server_arguments),
             node_arguments=tuple(node_arguments),
@@ -109,6 +112,8 @@ class Cluster:
         """
         building.check_machine()
         building.check_containers(self._wish, self.files)
+        if self._wish.images:
+            disks.check_programs()
         self._make_folder()
         with locked(self.files.lock):
             known = read(self.files.state)
@@ -282,6 +287,12 @@ class Cluster:
                 left = tuple(known for known in found.processes if known.name != process)
             write(self.files.state, state.with_host(msgspec.structs.replace(found, processes=left)))
 
+    def power_off(self, host: str) -> None:
+        """Pull the plug: `kill`, and what was not synced is lost, and so are the kernel's network and its boot id.
+        Others get no word of it. Only with `images`; `start` boots it again."""
+        with self._change() as state:
+            write(self.files.state, state.with_host(building.power_off(state, state.host(host).name, self.files)))
+
     def start(self, host: str) -> None:
         """Start the daemon of a host that does not run; `wait_ready` waits for it."""
         with self._change() as state:
@@ -341,7 +352,11 @@ class Cluster:
         if not argv:
             raise CommandError("no command to run")
         line = processes.command_inside(
-            leaf=self._group(state, host).leaf, namespace=network.namespace_path(state, host), log=None, argv=argv
+            leaf=self._group(state, host).leaf,
+            namespace=network.namespace_path(state, host),
+            boot_id=None,
+            log=None,
+            argv=argv,
         )
         settings.setdefault("env", processes.environment())
         return subprocess.Popen(line, **settings)

@@ -5,6 +5,8 @@ DIR/pki/                         what all servers share, and the admin's certifi
 DIR/kubeconfig                   one context per server
 DIR/agent-token                  what nodes join with (0600)
 DIR/hosts/NAME/                  the host's disk, a tmpfs of its own when asked; daemons keep their data in `kmini`
+DIR/images/NAME.ext4             that disk, when it can lose power
+DIR/boot/NAME                    the boot id of a host that lost power
 DIR/logs/NAME-DAEMON.log         not on the host's disk: what was said outlives whatever is done to that
 """
 
@@ -35,10 +37,19 @@ class Files:
         self.kubeconfig = folder / "kubeconfig"
         self.agent_token = folder / "agent-token"
         self.hosts = folder / "hosts"
+        self.images = folder / "images"
+        self.boot = folder / "boot"
         self.logs = folder / "logs"
 
     def disk(self, host: str) -> Path:
         return self.hosts / host
+
+    def image(self, host: str) -> Path:
+        return self.images / f"{host}.ext4"
+
+    def boot_id(self, host: str) -> Path:
+        """What a host that lost power has in place of the kernel's."""
+        return self.boot / host
 
     def data_dir(self, host: str) -> Path:
         return self.hosts / host / "kmini"

@@ -1,11 +1,12 @@
 """Run as a script: become a process of a host, then become the command.
 
-    python -I -S enter.py GROUP NAMESPACE LOG COMMAND [ARGUMENT ...]
+    python -I -S enter.py GROUP NAMESPACE BOOT_ID LOG COMMAND [ARGUMENT ...]
 
 A process of its own, because a program with threads must not run code of ours between fork and exec. The group is
 entered first: whoever kills the host also gets a process that is not there yet, and one that comes when the host is
-gone finds neither group nor namespace and ends. LOG is a file for a daemon: it gets a session and that file, and its
-id and start time are printed as `PID TICKS`; with `-` the command runs here, with the streams it was given.
+gone finds neither group nor namespace and ends. BOOT_ID is a file that the command, and nobody else, sees in place of
+the kernel's; `-` for none. LOG is a file for a daemon: it gets a session and that file, and its id and start time are
+printed as `PID TICKS`; with `-` the command runs here, with the streams it was given.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ import os
 import sys
 
 CLONE_NEWNET = 0x40000000
+CLONE_NEWNS = 0x00020000
+MS_BIND, MS_REC, MS_SLAVE = 0x1000, 0x4000, 0x80000
+KERNELS_BOOT_ID = "/proc/sys/kernel/random/boot_id"
 FAILED = 125  # as env(1) and others say "the wrapper itself failed"
 
 
@@ -27,6 +31,17 @@ def enter(group: str, namespace: str) -> None:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number), namespace)
     os.close(descriptor)
+
+
+def have_boot_id(path: str) -> None:
+    """In a mount namespace of our own, which still hears what is unmounted elsewhere. Raises OSError."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    alone = libc.unshare(CLONE_NEWNS) == 0
+    alone = alone and libc.mount(None, b"/", None, ctypes.c_ulong(MS_REC | MS_SLAVE), None) == 0
+    source, target = os.fsencode(path), KERNELS_BOOT_ID.encode()
+    if not alone or libc.mount(source, target, None, ctypes.c_ulong(MS_BIND), None) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), path)
 
 
 def become_daemon(log: str) -> None:
@@ -46,10 +61,12 @@ def become_daemon(log: str) -> None:
     os.dup2(output, 2)
 
 
-def main(group: str, namespace: str, log: str, *command: str) -> int:
+def main(group: str, namespace: str, boot_id: str, log: str, *command: str) -> int:
     """The exit code, when it does not become the command."""
     try:
         enter(group, namespace)
+        if boot_id != "-":
+            have_boot_id(boot_id)
         if log != "-":
             become_daemon(log)
         os.execvp(command[0], command)  # noqa: S606 (the point of this file)

@@ -68,8 +68,8 @@ def bind(source: Path, target: Path) -> None:
 
 
 def mount_tmpfs(target: Path, *, size_bytes: int) -> None:
-    """Raises OSError."""
-    _mount(Path("kmini"), target, kind="tmpfs", flags=0, options=f"size={size_bytes},mode=0700")
+    """0: as much as the kernel's habit is, half of the memory. Raises OSError."""
+    _mount(Path("kmini"), target, kind="tmpfs", flags=0, options=f"size={size_bytes or '50%'},mode=0700")
 
 
 def unmount(path: Path) -> None:

@@ -153,12 +153,30 @@ def _build_switch(link: Any, state: ClusterState) -> None:
     bridge = _index(link, BRIDGE)
     link.link("set", index=bridge, state="up")
     for host in state.hosts:
-        with _opened(namespace_path(state, host.name)) as namespace:
-            link.link("add", ifname=host.name, kind="veth", peer={"ifname": HOST_LINK, "net_ns_fd": namespace})
-        link.link("set", index=_index(link, host.name), master=bridge, state="up")
+        _plug_in(link, state, host.name)
     with _opened(Path("/proc/self/ns/net")) as root:
         link.link("add", ifname=OUTSIDE, kind="veth", peer={"ifname": state.link_name, "net_ns_fd": root})
     link.link("set", index=_index(link, OUTSIDE), master=bridge, state="up")
+
+
+def _plug_in(link: Any, state: ClusterState, host: str) -> None:
+    with _opened(namespace_path(state, host)) as namespace:
+        link.link("add", ifname=host, kind="veth", peer={"ifname": HOST_LINK, "net_ns_fd": namespace})
+    link.link("set", index=_index(link, host), master=_index(link, BRIDGE), state="up")
+
+
+def rebuild_host(state: ClusterState, host: HostState) -> None:
+    """A namespace in place of its old one, with the cuts that it has, and nothing else of what was there. No process
+    may be in it. Raises OSError, CommandError."""
+    path = namespace_path(state, host.name)
+    _in_place(state, SWITCH, lambda link: link.link("del", index=_index(link, host.name)))
+    namespaces.remove(path)
+    namespaces.create(path)
+    _in_place(state, SWITCH, lambda link: _plug_in(link, state, host.name))
+    _in_place(state, host.name, partial(_build_host, host=host, gateway=state.outside_address))
+    for each in state.cuts:
+        if each.sender == host.name:
+            cut(state, sender=each.sender, receiver=each.receiver)
 
 
 def _build_host(link: Any, host: HostState, *, gateway: str) -> None:

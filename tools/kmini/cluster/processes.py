@@ -30,18 +30,21 @@ def environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith("KMINI_")}
 
 
-def command_inside(*, leaf: Path, namespace: Path, log: Path | None, argv: Sequence[str]) -> list[str]:
-    """The command line that runs `argv` in a host; as a daemon when there is a log for it."""
+def command_inside(
+    *, leaf: Path, namespace: Path, boot_id: Path | None, log: Path | None, argv: Sequence[str]
+) -> list[str]:
+    """The command line that runs `argv` in a host; as a daemon when there is a log for it. `boot_id`: a file that it
+    sees in place of the kernel's."""
     script = [sys.executable, "-I", "-S", str(Path(enter.__file__))]
-    return [*script, str(leaf), str(namespace), str(log or "-"), *argv]
+    return [*script, str(leaf), str(namespace), str(boot_id or "-"), str(log or "-"), *argv]
 
 
-def start(name: str, *, leaf: Path, namespace: Path, log: Path, argv: Sequence[str]) -> Process:
+def start(name: str, *, leaf: Path, namespace: Path, boot_id: Path | None, log: Path, argv: Sequence[str]) -> Process:
     """Start a daemon in a host. Raises CommandError; what the daemon itself says is in `log`."""
     if log.exists() and log.stat().st_size > LOG_BYTES_MAX:
         log.replace(log.with_name(log.name + ".old"))
     done = subprocess.run(
-        command_inside(leaf=leaf, namespace=namespace, log=log, argv=argv),
+        command_inside(leaf=leaf, namespace=namespace, boot_id=boot_id, log=log, argv=argv),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

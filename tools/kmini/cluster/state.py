@@ -51,6 +51,7 @@ class HostState(msgspec.Struct, frozen=True, kw_only=True):
     role: Role
     address: str
     processes: tuple[Process, ...] = ()
+    boot_id: str = ""  # of its own, since it lost power; the machine's before
 
 
 class Cut(msgspec.Struct, frozen=True, kw_only=True, order=True):
@@ -69,6 +70,7 @@ class ClusterState(msgspec.Struct, frozen=True, kw_only=True):
     phase: Phase
     subnet: str
     tmpfs: bool
+    images: bool = False
     runtime: Runtime = "fake"  # of the nodes; states of before had no other
     hosts: tuple[HostState, ...]
     cuts: tuple[Cut, ...] = ()

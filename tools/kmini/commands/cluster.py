@@ -53,12 +53,15 @@ def _opened(folder: Path, **wish: Any) -> Cluster:
     help="What nodes run pods with: real containers, or nothing but the look of them.",
     show_default=True,
 )
+@click.option("--images", is_flag=True, help="Keep each host's disk in an image of its own, which can lose power.")
 @click.option("--tmpfs", is_flag=True, help="Keep the hosts' disks in memory: faster, and gone with `down`.")
 @_timeout_option
 @output_option
-def up(folder: Path, servers: int, nodes: int, runtime: str, tmpfs: bool, timeout: float, output: str) -> None:
+def up(
+    folder: Path, servers: int, nodes: int, runtime: str, images: bool, tmpfs: bool, timeout: float, output: str
+) -> None:
     """Start a cluster and wait until it is ready. Idempotent."""
-    found = _opened(folder, servers=servers, nodes=nodes, runtime=runtime, tmpfs=tmpfs)
+    found = _opened(folder, servers=servers, nodes=nodes, runtime=runtime, images=images, tmpfs=tmpfs)
     started = found.up(timeout_s=timeout)
     if output == "json":
         _report(found, output)
@@ -153,6 +156,15 @@ def kill(folder: Path, host: str, process: str | None) -> None:
     click.echo(f"{process or 'everything'} on {host} is killed")
 
 
+@command("power-off")
+@_folder_option
+@click.argument("host")
+def power_off(folder: Path, host: str) -> None:
+    """Pull a host's plug: what it did not sync is lost. `start` boots it again. Needs `up --images`."""
+    _opened(folder).power_off(host)
+    click.echo(f"{host} has no power")
+
+
 @command("start")
 @_folder_option
 @click.argument("host")
@@ -208,5 +220,5 @@ def _listed(value: str) -> list[str]:
     return [name for name in value.split(",") if name]
 
 
-for each in (up, down, status, kubeconfig, partition, heal, kill, start, restart, pause, resume, run):
+for each in (up, down, status, kubeconfig, partition, heal, kill, power_off, start, restart, pause, resume, run):
     cluster.add_command(each)
