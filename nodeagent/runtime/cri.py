@@ -26,6 +26,7 @@ from .interface import (
     ContainerConfig,
     Credentials,
     Event,
+    ExecResult,
     Health,
     Image,
     ImageFailure,
@@ -65,12 +66,6 @@ class CriSettings(msgspec.Struct, frozen=True, kw_only=True):
     leases: Path
     bridge: str
     mtu: int
-
-
-class ExecResult(msgspec.Struct, frozen=True, kw_only=True):
-    stdout: bytes
-    stderr: bytes
-    exit_code: int
 
 
 class _Cni(msgspec.Struct):
@@ -275,7 +270,7 @@ class CriRuntime:
         await self._call("ReopenContainerLog", request, pb.ReopenContainerLogResponse)
 
     async def exec_sync(self, container_id: str, command: Sequence[str], *, timeout_s: float) -> ExecResult:
-        """Run it beside the container's own process. Raises RuntimeFailure, also when it takes longer."""
+        """Run it beside the container's own process. Raises RuntimeFailure; TookTooLong, and then it was killed."""
         request = pb.ExecSyncRequest(container_id=container_id, cmd=command, timeout=max(1, math.ceil(timeout_s)))
         found = await self._call("ExecSync", request, pb.ExecSyncResponse, within_s=timeout_s + CALL_WITHIN_S)
         return ExecResult(stdout=found.stdout, stderr=found.stderr, exit_code=found.exit_code)

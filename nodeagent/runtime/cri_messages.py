@@ -129,10 +129,15 @@ def _resources(resources: Resources) -> pb.LinuxContainerResources:
 
 def _namespaces(namespaces: Namespaces, *, host_network: bool) -> pb.NamespaceOption:
     pid = pb.POD if namespaces.shared_pid else pb.CONTAINER
+    if namespaces.host_pid:
+        pid = pb.NODE
+    if namespaces.target:
+        pid = pb.TARGET
     return pb.NamespaceOption(
         network=pb.NODE if host_network else pb.POD,
-        pid=pb.NODE if namespaces.host_pid else pid,
+        pid=pid,
         ipc=pb.NODE if namespaces.host_ipc else pb.POD,
+        target_id=namespaces.target,
     )
 
 

@@ -44,6 +44,10 @@ class ImageFailure(RuntimeFailure):
     """An image cannot be had."""
 
 
+class TookTooLong(RuntimeFailure):
+    """It was to be done within a time, and was not."""
+
+
 class Health(msgspec.Struct, frozen=True, kw_only=True):
     """RuntimeReady and NetworkReady of the CRI; `message` says why not."""
 
@@ -114,11 +118,13 @@ class Security(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Namespaces(msgspec.Struct, frozen=True, kw_only=True):
-    """Which namespaces are the node's, and whether the containers of a pod see each other's processes."""
+    """Which namespaces are the node's, and whether the containers of a pod see each other's processes. `target`: the
+    id of a container whose processes this one sees, whatever else is said."""
 
     host_pid: bool = False
     host_ipc: bool = False
     shared_pid: bool = False
+    target: str = ""
 
 
 class SandboxConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -231,6 +237,12 @@ class Credentials(msgspec.Struct, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         return f"Credentials({self.username!r})"
+
+
+class ExecResult(msgspec.Struct, frozen=True, kw_only=True):
+    stdout: bytes
+    stderr: bytes
+    exit_code: int
 
 
 class Event(msgspec.Struct, frozen=True):

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from .interface import NotThere, RuntimeFailure, Unavailable
+from .interface import NotThere, RuntimeFailure, TookTooLong, Unavailable
 
 if TYPE_CHECKING:
     import grpc.aio
@@ -125,7 +125,7 @@ def _failure(method: str, error: grpc.aio.AioRpcError) -> RuntimeFailure:
     if code is grpc.StatusCode.NOT_FOUND:
         return NotThere(words)
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
-        return RuntimeFailure(f"{method.rpartition('/')[2]} took too long")
+        return TookTooLong(f"{method.rpartition('/')[2]} took too long")
     return RuntimeFailure(words)
 
 
