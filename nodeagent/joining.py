@@ -47,13 +47,16 @@ class _NodeAnswer(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 def read_token(path: Path) -> JoinToken:
-    """Raises JoinRefused, which never shows the token."""
+    """Raises JoinRefused, which never shows the token; NoAnswer when there is none, for a server on this machine may
+    not have written it yet."""
     try:
         with path.open("rb") as file:
             raw = file.read(TOKEN_BYTES_MAX + 1)
         if len(raw) > TOKEN_BYTES_MAX:
             raise ValueError(f"it is longer than {TOKEN_BYTES_MAX} bytes")
         return parse_join_token(raw.decode("ascii"))
+    except FileNotFoundError:
+        raise NoAnswer(f"there is no token in {path}") from None
     except UnicodeDecodeError:
         reason = "it is not text"
     except OSError as error:

@@ -79,15 +79,29 @@ class Layout(msgspec.Struct, frozen=True):
 
 def find_programs(*, searched: Sequence[str] = SEARCHED, cni_folders: Sequence[str] = _CNI_FOLDERS) -> Programs:
     """Raises AgentError that names every package that is missing."""
-    path = os.pathsep.join(searched)
-    containerd, runc = shutil.which("containerd", path=path), shutil.which("runc", path=path)
-    cni = next((each for each in cni_folders if all(Path(each, name).is_file() for name in _CNI_PLUGINS)), None)
-    wanted = {"containerd": containerd, "runc": runc, "containernetworking-plugins": cni}
-    missing = [package for package, found in wanted.items() if found is None]
+    found = _found(searched, cni_folders)
+    containerd, runc, cni = found.values()
     if containerd is None or runc is None or cni is None:
+        missing = [package for package, where in found.items() if where is None]
         install = f"apt-get install {' '.join(missing)}"
         raise AgentError(f"a node needs {', '.join(missing)}: run '{install}' as root, or use --runtime fake")
     return Programs(containerd=containerd, runc=runc, cni=cni)
+
+
+def missing_packages(*, searched: Sequence[str] = SEARCHED, cni_folders: Sequence[str] = _CNI_FOLDERS) -> list[str]:
+    """Debian's names of what is not there."""
+    return [package for package, where in _found(searched, cni_folders).items() if where is None]
+
+
+def _found(searched: Sequence[str], cni_folders: Sequence[str]) -> dict[str, str | None]:
+    """Where what each package brings is."""
+    path = os.pathsep.join(searched)
+    cni = (each for each in cni_folders if all(Path(each, name).is_file() for name in _CNI_PLUGINS))
+    return {
+        "containerd": shutil.which("containerd", path=path),
+        "runc": shutil.which("runc", path=path),
+        "containernetworking-plugins": next(cni, None),
+    }
 
 
 def check_socket(socket: Path) -> None:

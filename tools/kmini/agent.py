@@ -6,12 +6,13 @@ An agent that ends leaves its containers as they are, and the Node as it is: a s
 from __future__ import annotations
 
 import asyncio
-import fcntl
+import ipaddress
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -26,7 +27,7 @@ from nodeagent.errors import AgentError, NoAnswer
 from nodeagent.house import Parts
 from nodeagent.identity import Identity
 from nodeagent.joining import ensure_identity
-from nodeagent.machine import own_address, this_machine
+from nodeagent.machine import Machine, own_address, system_info, this_machine
 from nodeagent.parts import container_parts
 from nodeagent.plain import plain_parts
 from nodeagent.running import NodeAgent
@@ -34,14 +35,15 @@ from nodeagent.runtime.fake import FakeRuntime
 from nodeagent.runtime.interface import Runtime
 from nodeagent.simulation import SimulatedNodes
 
-from . import collector
+from . import addresses, collector
 from .commands.version import package_version
 from .errors import EXIT_OK, CommandError, NotReady
+from .layout import AgentFile, Layout, RunningAgent, owned_agent
 
 log = logging.getLogger("kmini.agent")
 
 JOIN_WITHIN_S = 60.0
-JOIN_PAUSE_S = 1.0
+JOIN_PAUSE_S = 0.1
 REGISTER_WITHIN_S = 120.0
 STAGGER_S = 5.0  # over how long simulated nodes come
 _USER_AGENT = "kmini-agent"
@@ -74,8 +76,29 @@ def run(settings: AgentSettings) -> int:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         if settings.simulate:
             return runner.run(_Process().run(_simulate, settings))
-        with _owned(settings.folder):
-            return runner.run(_Process().run(_one_node, settings))
+        with owned_agent(Layout(settings.data_dir)) as file:
+            announcement = _Announcement(file, settings)
+            return runner.run(_Process().run(partial(_one_node, announcement), settings))
+
+
+class _Announcement:
+    """What `kmini up`, `status` and `down` read of this agent."""
+
+    def __init__(self, file: AgentFile, settings: AgentSettings) -> None:
+        self._file = file
+        self._said = RunningAgent(
+            pid=os.getpid(),
+            node=settings.node_name,
+            runtime="containerd" if settings.containerd else "fake",
+            private=settings.containerd and settings.containerd_socket is None,
+            group=settings.cgroup,
+            boot_id=system_info().boot_id,
+        )
+        self.say()
+
+    def say(self, **news: Any) -> None:
+        self._said = msgspec.structs.replace(self._said, **news)
+        self._file.announce(self._said)
 
 
 class _Process:
@@ -107,29 +130,50 @@ class _Process:
         self._stopping.set()
 
 
-async def _one_node(settings: AgentSettings) -> None:
-    client, identity = await _client(settings)
-    async with client, _runtime(settings) as (runtime, make_parts, runtime_name):
-        host = urlsplit(client.caller.servers.current).hostname or ""
-        try:
-            addresses = (own_address(host),)
-            machine = await asyncio.to_thread(
-                this_machine, addresses=addresses, labels={}, folder=settings.data_dir, node_port=settings.node_port
-            )
-        except OSError as error:
-            raise CommandError(f"no way leads from this machine to {host}: {error.strerror or error}") from error
-        parts = make_parts(client)
-        node = NodeAgent(client, settings.node_name, machine, runtime, parts, identity=identity, options=_options())
-        collector.started()
-        running = asyncio.ensure_future(node.run())
-        try:
-            await _either(running, node.registered.wait())
-            where = f"{addresses[0]}, runtime {runtime_name}, {client.caller.servers.current}"
-            click.echo(f"{settings.node_name} is ready: {where}")
-            await running
-        finally:
-            running.cancel()
-            await asyncio.gather(running, return_exceptions=True)
+async def _one_node(announcement: _Announcement, settings: AgentSettings) -> None:
+    """Servers may start with us: the runtime is made ready while we wait for one of them."""
+    joining = asyncio.create_task(_client(settings), name="join")
+    try:
+        async with _runtime(settings) as (runtime, make_parts, runtime_name):
+            announcement.say(version=runtime_name)
+            client, identity = await joining
+            async with client:
+                machine = await _machine(settings, urlsplit(client.caller.servers.current).hostname or "")
+                parts = make_parts(client)
+                node = NodeAgent(
+                    client, settings.node_name, machine, runtime, parts, identity=identity, options=_options()
+                )
+                collector.started()
+                reached = f"{machine.addresses[0]}, runtime {runtime_name}, {client.caller.servers.current}"
+                await _run(node, announcement, reached)
+    finally:
+        joining.cancel()
+        await asyncio.gather(joining, return_exceptions=True)
+
+
+async def _run(node: NodeAgent, announcement: _Announcement, reached: str) -> None:
+    running = asyncio.ensure_future(node.run())
+    try:
+        await _either(running, node.registered.wait())
+        announcement.say(ready=True)
+        click.echo(f"{node.agent.name} is ready: {reached}")
+        await running
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+async def _machine(settings: AgentSettings, server: str) -> Machine:
+    """As it is reached from where the server is; by others, when that is on this machine. Raises CommandError."""
+    try:
+        address = own_address(server)
+        if ipaddress.ip_address(address).is_loopback:
+            address = addresses.own_address()
+        return await asyncio.to_thread(
+            this_machine, addresses=(address,), labels={}, folder=settings.data_dir, node_port=settings.node_port
+        )
+    except OSError as error:
+        raise CommandError(f"no way leads from this machine to {server}: {error.strerror or error}") from error
 
 
 @asynccontextmanager
@@ -193,8 +237,9 @@ async def _client(settings: AgentSettings) -> tuple[Client, Identity | None]:
 
 
 async def _join(identity: Identity, settings: AgentSettings) -> None:
-    """Servers may start with us: those that do not answer are asked for a while."""
+    """Servers that do not answer, and have not written their token yet, are asked for a while."""
     deadline = asyncio.get_running_loop().time() + JOIN_WITHIN_S
+    told = ""
     while True:
         try:
             await ensure_identity(identity, settings.servers, settings.token_file)
@@ -202,7 +247,9 @@ async def _join(identity: Identity, settings: AgentSettings) -> None:
         except NoAnswer as error:
             if asyncio.get_running_loop().time() >= deadline:
                 raise NotReady(f"did not join within {JOIN_WITHIN_S:g} s: {error}") from error
-            log.info("waiting for a server to join through", extra={"reason": str(error)})
+            if str(error) != told:
+                told = str(error)
+                log.info("waiting for a server to join through", extra={"reason": told})
         except AgentError as error:
             raise CommandError(str(error)) from error
         await asyncio.sleep(JOIN_PAUSE_S)
@@ -222,20 +269,3 @@ async def _either(running: asyncio.Future[Any], other: Awaitable[Any]) -> None:
 def _options(**more: float) -> AgentOptions:
     base = AgentOptions(version=f"v1.33.0+kmini.{package_version()}")
     return msgspec.structs.replace(base, **more)
-
-
-@contextmanager
-def _owned(folder: Path) -> Iterator[None]:
-    """Hold the agent's folder for this process: two agents on one would run each pod twice. Raises CommandError."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise CommandError(f"cannot write to {error.filename}: {error.strerror}") from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError:
-        raise CommandError(f"another agent runs on {folder} already") from None
-    finally:
-        os.close(descriptor)

@@ -18,8 +18,8 @@ from .options import Invocation
 
 #: name -> (module, attribute, help line): help is here so that `kmini -h` imports no command.
 COMMANDS = {
-    "up": ("kmini.commands.up", "up", "Start one replica in the background and show that it works."),
-    "down": ("kmini.commands.up", "down", "Stop what `kmini up` started."),
+    "up": ("kmini.commands.up", "up", "Start a server and a node on this machine, and show that they work."),
+    "down": ("kmini.commands.down", "down", "Stop what `kmini up` started."),
     "status": ("kmini.commands.status", "status", "Say how the replica and its cluster are."),
     "doctor": ("kmini.commands.doctor", "doctor", "Check disk, clock, certificates, quorum and lag."),
     "server": ("kmini.commands.server", "server", "Run one replica in the foreground."),

@@ -1,26 +1,30 @@
-"""A server in the background: started, found, waited for and ended by what it says in its data directory."""
+"""Daemons in the background: started, watched and ended by what they say in their data directory."""
 
 from __future__ import annotations
 
+import asyncio
 import os
+import select
 import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn, Protocol
 
-from .errors import CommandError, NotReady
-from .layout import Layout, Running
+import msgspec
 
-START_TIMEOUT_S = 60.0
+from .errors import CommandError
+from .layout import Layout
+
 STOP_TIMEOUT_S = 30.0
 KILL_TIMEOUT_S = 10.0
-POLL_S = 0.05
+LOG_BYTES_MAX = 64 * 1024 * 1024  # at a start a longer log is put aside, once
 LOG_TAIL_BYTES = 16 * 1024
 
-#: What a purge removes; anything else in the data directory is not ours.
+#: What a purge removes; anything else in the data directory is not ours. Archives in `images` are their owner's.
 OWNED_NAMES = (
     "raft",
     "raft.before-recover-*",
@@ -29,6 +33,7 @@ OWNED_NAMES = (
     "state",
     "snapshots",
     "pki",
+    "agent",
     "run",
     "kubeconfig",
     "token",
@@ -36,37 +41,66 @@ OWNED_NAMES = (
 )
 
 
-def start(layout: Layout, arguments: Sequence[str], *, timeout_s: float = START_TIMEOUT_S) -> Running:
-    """Run `kmini server ARGUMENTS` in the background and wait until it is ready.
+class Process(Protocol):
+    """What a daemon announces, as far as it is needed to end it."""
 
-    Raises CommandError with its last word when it ends, NotReady when it takes too long (it is left running).
-    """
-    layout.run.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with layout.server_log.open("ab") as log:
-        log_start = log.tell()
+    @property
+    def pid(self) -> int: ...
+
+
+Found = Callable[[], Process | None]
+
+
+class Daemon(msgspec.Struct, frozen=True, kw_only=True):
+    """One that runs in the background. `log_start`: where in its log it began to speak, or we to listen."""
+
+    what: str
+    pid: int
+    log: Path
+    log_start: int
+
+    async def failed(self) -> NoReturn:
+        """Wait until it has ended. Raises CommandError with its last word."""
+        loop = asyncio.get_running_loop()
+        with _handle(self.pid) as descriptor:
+            if descriptor is not None:
+                over = asyncio.Event()
+                loop.add_reader(descriptor, over.set)
+                try:
+                    await over.wait()
+                finally:
+                    loop.remove_reader(descriptor)
+        raise CommandError(f"{self.what} ended: {last_error(self.log, self.log_start)}")
+
+
+def launch(what: str, arguments: Sequence[str], *, log: Path) -> Daemon:
+    """Run `kmini ARGUMENTS` in the background, in a session of its own; it outlives us. Does not wait."""
+    log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if log.exists() and log.stat().st_size > LOG_BYTES_MAX:
+        log.replace(log.with_name(log.name + ".old"))
+    with log.open("ab") as file:
+        log_start = file.tell()
         process = subprocess.Popen(
-            [sys.executable, "-m", "kmini", "server", *arguments],
+            [sys.executable, "-m", "kmini", *arguments],
             stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
+            stdout=file,
+            stderr=file,
             cwd="/",
             start_new_session=True,
         )
-    deadline = time.monotonic() + timeout_s
-    while time.monotonic() < deadline:
-        running = layout.running()
-        if running is not None and running.ready and running.pid == process.pid:
-            process.returncode = 0  # it outlives us on purpose: nobody here is to wait for it
-            return running
-        if process.poll() is not None:
-            raise CommandError(f"the server ended: {last_error(layout.server_log, log_start)}")
-        time.sleep(POLL_S)
-    process.returncode = 0
-    raise NotReady(f"the server (process {process.pid}) is not ready after {timeout_s:.0f} s: see {layout.server_log}")
+    process.returncode = 0  # it outlives us on purpose: nobody here is to wait for it
+    return Daemon(what=what, pid=process.pid, log=log, log_start=log_start)
+
+
+def watched(what: str, pid: int, *, log: Path) -> Daemon:
+    """One that runs already."""
+    return Daemon(what=what, pid=pid, log=log, log_start=log.stat().st_size if log.exists() else 0)
 
 
 def last_error(log: Path, start: int) -> str:
     """What a daemon ended with: the last line that is no log record, or the last line there is."""
+    if not log.exists():
+        return "its log is not here"
     with log.open("rb") as file:
         file.seek(max(start, file.seek(0, os.SEEK_END) - LOG_TAIL_BYTES))
         lines = [line for line in file.read().decode(errors="replace").splitlines() if line.strip()]
@@ -74,52 +108,70 @@ def last_error(log: Path, start: int) -> str:
     return (said or lines or [f"it said nothing in {log}"])[-1]
 
 
-def stop(layout: Layout, *, warn: Callable[[str], None]) -> int:
-    """End the server that runs here and wait for it; returns its process id, 0 when none ran.
+def stop(found: Found, *, warn: Callable[[str], None]) -> int:
+    """End the daemon that is found, and wait for it; returns its process id, 0 when none runs.
 
-    It is asked first (SIGTERM), and killed when it does not answer; `warn` is told then.
+    It is asked first (SIGTERM), and killed when it does not answer; `warn` is told then. Raises CommandError.
     """
-    running = layout.running()
+    running = found()
     if running is None:
         return 0
-    try:
-        handle = os.pidfd_open(running.pid)
-    except ProcessLookupError:
-        return 0
-    try:
-        if layout.running() != running:  # it ended by itself, and the id may be another process's by now
-            return stop(layout, warn=warn)
-        signal.pidfd_send_signal(handle, signal.SIGTERM)
-        if not _gone(layout, running, STOP_TIMEOUT_S):
-            warn(f"process {running.pid} did not stop within {STOP_TIMEOUT_S:.0f} s and is killed")
-            signal.pidfd_send_signal(handle, signal.SIGKILL)
-            if not _gone(layout, running, KILL_TIMEOUT_S):
-                raise CommandError(f"process {running.pid} cannot be killed")
-    except ProcessLookupError:
-        pass  # gone between two looks: what was wanted
-    except PermissionError as error:
-        raise CommandError(f"process {running.pid} belongs to another user") from error
-    finally:
-        os.close(handle)
+    with _handle(running.pid) as descriptor:
+        now = found()
+        if now is None or now.pid != running.pid:  # it ended by itself, and the id may be another process's by now
+            return stop(found, warn=warn)
+        if descriptor is not None:
+            _end(running.pid, descriptor, warn)
     return running.pid
 
 
-def _gone(layout: Layout, running: Running, timeout_s: float) -> bool:
-    deadline = time.monotonic() + timeout_s
-    while time.monotonic() < deadline:
-        now = layout.running()
-        if now is None or now.pid != running.pid:
-            return True
-        time.sleep(POLL_S)
-    return False
+def _end(pid: int, descriptor: int, warn: Callable[[str], None]) -> None:
+    try:
+        signal.pidfd_send_signal(descriptor, signal.SIGTERM)
+        if _gone(descriptor, STOP_TIMEOUT_S):
+            return
+        warn(f"process {pid} did not stop within {STOP_TIMEOUT_S:.0f} s and is killed")
+        signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+        if not _gone(descriptor, KILL_TIMEOUT_S):
+            raise CommandError(f"process {pid} cannot be killed")
+    except ProcessLookupError:
+        return  # gone between two looks: what was wanted
+    except PermissionError as error:
+        raise CommandError(f"process {pid} belongs to another user") from error
+
+
+def _gone(descriptor: int, timeout_s: float) -> bool:
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(timeout_s * 1000))
+
+
+@contextmanager
+def _handle(pid: int) -> Iterator[int | None]:
+    """A pidfd, readable once the process has ended; None when it is gone."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        yield None
+        return
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def purge(layout: Layout) -> None:
-    """Remove what kmini keeps in the data directory. Raises CommandError for a directory that is not one."""
+    """Remove what kmini keeps in the data directory. Raises CommandError for a directory that is not one.
+
+    Nothing is removed as long as something is mounted in it: it may be somebody's own folder.
+    """
     if not layout.data_dir.exists():
         return
     if not layout.run.is_dir() and not layout.raft.is_dir():
         raise CommandError(f"{layout.data_dir} is not a data directory of kmini: nothing was removed")
+    mounted = [each for each in mounts_under(layout.data_dir) if each != str(layout.data_dir)]
+    if mounted:
+        raise CommandError(f"{mounted[0]} is mounted: unmount it first; nothing was removed")
     try:
         for path in [path for name in OWNED_NAMES for path in layout.data_dir.glob(name)]:
             if path.is_dir() and not path.is_symlink():
@@ -130,3 +182,11 @@ def purge(layout: Layout) -> None:
             layout.data_dir.rmdir()
     except OSError as error:
         raise CommandError(f"cannot remove {error.filename}: {error.strerror}") from error
+
+
+def mounts_under(folder: Path) -> list[str]:
+    """In the order in which they were made."""
+    top = os.path.realpath(folder)
+    lines = Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines()
+    paths = [line.split(" ")[4].encode().decode("unicode_escape") for line in lines]  # blanks are \040
+    return [path for path in paths if path == top or path.startswith(f"{top}/")]

