@@ -1,4 +1,4 @@
-"""The node's packet rules and connection table, as the service proxy changes them: by nft, and by netlink in a child.
+"""The node's packet rules, connection table, links and routes, as we change them: by nft, and by netlink in a child.
 
 `prefix` is put before each command: how to get into the node's network namespace, when that is another than ours.
 """
@@ -11,9 +11,11 @@ from collections.abc import Sequence
 import msgspec
 
 from .flows import Wanted
+from .links import Orders, Report
 from .programs import ProgramFailed, run_program
 from .rules import FAMILY, Json, Present, present_of, removal, table_name
 
+_LINKS = (sys.executable, "-m", "nodeagent.network.kernel_links")
 _TIMEOUT_S = 60.0
 _ANSWER_MAX = 64 << 20
 
@@ -43,9 +45,24 @@ class Kernel:
         """UDP has no end of a connection: flows to endpoints that left go here."""
         await self._run((sys.executable, "-m", "nodeagent.network.flows"), msgspec.json.encode(wanted))
 
+    async def arrange(self, orders: Orders) -> Report:
+        """Links, addresses and routes."""
+        return self._report(await self._run(_LINKS, msgspec.json.encode(orders)))
+
+    async def remove_links(self) -> Report:
+        """All of ours, and the bridge of the pods."""
+        return self._report(await self._run((*_LINKS, "remove"), b""))
+
     async def remove(self, node: str) -> None:
         """The node's table; no error when there is none."""
         await self.apply(msgspec.json.encode(removal(table_name(node))))
+
+    @staticmethod
+    def _report(answer: bytes) -> Report:
+        try:
+            return msgspec.json.decode(answer, type=Report)
+        except msgspec.DecodeError as error:
+            raise ProgramFailed(f"the program for links answered what is no report: {error}") from error
 
     async def _nft(self, *arguments: str, given: bytes = b"") -> bytes:
         return await self._run(("nft", *arguments), given)

@@ -12,6 +12,7 @@ import ctypes
 import os
 import shutil
 import socket
+import struct
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -19,6 +20,8 @@ from itertools import count
 from pathlib import Path
 
 _CLONE_NEWNET = 0x40000000
+_MTU_DISCOVER, _NEVER_CUT = 10, 2  # ip(7): IP_MTU_DISCOVER, IP_PMTUDISC_DO
+_ECHO = 8
 _numbers = count()
 PATIENCE_S = 5.0
 PORT = 8080
@@ -95,16 +98,8 @@ class Network:
     @contextlib.contextmanager
     def inside(self, address: str) -> Iterator[None]:
         """This thread is there meanwhile."""
-        libc = ctypes.CDLL(None, use_errno=True)
-        with (
-            open("/proc/thread-self/ns/net", "rb") as before,
-            open(f"/run/netns/{self.place(address)}", "rb") as there,
-        ):
-            assert libc.setns(there.fileno(), _CLONE_NEWNET) == 0, os.strerror(ctypes.get_errno())
-            try:
-                yield
-            finally:
-                assert libc.setns(before.fileno(), _CLONE_NEWNET) == 0, os.strerror(ctypes.get_errno())
+        with inside(f"/run/netns/{self.place(address)}"):
+            yield
 
     # --- those who answer ---------------------------------------------------------------------------------
 
@@ -141,6 +136,45 @@ class Network:
             made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         made.settimeout(PATIENCE_S)
         return made
+
+
+@contextlib.contextmanager
+def inside(namespace: str) -> Iterator[None]:
+    """This thread is in the network namespace meanwhile."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    with open("/proc/thread-self/ns/net", "rb") as before, open(namespace, "rb") as there:
+        assert libc.setns(there.fileno(), _CLONE_NEWNET) == 0, os.strerror(ctypes.get_errno())
+        try:
+            yield
+        finally:
+            assert libc.setns(before.fileno(), _CLONE_NEWNET) == 0, os.strerror(ctypes.get_errno())
+
+
+def reaches(address: str, *, size: int = 8, source: str = "", within_s: float = 3.0) -> bool:
+    """Whether an ICMP echo of so many bytes comes back from there whole: no packet may be cut into pieces."""
+    with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as asking:
+        asking.setsockopt(socket.IPPROTO_IP, _MTU_DISCOVER, _NEVER_CUT)
+        asking.bind((source, 0))
+        asking.settimeout(within_s)
+        body = os.urandom(size)
+        head = struct.pack("!BBHHH", _ECHO, 0, 0, os.getpid() & 0xFFFF, 1)
+        checksum = struct.pack("!H", _checksum(head + body))
+        try:
+            asking.sendto(head[:2] + checksum + head[4:] + body, (address, 0))
+            while True:
+                answer, (by, _) = asking.recvfrom(65_535)
+                if by == address and answer.endswith(body) and answer[20] == 0:
+                    return True
+        except OSError:  # too long, no way, no answer
+            return False
+
+
+def _checksum(data: bytes) -> int:
+    words = struct.unpack(f"!{len(data) // 2}H", data[: len(data) // 2 * 2])
+    total = sum(words) + (data[-1] << 8 if len(data) % 2 else 0)
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return ~total & 0xFFFF
 
 
 def say(connection: socket.socket) -> list[str]:
