@@ -38,6 +38,28 @@ def joinable(group: str, mounts: Path = _MOUNTS) -> list[Path]:
     return [each / group.lstrip("/") for each in plain]
 
 
+def weigh(group: str, cpu_shares: int, mounts: Path = _MOUNTS) -> None:
+    """How much of the CPU it gets when all want some, against the groups beside it. A group that is not there, or a
+    machine without this controller, is left alone."""
+    weight = 1 + ((cpu_shares - 2) * 9999) // 262142  # as runc makes one of the other
+    for folder in groups(group, mounts):
+        for name, number in (("cpu.shares", cpu_shares), ("cpu.weight", weight)):
+            if (folder / name).exists():
+                with contextlib.suppress(FileNotFoundError):
+                    (folder / name).write_text(str(number), encoding="ascii")
+
+
+def memory_is_v2(mounts: Path = _MOUNTS) -> bool:
+    """Whether the memory of containers is counted by v2."""
+    return any(
+        (each / "cgroup.controllers").exists() and "memory" in _controllers(each) for each in hierarchies(mounts)
+    )
+
+
+def _controllers(hierarchy: Path) -> list[str]:
+    return (hierarchy / "cgroup.controllers").read_text(encoding="ascii").split()
+
+
 def remove(group: str, mounts: Path = _MOUNTS, *, within_s: float = REMOVED_WITHIN_S) -> bool:
     """With the groups below it; whether it is gone. What still has a process stays, as do those above it.
 

@@ -18,7 +18,7 @@ import msgspec
 
 from nodeagent.network.cni import write_conflist
 
-from . import cgroups, cri_messages, log_files
+from . import cgroups, container_files, cri_messages, log_files
 from .cri_exits import Exits
 from .gen import cri_pb2 as pb
 from .interface import (
@@ -30,6 +30,7 @@ from .interface import (
     Health,
     Image,
     ImageFailure,
+    LastWords,
     NotThere,
     PodKey,
     RuntimeFailure,
@@ -138,6 +139,9 @@ class CriRuntime:
         )
         request = pb.RunPodSandboxRequest(config=message)
         found = await self._call("RunPodSandbox", request, pb.RunPodSandboxResponse, within_s=SANDBOX_WITHIN_S)
+        if config.cpu_shares:  # the group is there now
+            group = cri_messages.cgroup_of(settings.cgroup_parent, config.pod)
+            await asyncio.to_thread(cgroups.weigh, group, config.cpu_shares)
         return found.pod_sandbox_id
 
     async def stop_sandbox(self, sandbox_id: str) -> None:
@@ -200,9 +204,10 @@ class CriRuntime:
         settings = self._settings
         folder = cri_messages.pod_folder(settings.logs, sandbox.pod) / config.name
         await asyncio.to_thread(folder.mkdir, mode=0o755, parents=True, exist_ok=True)
+        files = await asyncio.to_thread(container_files.write_files, folder, config)
         request = pb.CreateContainerRequest(
             pod_sandbox_id=sandbox_id,
-            config=cri_messages.container_message(settings.node, sandbox.pod, config),
+            config=cri_messages.container_message(settings.node, sandbox.pod, config, files),
             sandbox_config=cri_messages.sandbox_reference(
                 sandbox.pod, sandbox.attempt, logs=settings.logs, cgroup_parent=settings.cgroup_parent
             ),
@@ -219,13 +224,15 @@ class CriRuntime:
         await self._unless_gone("StopContainer", request, pb.StopContainerResponse, within_s=within_s)
 
     async def remove_container(self, container_id: str) -> None:
-        """With its log, if we have seen the container."""
+        """With its log and last words, if we have seen the container."""
         _, known = self._containers.pop(container_id, (None, None))
         request = pb.RemoveContainerRequest(container_id=container_id)
         await self._unless_gone("RemoveContainer", request, pb.RemoveContainerResponse)
         if known is not None:
             log = self.log_file(known.pod, known.name, known.attempt)
             await asyncio.to_thread(log_files.remove_all, log)
+            last_words = container_files.last_words_file(log.parent, known.attempt)
+            await asyncio.to_thread(last_words.unlink, missing_ok=True)
 
     async def list_containers(self, *, pod_uid: str = "") -> Sequence[Container]:
         found = await self._list_containers(pod_uid)
@@ -253,8 +260,18 @@ class CriRuntime:
         request = pb.ContainerStatusRequest(container_id=listed.id)
         found = await self._call("ContainerStatus", request, pb.ContainerStatusResponse)
         container = cri_messages.container_of(found.status, listed.pod_sandbox_id)
+        last_words = cri_messages.last_words_of(found.status)
+        if container.exited and last_words is not None:
+            told = [container.message, await self._last_words(container, last_words)]
+            container = msgspec.structs.replace(container, message=": ".join(each for each in told if each))
         self._containers[listed.id] = (found.status.state, container)
         return container
+
+    async def _last_words(self, container: Container, wanted: LastWords) -> str:
+        log = self.log_file(container.pod, container.name, container.attempt)
+        file = container_files.last_words_file(log.parent, container.attempt)
+        failed = container.exit_code != 0
+        return await asyncio.to_thread(container_files.read_last_words, wanted, file, log, failed=failed)
 
     def _labels(self, pod_uid: str) -> dict[str, str]:
         mine = {cri_messages.NODE: self._settings.node}

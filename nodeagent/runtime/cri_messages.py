@@ -6,7 +6,7 @@ the kubelet's, so that people's tools know them; one more says whose they are, s
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from .gen import cri_pb2 as pb
@@ -15,6 +15,8 @@ from .interface import (
     ContainerConfig,
     ContainerPhase,
     Image,
+    LastWords,
+    Mount,
     Namespaces,
     PodKey,
     Resources,
@@ -29,6 +31,9 @@ CONTAINER_NAME = "io.kubernetes.container.name"
 GRACE_PERIOD = "io.kubernetes.pod.terminationGracePeriod"
 IMAGE = "kmini.local/image"
 HOST_NETWORK = "kmini.local/host-network"
+LAST_WORDS = "io.kubernetes.container.terminationMessagePath"
+LAST_WORDS_POLICY = "io.kubernetes.container.terminationMessagePolicy"
+FROM_FILE, FROM_LOG_TOO = "File", "FallbackToLogsOnError"
 _NANOSECONDS = 1e9
 _RUNTIME_DEFAULT, _UNCONFINED, _LOCALHOST = "RuntimeDefault", "Unconfined", "localhost/"
 _PHASES = {
@@ -92,7 +97,11 @@ def sandbox_reference(pod: PodKey, attempt: int, *, logs: Path, cgroup_parent: s
     )
 
 
-def container_message(node: str, pod: PodKey, config: ContainerConfig) -> pb.ContainerConfig:
+def container_message(
+    node: str, pod: PodKey, config: ContainerConfig, files: Sequence[Mount] = ()
+) -> pb.ContainerConfig:
+    """`files`: what the runtime itself mounts, unless the pod has something of its own there."""
+    theirs = {each.container_path for each in config.mounts}
     message = pb.ContainerConfig(
         metadata=pb.ContainerMetadata(name=config.name, attempt=config.attempt),
         image=pb.ImageSpec(image=config.image_id or config.image),
@@ -102,12 +111,13 @@ def container_message(node: str, pod: PodKey, config: ContainerConfig) -> pb.Con
         envs=[pb.KeyValue(key=name, value=value) for name, value in config.environment],
         mounts=[
             pb.Mount(container_path=each.container_path, host_path=each.host_path, readonly=each.read_only)
-            for each in config.mounts
+            for each in (*config.mounts, *(file for file in files if file.container_path not in theirs))
         ],
         labels=labels_of(node, pod, {CONTAINER_NAME: config.name}),
-        annotations={IMAGE: config.image},
+        annotations={IMAGE: config.image} | _last_words(config.last_words),
         log_path=f"{config.name}/{config.attempt}.log",
         stdin=config.stdin,
+        stdin_once=config.stdin_once,
         tty=config.tty,
     )
     message.linux.resources.MergeFrom(_resources(config.resources))
@@ -117,6 +127,12 @@ def container_message(node: str, pod: PodKey, config: ContainerConfig) -> pb.Con
     return message
 
 
+def _last_words(wanted: LastWords | None) -> dict[str, str]:
+    if wanted is None:
+        return {}
+    return {LAST_WORDS: wanted.path, LAST_WORDS_POLICY: FROM_LOG_TOO if wanted.from_log else FROM_FILE}
+
+
 def _resources(resources: Resources) -> pb.LinuxContainerResources:
     return pb.LinuxContainerResources(
         cpu_shares=resources.cpu_shares,
@@ -124,6 +140,7 @@ def _resources(resources: Resources) -> pb.LinuxContainerResources:
         cpu_quota=resources.cpu_quota_us,
         memory_limit_in_bytes=resources.memory_limit,
         oom_score_adj=resources.oom_score_adj,
+        unified={"memory.oom.group": "1"} if resources.oom_group else {},
     )
 
 
@@ -150,17 +167,22 @@ def _security(security: Security) -> pb.LinuxContainerSecurityContext:
         capabilities=pb.Capability(
             add_capabilities=security.add_capabilities, drop_capabilities=security.drop_capabilities
         ),
+        run_as_username=security.username,
+        masked_paths=security.masked_paths,
+        readonly_paths=security.read_only_paths,
     )
     if security.user is not None:
         message.run_as_user.value = security.user
-        if security.group is not None:
-            message.run_as_group.value = security.group
+    if security.group is not None:
+        message.run_as_group.value = security.group
     if security.seccomp:
-        message.seccomp.MergeFrom(_seccomp(security.seccomp))
+        message.seccomp.MergeFrom(_profile(security.seccomp))
+    if security.app_armor:
+        message.apparmor.MergeFrom(_profile(security.app_armor))
     return message
 
 
-def _seccomp(text: str) -> pb.SecurityProfile:
+def _profile(text: str) -> pb.SecurityProfile:
     if text.startswith(_LOCALHOST):
         path = text.removeprefix(_LOCALHOST)
         return pb.SecurityProfile(profile_type=pb.SecurityProfile.Localhost, localhost_ref=path)
@@ -195,6 +217,11 @@ def _grace_period_s(annotations: Mapping[str, str]) -> float:
         return 30.0
 
 
+def last_words_of(found: pb.ContainerStatus) -> LastWords | None:
+    path, policy = found.annotations.get(LAST_WORDS, ""), found.annotations.get(LAST_WORDS_POLICY, "")
+    return LastWords(path=path, from_log=policy == FROM_LOG_TOO) if path or policy else None
+
+
 def container_of(found: pb.ContainerStatus, sandbox_id: str) -> Container:
     return Container(
         id=found.id,
@@ -215,4 +242,10 @@ def container_of(found: pb.ContainerStatus, sandbox_id: str) -> Container:
 
 
 def image_of(found: pb.Image) -> Image:
-    return Image(id=found.id, names=(*found.repo_digests, *found.repo_tags), size_bytes=found.size)
+    return Image(
+        id=found.id,
+        names=(*found.repo_digests, *found.repo_tags),
+        size_bytes=found.size,
+        user=found.uid.value if found.HasField("uid") else None,
+        username=found.username,
+    )

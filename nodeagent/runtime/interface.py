@@ -91,23 +91,29 @@ class Dns(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Resources(msgspec.Struct, frozen=True, kw_only=True):
-    """For the container's control group; what is 0 is not set. Memory in bytes, times of the CPU in microseconds."""
+    """For the container's control group; what is 0 is not set. Memory in bytes, times of the CPU in microseconds.
+
+    `oom_group`: all its processes end when one runs out of memory; for groups of v2 only, v1 knows no such thing."""
 
     cpu_shares: int = 0
     cpu_period_us: int = 0
     cpu_quota_us: int = 0
     memory_limit: int = 0
     oom_score_adj: int = 0
+    oom_group: bool = False
 
 
 class Security(msgspec.Struct, frozen=True, kw_only=True):
     """What a container may do. A privileged one needs a sandbox that is privileged too.
 
     `seccomp`: RuntimeDefault, Unconfined, or `localhost/` and the path of a profile; the runtime chooses when empty.
+    `app_armor`: likewise, with the name of a profile that is loaded. `user` or `username` (one of the image's), not
+    both; a `group` goes with one of them.
     """
 
     privileged: bool = False
     user: int | None = None
+    username: str = ""
     group: int | None = None
     groups: Sequence[int] = ()
     read_only_root: bool = False
@@ -115,6 +121,9 @@ class Security(msgspec.Struct, frozen=True, kw_only=True):
     drop_capabilities: Sequence[str] = ()
     no_new_privileges: bool = False
     seccomp: str = ""
+    app_armor: str = ""
+    masked_paths: Sequence[str] = ()
+    read_only_paths: Sequence[str] = ()
 
 
 class Namespaces(msgspec.Struct, frozen=True, kw_only=True):
@@ -129,7 +138,8 @@ class Namespaces(msgspec.Struct, frozen=True, kw_only=True):
 
 class SandboxConfig(msgspec.Struct, frozen=True, kw_only=True):
     """`attempt` differs for each sandbox of one pod. `grace_period_s`: what containers get to end when nobody is left
-    to ask, kept for an agent that finds the pod after it is gone from the API. Without `dns` a pod has the node's."""
+    to ask, kept for an agent that finds the pod after it is gone from the API. Without `dns` a pod has the node's.
+    `cpu_shares`: what the pod as a whole weighs against others; not set when 0."""
 
     pod: PodKey
     attempt: int = 0
@@ -143,6 +153,14 @@ class SandboxConfig(msgspec.Struct, frozen=True, kw_only=True):
     sysctls: Mapping[str, str] = {}
     namespaces: Namespaces = Namespaces()
     security: Security = Security()
+    cpu_shares: int = 0
+
+
+class LastWords(msgspec.Struct, frozen=True, kw_only=True):
+    """`path`: where a container finds the file for them. `from_log`: the end of its log does for a failure without."""
+
+    path: str
+    from_log: bool = False
 
 
 class Sandbox(msgspec.Struct, frozen=True, kw_only=True):
@@ -159,7 +177,8 @@ class Sandbox(msgspec.Struct, frozen=True, kw_only=True):
 
 class ContainerConfig(msgspec.Struct, frozen=True, kw_only=True):
     """`attempt` counts the containers of this name in the pod. `runs_to_end`: init containers, which are to end by
-    themselves; a runtime that only pretends to run needs to know."""
+    themselves; a runtime that only pretends to run needs to know. `hosts`: what its /etc/hosts says; the image's own
+    when empty. `last_words`: what it leaves there is the message of its end."""
 
     name: str
     attempt: int
@@ -171,8 +190,11 @@ class ContainerConfig(msgspec.Struct, frozen=True, kw_only=True):
     environment: Sequence[tuple[str, str]] = ()
     mounts: Sequence[Mount] = ()
     stdin: bool = False
+    stdin_once: bool = False
     tty: bool = False
     runs_to_end: bool = False
+    hosts: str = ""
+    last_words: LastWords | None = None
     resources: Resources = Resources()
     security: Security = Security()
     namespaces: Namespaces = Namespaces()
@@ -224,9 +246,13 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Image(msgspec.Struct, frozen=True, kw_only=True):
+    """`user` or `username`: as whom it runs; neither is root."""
+
     id: str
     names: tuple[str, ...]
     size_bytes: int = 0
+    user: int | None = None
+    username: str = ""
 
 
 class Credentials(msgspec.Struct, frozen=True, kw_only=True):
