@@ -10,7 +10,7 @@ import asyncio
 import math
 import shutil
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -19,6 +19,7 @@ import msgspec
 from nodeagent.network.cni import write_conflist
 
 from . import cgroups, container_files, cri_messages, log_files
+from .containerd_config import SANDBOX_IMAGE
 from .cri_exits import Exits
 from .gen import cri_pb2 as pb
 from .interface import (
@@ -41,6 +42,7 @@ from .interface import (
     Version,
 )
 from .rpc import CALL_WITHIN_S, AnswerType, Connection
+from .unpacked import UnpackedLayers
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -57,7 +59,8 @@ Answer = TypeVar("Answer", bound="Message")
 
 class CriSettings(msgspec.Struct, frozen=True, kw_only=True):
     """`cgroup_parent`: the group that pods get theirs in, named from the top. `cni`: where containerd looks for the
-    network's configuration; it is asked when None. `bridge` and `mtu` are that network's."""
+    network's configuration; it is asked when None. `layers`: where it keeps what it unpacks; None when that is not ours
+    to care for. `bridge` and `mtu` are that network's."""
 
     node: str
     socket: Path
@@ -65,6 +68,7 @@ class CriSettings(msgspec.Struct, frozen=True, kw_only=True):
     cgroup_parent: str
     cni: Path | None
     leases: Path
+    layers: Path | None = None
     bridge: str
     mtu: int
 
@@ -86,6 +90,8 @@ class CriRuntime:
         self.connection = Connection(settings.socket)
         self._settings = settings
         self._sandboxes: dict[str, Sandbox] = {}  # those that were ready when they were asked for
+        layers = settings.layers
+        self._layers = UnpackedLayers(self.connection, layers) if layers is not None else None
         self._containers: dict[str, tuple[int, Container]] = {}  # with the state they had in the CRI's words
 
     async def close(self) -> None:
@@ -138,7 +144,8 @@ class CriRuntime:
             settings.node, config, logs=settings.logs, cgroup_parent=settings.cgroup_parent
         )
         request = pb.RunPodSandboxRequest(config=message)
-        found = await self._call("RunPodSandbox", request, pb.RunPodSandboxResponse, within_s=SANDBOX_WITHIN_S)
+        async with self._unpacking(SANDBOX_IMAGE):
+            found = await self._call("RunPodSandbox", request, pb.RunPodSandboxResponse, within_s=SANDBOX_WITHIN_S)
         if config.cpu_shares:  # the group is there now
             group = cri_messages.cgroup_of(settings.cgroup_parent, config.pod)
             await asyncio.to_thread(cgroups.weigh, group, config.cpu_shares)
@@ -212,7 +219,8 @@ class CriRuntime:
                 sandbox.pod, sandbox.attempt, logs=settings.logs, cgroup_parent=settings.cgroup_parent
             ),
         )
-        return (await self._call("CreateContainer", request, pb.CreateContainerResponse)).container_id
+        async with self._unpacking(config.image_id or config.image):
+            return (await self._call("CreateContainer", request, pb.CreateContainerResponse)).container_id
 
     async def start_container(self, container_id: str) -> None:
         request = pb.StartContainerRequest(container_id=container_id)
@@ -324,9 +332,10 @@ class CriRuntime:
         if credentials is not None:
             request.auth.username, request.auth.password = credentials.username, credentials.password
         try:
-            found = await self._call(
-                "PullImage", request, pb.PullImageResponse, service=_IMAGES, within_s=PULL_WITHIN_S
-            )
+            async with self._unpacking(f"pull of {name}"):
+                found = await self._call(
+                    "PullImage", request, pb.PullImageResponse, service=_IMAGES, within_s=PULL_WITHIN_S
+                )
         except Unavailable:
             raise
         except RuntimeFailure as error:
@@ -340,6 +349,22 @@ class CriRuntime:
     async def remove_image(self, image_id: str) -> None:
         request = pb.RemoveImageRequest(image=pb.ImageSpec(image=image_id))
         await self._unless_gone("RemoveImage", request, pb.RemoveImageResponse, service=_IMAGES)
+
+    # --- layers -------------------------------------------------------------------------------------------
+
+    async def check_layers(self) -> None:
+        """Once, before anything is started: what was unpacked when the power went cannot be trusted. Raises
+        RuntimeFailure."""
+        if self._layers is not None:
+            runs = any(each.ready for each in await self.list_sandboxes())
+            await self._layers.check(runs=runs, remove_dead=self._remove_dead)
+
+    async def _remove_dead(self) -> None:
+        for sandbox in await self.list_sandboxes():
+            await self.remove_sandbox(sandbox.id)
+
+    def _unpacking(self, image: str) -> AbstractAsyncContextManager[None]:
+        return nullcontext() if self._layers is None else self._layers.of(image)
 
     # --- what happens -------------------------------------------------------------------------------------
 

@@ -81,6 +81,22 @@ class Connection:
         with failures(method):
             return [each async for each in made(requests, timeout=within_s, metadata=tuple(headers))]
 
+    async def collect(
+        self,
+        method: str,
+        request: Message,
+        answer: AnswerType[Answer],
+        *,
+        within_s: float,
+        headers: Sequence[tuple[str, str]] = (),
+    ) -> list[Answer]:
+        """All answers. Raises RuntimeFailure."""
+        made = self._open().unary_stream(
+            method, request_serializer=_serialized, response_deserializer=answer.FromString
+        )
+        with failures(method):
+            return [each async for each in made(request, timeout=within_s, metadata=tuple(headers))]
+
     async def listen(self, method: str, request: Message, answer: AnswerType[Answer]) -> AsyncGenerator[Answer, None]:
         """What the other side tells, until it goes away (raises Unavailable)."""
         made = self._open().unary_stream(

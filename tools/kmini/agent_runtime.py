@@ -56,6 +56,7 @@ def make_runtime(settings: RuntimeSettings) -> CriRuntime:
             cgroup_parent=f"{settings.group}/kubepods",
             cni=None if settings.socket else layout.cni,
             leases=settings.folder / "addresses",
+            layers=None if settings.socket else layout.root,
             bridge=BRIDGE,
             mtu=MTU,
         )
@@ -81,6 +82,7 @@ async def open_runtime(settings: RuntimeSettings) -> AsyncIterator[CriRuntime]:
             return
         containerd = make_containerd(settings, runtime)
         await containerd.ensure()
+        await runtime.check_layers()
         await _images(runtime, settings)
         async with _kept_running(containerd):
             yield runtime
