@@ -20,7 +20,7 @@ _TEXT_BYTES_MAX = 1 << 20
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True):
     """`capacity` and `reserved` are quantities by resource; what is not reserved is for pods. `addresses` are IPs, the
-    first of each family counts."""
+    first of each family counts. Without `node_port` (0) the node has no API."""
 
     hostname: str
     capacity: Mapping[str, str]
@@ -75,7 +75,7 @@ def simulated(
         operating_system="linux",
         architecture="amd64",
     )
-    return Machine(hostname=name, capacity=capacity, addresses=(address,), labels=labels, info=info)
+    return Machine(hostname=name, capacity=capacity, addresses=(address,), labels=labels, node_port=0, info=info)
 
 
 def own_address(server_host: str) -> str:

@@ -15,11 +15,13 @@ from .identity import Identity
 from .machine import Machine
 from .renewal import Renewal
 from .runtime.interface import Runtime
+from .server.real_containers import RealContainers
+from .server.serving import NodeApiSettings, NodeServer
 from .status_writer import StatusWriter
 
 
 class NodeAgent:
-    """`run` until it is cancelled. `identity` is renewed when there is one."""
+    """`run` until it is cancelled. `identity` is renewed when there is one. With it, and a port, a node has its API."""
 
     def __init__(
         self,
@@ -38,6 +40,11 @@ class NodeAgent:
         self._works = parts.works
         self._pods = pod_feed(client, name)
         self._nodes = node_feed(client, name)
+        self.server: NodeServer | None = None
+        if identity is not None and machine.node_port:
+            real = runtime if isinstance(runtime, RealContainers) else None
+            settings = NodeApiSettings(port=machine.node_port, real=real)
+            self.server = NodeServer(client, identity, settings, pods=self._pods, runtime=runtime, wall=wall)
         self.agent = Agent(
             client,
             name,
@@ -63,3 +70,5 @@ class NodeAgent:
                 group.create_task(work())
             if self.renewal is not None:
                 group.create_task(self.renewal.run())
+            if self.server is not None:
+                group.create_task(self.server.run())

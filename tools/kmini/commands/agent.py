@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from ..addresses import PORT
+from ..addresses import PORT_OR_OFF
 from ..options import Invocation, command, data_dir_option, log_format_option, option
 
 _file = click.Path(dir_okay=False, path_type=Path)
@@ -23,7 +23,7 @@ _file = click.Path(dir_okay=False, path_type=Path)
 @option("--containerd-socket", type=_file, help="Of a containerd that runs already. [default: a private one]")
 @option("--cgroup", help="Control group of the node, with those of its pods below. [default: /NAME]")
 @option("--overlay", type=click.Choice(["host-gw", "vxlan", "none"]), default="host-gw", help="Between nodes.")
-@option("--node-port", type=PORT, default=10250, help="Where the node's own API listens.")
+@option("--node-port", type=PORT_OR_OFF, default=10250, help="Where the node's own API listens (0: off).")
 @option("--simulate", type=click.IntRange(1, 10_000), help="So many nodes in this process; with --runtime fake.")
 @log_format_option
 @click.pass_context
@@ -63,6 +63,7 @@ def agent(context: click.Context, /, log_format: str, runtime: str, simulate: in
         containerd=runtime == "containerd",
         containerd_socket=flags["containerd_socket"],
         cgroup=_checked_group(flags["cgroup"] or f"/{node_name}"),
+        overlay=flags["overlay"],
     )
     return run(settings)
 

@@ -1,0 +1,22 @@
+"""What a runtime of real containers offers beside what the agent needs to run pods: their logs and what they use."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from nodeagent.runtime.interface import PodKey, Usage
+
+
+@runtime_checkable
+class RealContainers(Protocol):
+    """CriRuntime is one. Raises RuntimeFailure."""
+
+    def log_file(self, pod: PodKey, container: str, attempt: int) -> Path: ...
+
+    async def reopen_log(self, container_id: str) -> None:
+        """The log was put aside: write into a new file of its name."""
+
+    async def usage(self) -> Sequence[Usage]:
+        """Of every container that runs."""

@@ -1,0 +1,134 @@
+"""The node's API, wired: its certificate, its port, what it answers with.
+
+The certificate is for the node's name alone: servers check an agent by that, whatever its address (docs/contract.md).
+A port that is taken is no reason for a node to run nothing: it is said, and tried again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from apiserver.api.core.pod import Pod
+from apiserver.client import Client
+from nodeagent.clock import Wall
+from nodeagent.errors import BadIdentity
+from nodeagent.feeds import Feed
+from nodeagent.identity import SERVING, Identity
+from nodeagent.renewal import Renewal
+from nodeagent.runtime.interface import Runtime
+
+from .listener import Listener, server_context, take_certificate
+from .real_containers import RealContainers
+
+if TYPE_CHECKING:
+    from .connection import Connections
+
+PORT_AGAIN_S = 10.0
+
+log = logging.getLogger(__name__)
+
+
+class NodeApiSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """`real` is None where containers are simulated. `host` None: every address."""
+
+    port: int
+    real: RealContainers | None = None
+    host: str | None = None
+
+
+class NodeServer:
+    """`run` until it is cancelled. `identity` is the node's, whose folder the certificate goes to."""
+
+    def __init__(
+        self,
+        client: Client,
+        identity: Identity,
+        settings: NodeApiSettings,
+        *,
+        pods: Feed[Pod],
+        runtime: Runtime,
+        wall: Wall = time.time,
+    ) -> None:
+        self._identity = Identity(identity.folder, identity.node_name, SERVING)
+        self._settings = settings
+        self._pods = pods
+        self._runtime = runtime
+        self._wall = wall
+        self._renewal = Renewal(client, self._identity, wall=wall, changed=self._take_certificate)
+        self._tls: ssl.SSLContext | None = None
+        self._certified = asyncio.Event()
+        self._closing: list[Callable[[], None]] = []
+        self.listener = Listener(self._load)
+        self.listens = asyncio.Event()
+
+    async def run(self) -> None:
+        self._begin_certificate()
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._renewal.run())
+                group.create_task(self._listen())
+        finally:
+            await self.listener.close()
+            for close in self._closing:
+                close()
+
+    # --- certificate --------------------------------------------------------------------------------------
+
+    def _begin_certificate(self) -> None:
+        """The one of before, if there is one; what cannot be read is made anew."""
+        try:
+            if self._identity.certificate() is not None:
+                self._take_certificate()
+        except BadIdentity as error:
+            log.warning("the certificate of the node's port is asked for anew", extra={"reason": str(error)})
+            self._identity.pair_file.unlink(missing_ok=True)
+
+    def _take_certificate(self) -> None:
+        """Raises BadIdentity."""
+        if self._tls is None:
+            self._tls = server_context(self._identity.authority_file, self._identity.pair_file)
+        else:
+            take_certificate(self._tls, self._identity.pair_file)
+        self._certified.set()
+
+    # --- port ---------------------------------------------------------------------------------------------
+
+    async def _listen(self) -> None:
+        await self._certified.wait()
+        assert self._tls is not None
+        said = False
+        while not self.listens.is_set():
+            try:
+                await self.listener.open(self._settings.host, self._settings.port, self._tls)
+                self.listens.set()
+            except OSError as error:
+                fields = {"port": self._settings.port, "error": error.strerror or str(error)}
+                if not said:
+                    log.error("the node's API cannot listen: no logs, exec or stats until it can", extra=fields)
+                said = True
+                await asyncio.sleep(PORT_AGAIN_S)
+        log.info("the node's API listens", extra={"port": self.listener.port})
+        await asyncio.Event().wait()
+
+    def _load(self) -> Callable[[], Connections]:
+        """In a thread: what takes long is to import."""
+        from .connection import Connections
+        from .routes import make_routes
+
+        def begin() -> Connections:
+            from .api import NodeApi
+
+            routes, close = make_routes(
+                self._identity.node_name, self._pods, self._runtime, self._settings.real, wall=self._wall
+            )
+            self._closing.append(close)
+            return Connections(NodeApi(routes, wall=self._wall))
+
+        return begin
