@@ -13,25 +13,15 @@ import msgspec
 from apiserver.api.core.node import Taint
 from apiserver.api.core.scheduling import (
     Affinity,
-    NodeSelectorRequirement,
-    NodeSelectorTerm,
     PodAffinityTerm,
     Toleration,
 )
-from apiserver.api.selectors import NOTHING, Labels, Operator, Requirement, from_label_selector, from_labels
+from apiserver.api.node_terms import NodeTerm, node_term
+from apiserver.api.selectors import NOTHING, Labels, from_label_selector, from_labels
 
 NO_SCHEDULE = "NoSchedule"
 NO_EXECUTE = "NoExecute"
 PREFER_NO_SCHEDULE = "PreferNoSchedule"
-NAME_FIELD = "metadata.name"
-_NODE_OPERATORS: dict[str, Operator] = {
-    "In": "in",
-    "NotIn": "notin",
-    "Exists": "exists",
-    "DoesNotExist": "!",
-    "Gt": "gt",
-    "Lt": "lt",
-}
 #: Labels of namespaces by their names.
 Namespaces = Mapping[str, Mapping[str, str]]
 
@@ -86,32 +76,6 @@ def untolerated(taints: tuple[TaintMark, ...], tolerations: tuple[Tolerated, ...
     return None
 
 
-class NodeTerm(msgspec.Struct, frozen=True, cache_hash=True):
-    """Conditions on one node that must all hold. Without any it matches none, as in Kubernetes."""
-
-    labels: tuple[Requirement, ...] = ()
-    fields: tuple[Requirement, ...] = ()
-    broken: bool = False
-
-    def matches(self, name: str, labels: Mapping[str, str]) -> bool:
-        if self.broken or not (self.labels or self.fields):
-            return False
-        for requirement in self.labels:
-            if not requirement.matches(labels):
-                return False
-        return not self.fields or all(requirement.matches({NAME_FIELD: name}) for requirement in self.fields)
-
-    @property
-    def names(self) -> frozenset[str] | None:
-        """The nodes that the term names; None when it names none and any may match."""
-        found: frozenset[str] | None = None
-        for requirement in self.fields:
-            if requirement.operator == "in":
-                values = frozenset(requirement.values)
-                found = values if found is None else found & values
-        return found
-
-
 class NodeNeeds(msgspec.Struct, frozen=True, cache_hash=True):
     """Node selector and required node affinity: which nodes a pod may be on. `terms` None: no affinity asked for."""
 
@@ -158,16 +122,6 @@ class PodTerm(msgspec.Struct, frozen=True, cache_hash=True):
     weight: int = 0
 
 
-def node_term(term: NodeSelectorTerm) -> NodeTerm:
-    labels = [_node_requirement(each) for each in term.match_expressions]
-    fields = [_node_requirement(each) if each.key == NAME_FIELD else None for each in term.match_fields]
-    return NodeTerm(
-        labels=tuple(each for each in labels if each is not None),
-        fields=tuple(each for each in fields if each is not None),
-        broken=None in labels or None in fields,
-    )
-
-
 def node_needs(selector: Mapping[str, str], affinity: Affinity | None) -> NodeNeeds:
     required = (
         affinity.node_affinity.required_during_scheduling_ignored_during_execution
@@ -198,10 +152,3 @@ def labels_of(selector: object) -> Labels:
         return from_label_selector(selector)  # type: ignore[arg-type]  # whatever it is: it says so itself
     except ValueError:
         return NOTHING
-
-
-def _node_requirement(given: NodeSelectorRequirement) -> Requirement | None:
-    operator = _NODE_OPERATORS.get(given.operator)
-    if operator is None or (operator in ("gt", "lt") and len(given.values) != 1):
-        return None
-    return Requirement(given.key, operator, tuple(sorted(set(given.values))))

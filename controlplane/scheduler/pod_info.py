@@ -18,18 +18,17 @@ from apiserver.api.core.containers import Container
 from apiserver.api.core.pod import Pod, PodSpec
 from apiserver.api.core.scheduling import Affinity, TopologySpreadConstraint
 from apiserver.api.meta import ObjectMeta
+from apiserver.api.node_terms import NodeTerm, node_term
 from apiserver.api.pod_requests import CPU, MEMORY, container_requests_of, requests_of
 from apiserver.api.selectors import Labels, Requirement
 
 from .matching import (
     NodeNeeds,
-    NodeTerm,
     PodSelector,
     PodTerm,
     Tolerated,
     labels_of,
     node_needs,
-    node_term,
     pod_term,
     tolerated,
 )

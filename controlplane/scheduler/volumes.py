@@ -18,12 +18,13 @@ import msgspec
 from apiserver.api.core.node import Node
 from apiserver.api.core.persistent_volumes import PersistentVolume, PersistentVolumeClaim
 from apiserver.api.core.pod import Pod
+from apiserver.api.node_terms import node_term
 from apiserver.api.quantity import value
 from apiserver.api.storage import StorageClass, TopologySelectorTerm
 from apiserver.client import Informer
 from controlplane import host_path
 
-from .matching import NodeNeeds, node_term
+from .matching import NodeNeeds
 from .pod_info import HOSTNAME
 from .volume_matching import (
     BY_CLAIM,
