@@ -1,0 +1,115 @@
+"""The ports of one pod: from a client's stream to the process that listens, and back.
+
+Each direction may end first: what the client has sent is all there is (the process reads an end and may still answer),
+or the process has said all. A connection that breaks is broken at the other end too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+from nodeagent.runtime.interface import RuntimeFailure
+
+from . import runtime_side
+from .channels import pump
+from .connection import SpdyStream
+from .interface import SandboxNetwork, StreamingRuntime
+from .pod_network import NamespaceHidden, connect
+from .runtime_side import PORT_PROTOCOL
+from .signals import Activity
+from .wires import READ_BYTES
+
+_ERROR_BYTES_MAX = 4096
+
+
+class PodPorts:
+    """Of one sandbox."""
+
+    def __init__(self, runtime: StreamingRuntime, sandbox_id: str, network: SandboxNetwork) -> None:
+        self._runtime = runtime
+        self._sandbox_id = sandbox_id
+        self._network = network
+
+    async def forward(self, port: int, stream: SpdyStream, activity: Activity) -> None:
+        """Until both directions are over. Raises RuntimeFailure when nobody listens."""
+        network = self._network
+        try:
+            if not network.is_node and not network.namespace:
+                raise NamespaceHidden("the runtime does not say which it is")
+            reader, writer = await connect("" if network.is_node else network.namespace, port)
+        except NamespaceHidden:
+            await self._by_runtime(port, stream, activity)
+        except OSError as error:
+            why = error.strerror or type(error).__name__
+            raise RuntimeFailure(f"cannot connect to localhost:{port} in the pod's network: {why}") from error
+        else:
+            await _join(reader, writer, stream, activity)
+
+    async def _by_runtime(self, port: int, stream: SpdyStream, activity: Activity) -> None:
+        wire = await runtime_side.dial(await self._runtime.port_forward_url(self._sandbox_id), PORT_PROTOCOL)
+        async with runtime_side.connected(wire, activity) as connection:
+            headers = {"port": str(port), "requestid": "0"}
+            error = await runtime_side.open_stream(connection, {"streamtype": "error", **headers})
+            error.finish()
+            data = await runtime_side.open_stream(connection, {"streamtype": "data", **headers})
+            async with asyncio.TaskGroup() as group:
+                into = group.create_task(pump(stream, data, activity))
+                told = group.create_task(_words(error))
+                await pump(data, stream, activity)
+                await told
+                into.cancel()  # it takes nothing more
+            if told.result():
+                raise RuntimeFailure(told.result())
+
+
+async def _words(stream: SpdyStream) -> str:
+    """Why it failed; "" when it did not."""
+    found = b""
+    while data := await stream.read():
+        found += data[: _ERROR_BYTES_MAX - len(found)]
+    return found.decode(errors="replace")
+
+
+class _Process:
+    """The side that listens, as what takes bytes."""
+
+    def __init__(self, writer: asyncio.StreamWriter) -> None:
+        self._writer = writer
+
+    async def write(self, data: bytes) -> None:
+        self._writer.write(data)
+        await self._writer.drain()
+
+    def finish(self) -> None:
+        if not self._writer.is_closing():
+            self._writer.write_eof()
+
+
+async def _join(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, stream: SpdyStream, activity: Activity
+) -> None:
+    try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(_inward(stream, writer, activity))
+            group.create_task(_outward(reader, stream, activity))
+    finally:
+        writer.transport.abort() if stream.broken else writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()
+
+
+async def _inward(stream: SpdyStream, writer: asyncio.StreamWriter, activity: Activity) -> None:
+    await pump(stream, _Process(writer), activity)
+    if stream.broken:
+        writer.transport.abort()
+
+
+async def _outward(reader: asyncio.StreamReader, stream: SpdyStream, activity: Activity) -> None:
+    try:
+        while data := await reader.read(READ_BYTES):
+            activity.touch()
+            await stream.write(data)
+    except OSError:  # of either side
+        stream.reset()
+    stream.finish()

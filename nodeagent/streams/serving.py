@@ -1,0 +1,185 @@
+"""Requests for exec, attach and port-forward, from the first byte to the last.
+
+The runtime is asked before the client's connection is upgraded: what is wrong by then is an HTTP answer. Afterwards a
+client and its command belong together: when the client is gone, the runtime's side is broken off.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, Protocol
+
+from aiohttp import web
+
+from nodeagent.runtime.interface import RuntimeFailure
+
+from . import ports, runtime_side, spdy_client, upgrade, websocket_client
+from .channels import Client, Name, join
+from .interface import AttachRequest, ExecRequest, PortForwardRequest, Refused, StreamingRuntime
+from .pod_ports import PodPorts
+from .ports import PortClient
+from .runtime_side import COMMAND_PROTOCOL, open_streams
+from .signals import Activity
+from .spdy_client import SpdyClient
+from .status import failure
+from .websocket_client import WebSocketClient
+from .wires import SocketWire, WebSocketWire
+
+log = logging.getLogger(__name__)
+
+STREAMS_MAX = 500  # of a node, at a time
+IDLE_S = 4 * 3600.0  # as the kubelet's streamingConnectionIdleTimeout
+ARGUMENTS_MAX = 4096
+
+
+class _Running(Protocol):
+    async def run(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+class Streams:
+    """Of one node; used from one event loop."""
+
+    def __init__(self, runtime: StreamingRuntime, *, streams_max: int = STREAMS_MAX, idle_s: float = IDLE_S) -> None:
+        self._runtime = runtime
+        self._streams_max = streams_max
+        self._idle_s = idle_s
+        self._serving: set[asyncio.Task[None]] = set()
+        self.open = 0
+
+    def close(self) -> None:
+        """End everything that is open: their handlers return soon."""
+        for each in list(self._serving):
+            each.cancel()
+
+    async def exec(self, request: web.BaseRequest, wanted: ExecRequest) -> web.StreamResponse:
+        """Raises Refused, RuntimeFailure."""
+        if not wanted.command:
+            raise Refused(400, "you must specify a command")
+        if len(wanted.command) > ARGUMENTS_MAX:
+            raise Refused(400, f"a command has at most {ARGUMENTS_MAX} arguments")
+
+        async def ask(*, stderr: bool) -> str:
+            return await self._runtime.exec_url(
+                wanted.container_id,
+                wanted.command,
+                stdin=wanted.stdin,
+                stdout=wanted.stdout,
+                stderr=stderr,
+                tty=wanted.tty,
+            )
+
+        return await self._command(request, wanted, ask)
+
+    async def attach(self, request: web.BaseRequest, wanted: AttachRequest) -> web.StreamResponse:
+        """Raises Refused, RuntimeFailure."""
+
+        async def ask(*, stderr: bool) -> str:
+            return await self._runtime.attach_url(
+                wanted.container_id, stdin=wanted.stdin, stdout=wanted.stdout, stderr=stderr, tty=wanted.tty
+            )
+
+        return await self._command(request, wanted, ask)
+
+    async def port_forward(self, request: web.BaseRequest, wanted: PortForwardRequest) -> web.StreamResponse:
+        """Raises Refused, RuntimeFailure."""
+        is_websocket = upgrade.is_websocket(request)
+        header = upgrade.WEBSOCKET_PROTOCOL if is_websocket else upgrade.STREAM_PROTOCOL
+        protocol = upgrade.chosen(request, header, [ports.TUNNEL if is_websocket else ports.PROTOCOL])
+        with self._counted():
+            network = await self._runtime.sandbox_network(wanted.sandbox_id)
+            pod = PodPorts(self._runtime, wanted.sandbox_id, network)
+            with suppress(OSError):  # the client is gone
+                activity = Activity()
+                wire: SocketWire | WebSocketWire
+                if is_websocket:
+                    wire = WebSocketWire(await upgrade.open_websocket(request, protocol))
+                else:
+                    wire = await upgrade.open_spdy(request, protocol)
+                await self._serve(PortClient(wire, pod.forward, activity), activity)
+        return upgrade.Written()
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        if self.open >= self._streams_max:
+            raise Refused(429, f"{self.open} streams are open on this node already")
+        self.open += 1
+        try:
+            yield
+        finally:
+            self.open -= 1
+
+    # --- commands -----------------------------------------------------------------------------------------
+
+    async def _command(
+        self, request: web.BaseRequest, wanted: ExecRequest | AttachRequest, ask: Callable[..., Awaitable[str]]
+    ) -> web.StreamResponse:
+        names = _names(wanted)
+        is_websocket = upgrade.is_websocket(request)
+        header = upgrade.WEBSOCKET_PROTOCOL if is_websocket else upgrade.STREAM_PROTOCOL
+        served = websocket_client.PROTOCOLS if is_websocket else spdy_client.PROTOCOLS
+        protocol = upgrade.chosen(request, header, served)
+        with self._counted():
+            wire = await runtime_side.dial(await ask(stderr=Name.STDERR in names), COMMAND_PROTOCOL)
+            try:
+                with suppress(OSError):  # the client is gone
+                    activity = Activity()
+                    client: Client
+                    if is_websocket:
+                        socket = await upgrade.open_websocket(request, protocol)
+                        client = WebSocketClient(socket, protocol, names, activity)
+                    else:
+                        client = SpdyClient(await upgrade.open_spdy(request, protocol), protocol, names, activity)
+                    await self._serve(client, activity, _run(client, wire, names, activity))
+            finally:
+                wire.abort()
+        return upgrade.Written()
+
+    # --- both ---------------------------------------------------------------------------------------------
+
+    async def _serve(self, client: _Running, activity: Activity, *work: Coroutine[Any, Any, None]) -> None:
+        """Until the work is done, the client is gone, nothing moves, or `close`: the first of these ends it."""
+        parts = (client.run(), activity.until_idle(self._idle_s), *work)
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(each) for each in parts]
+
+                def end(_: asyncio.Task[None]) -> None:
+                    for task in tasks:
+                        task.cancel()
+
+                for task in tasks:
+                    task.add_done_callback(end)
+                self._serving.add(tasks[0])
+                tasks[0].add_done_callback(self._serving.discard)
+        except* Exception:  # the answer has begun: nobody else can say it any more
+            log.exception("a stream failed")
+        await client.close()
+
+
+def _names(wanted: ExecRequest | AttachRequest) -> frozenset[Name]:
+    """What is asked for; a terminal has sizes and no stderr. Raises Refused."""
+    asked = {Name.STDIN: wanted.stdin, Name.STDOUT: wanted.stdout, Name.STDERR: wanted.stderr and not wanted.tty}
+    names = {name for name, is_asked in asked.items() if is_asked}
+    if not names:
+        raise Refused(400, "you must specify at least 1 of stdin, stdout, stderr")
+    return frozenset(names | {Name.RESIZE} if wanted.tty else names)
+
+
+async def _run(client: Client, wire: SocketWire, names: frozenset[Name], activity: Activity) -> None:
+    """A command, once the client has opened its streams; at last the client is told how it ended."""
+    if not await client.opened():
+        return
+    async with runtime_side.connected(wire, activity) as connection:
+        try:
+            streams = await open_streams(connection, [Name.ERROR, *names])
+            status = await join(client, streams, activity)
+        except RuntimeFailure as error:
+            log.warning("a command was not run", extra={"error": error.message})
+            status = failure(error.message)
+    with suppress(OSError):
+        await client.end(status)
