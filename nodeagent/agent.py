@@ -280,7 +280,7 @@ class Agent:
         for pod in sorted(pods, key=lambda pod: (pod.metadata.uid not in found, created_at(pod))):
             self._has(pod)
         self._pods.join(self.name, self._pod_changed)
-        self._parts.health.listen(self._wake)
+        self._parts.health.listen(self._health_changed)
         for uid, key in found.items():
             if uid not in self._workers:
                 log.info(
@@ -333,6 +333,11 @@ class Agent:
         worker = self._workers.get(uid)
         if worker is not None:
             worker.wake()
+
+    def _health_changed(self, uid: str) -> None:
+        worker = self._workers.get(uid)
+        if worker is not None:
+            worker.health_changed()
 
     # --- the runtime --------------------------------------------------------------------------------------
 

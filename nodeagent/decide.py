@@ -24,8 +24,11 @@ ALWAYS, ON_FAILURE, NEVER = "Always", "OnFailure", "Never"
 
 
 class Kill(msgspec.Struct, frozen=True):
+    """`grace_period_s`: when it is not the pod's."""
+
     container: Container
     message: str
+    grace_period_s: float | None = None
 
 
 class Decision(msgspec.Struct, kw_only=True):
@@ -97,7 +100,7 @@ def _initialized(pod: Pod, seen: Observed, judge: Judge, made: Decision) -> bool
         sidecar = is_sidecar(spec)
         if begun and not sidecar:
             continue
-        done = _sidecar(spec, seen, judge, made) if sidecar else _init(spec, seen, made)
+        done = _sidecar(pod, spec, seen, judge, made) if sidecar else _init(spec, seen, made)
         if not done and not begun:
             return False
     return True
@@ -115,13 +118,13 @@ def _init(spec: ContainerSpec, seen: Observed, made: Decision) -> bool:
     return False
 
 
-def _sidecar(spec: ContainerSpec, seen: Observed, judge: Judge, made: Decision) -> bool:
+def _sidecar(pod: Pod, spec: ContainerSpec, seen: Observed, judge: Judge, made: Decision) -> bool:
     """Whether it has started."""
     found = seen.current(spec.name)
     if found is None or not found.running:
         made.start.append(spec)
         return False
-    return _judged(spec, found, judge, made).started
+    return _judged(pod, spec, found, judge, made).started
 
 
 def _containers(pod: Pod, seen: Observed, judge: Judge, made: Decision) -> None:
@@ -130,16 +133,19 @@ def _containers(pod: Pod, seen: Observed, judge: Judge, made: Decision) -> None:
         if found is None and not will_run(pod, seen.newest(spec.name)):
             continue  # it ended for good in a sandbox that is no more
         if found is not None and found.running:
-            _judged(spec, found, judge, made)
+            _judged(pod, spec, found, judge, made)
         elif found is None or not found.exited or will_run(pod, found):
             made.start.append(spec)
 
 
-def _judged(spec: ContainerSpec, found: Container, judge: Judge, made: Decision) -> Verdict:
+def _judged(pod: Pod, spec: ContainerSpec, found: Container, judge: Judge, made: Decision) -> Verdict:
     verdict = judge(spec, found)
     made.note(verdict)
     if found.image != spec.image:
-        made.kill.append(Kill(found, f"Container {spec.name} definition changed"))
+        made.kill.append(Kill(found, f"Container {spec.name} definition changed, will be restarted"))
     elif not verdict.alive:
-        made.kill.append(Kill(found, verdict.message or f"Container {spec.name} failed liveness probe"))
+        words = verdict.message or f"Container {spec.name} failed liveness probe"
+        if policy_of(pod) != NEVER or is_sidecar(spec):
+            words += ", will be restarted"
+        made.kill.append(Kill(found, words, verdict.grace_period_s))
     return verdict

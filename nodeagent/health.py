@@ -19,12 +19,14 @@ from .runtime.interface import Container
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """started: its startup probe has succeeded, or there is none. alive: False asks for a restart, with `message`."""
+    """started: its startup probe has succeeded, or there is none. alive: False asks for a restart, with `message`, and
+    with a grace period of its own when that is not the pod's."""
 
     started: bool = True
     ready: bool = True
     alive: bool = True
     message: str = ""
+    grace_period_s: float | None = None
     look_again_s: float | None = None
 
 
@@ -38,24 +40,11 @@ class HealthSource(Protocol):
     def listen(self, changed: Callable[[str], None]) -> None:
         """Call `changed` with the pod's uid when a verdict may have changed."""
 
-    def look(self, pod: Pod, seen: Observed) -> None:
-        """The pod as its worker sees it now, before it asks for verdicts. Quick; no I/O."""
+    def look(self, pod: Pod, seen: Observed, address: str) -> None:
+        """The pod as its worker sees it now, before it asks for verdicts, and where it is reached. Quick; no I/O."""
+
+    def ending(self, pod_uid: str) -> None:
+        """The pod is to end: what runs is not started again any more. Whether it is ready still counts."""
 
     def forget(self, pod_uid: str) -> None:
-        """The pod is to end or gone: nobody asks about it any more."""
-
-
-class NoProbes:
-    """Who runs is well."""
-
-    def verdict(self, spec: ContainerSpec, container: Container) -> Verdict:
-        return WELL
-
-    def listen(self, changed: Callable[[str], None]) -> None:
-        pass
-
-    def look(self, pod: Pod, seen: Observed) -> None:
-        pass
-
-    def forget(self, pod_uid: str) -> None:
-        pass
+        """The pod is gone: nobody asks about it any more."""

@@ -82,11 +82,11 @@ class Volumes(Protocol):
 
 
 class Hooks(Protocol):
-    async def started(self, pod: Pod, spec: ContainerSpec, container_id: str, sandbox: Sandbox) -> str:
+    async def started(self, pod: Pod, spec: ContainerSpec, container_id: str, address: str) -> str:
         """Its postStart hook, to its end. What went wrong, for people: then the container must not run; "" when all
-        is well."""
+        is well. `address`: where the node reaches the pod."""
 
-    async def stopping(self, pod: Pod, container: Container, *, grace_period_s: float) -> float:
+    async def stopping(self, pod: Pod, container: Container, address: str, *, grace_period_s: float) -> float:
         """Its preStop hook, for as long as there is time; how much of the time is left."""
 
 
@@ -126,3 +126,8 @@ class House(msgspec.Struct, frozen=True, kw_only=True):
     starts: asyncio.Semaphore
     pulls: asyncio.Semaphore
     gone: Callable[[str], None]
+
+    def address(self, pod: Pod, sandbox: Sandbox | None) -> str:
+        """Where the node reaches the pod; "" when nowhere."""
+        found = self.host_ips if pod.spec.host_network else sandbox.ips if sandbox is not None else ()
+        return found[0] if found else ""

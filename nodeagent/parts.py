@@ -10,12 +10,13 @@ from apiserver.client import Client
 
 from .clock import Wall
 from .events import NodeEvents
-from .health import NoProbes
 from .house import Parts
 from .plain import plain_parts
+from .probes.prober import Prober
 from .runtime.cri import CriRuntime
 
 
 def container_parts(client: Client, node: str, runtime: CriRuntime, *, wall: Wall = time.time) -> Parts:
     events = NodeEvents(client, node, wall=wall)
-    return msgspec.structs.replace(plain_parts(NoProbes()), events=events, works=[events.run])
+    prober = Prober(runtime, events, wall=wall)
+    return msgspec.structs.replace(plain_parts(prober), events=events, works=[events.run, prober.run])

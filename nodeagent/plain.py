@@ -59,10 +59,10 @@ class NoVolumes:
 
 
 class NoHooks:
-    async def started(self, pod: Pod, spec: ContainerSpec, container_id: str, sandbox: Sandbox) -> str:
+    async def started(self, pod: Pod, spec: ContainerSpec, container_id: str, address: str) -> str:
         return ""
 
-    async def stopping(self, pod: Pod, container: Container, *, grace_period_s: float) -> float:
+    async def stopping(self, pod: Pod, container: Container, address: str, *, grace_period_s: float) -> float:
         return grace_period_s
 
 

@@ -21,9 +21,9 @@ from apiserver.api.core.pod import Pod
 from apiserver.api.times import parse_time
 
 from .clock import age_s, timestamp
-from .decide import Decision, decide, is_sidecar
+from .decide import Decision, Kill, decide, is_sidecar
 from .house import NORMAL, WARNING, House, NotYet
-from .observed import Observed, observed
+from .observed import NOTHING, Observed, observed
 from .phase import FINISHED
 from .runtime.interface import Container, PodKey, RuntimeFailure
 from .starting import Starter
@@ -57,6 +57,7 @@ class PodWorker:
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._stopping_since: float | None = None
+        self._seen = NOTHING  # when it looked last
         self._start_time = ""
 
     # --- news ---------------------------------------------------------------------------------------------
@@ -87,6 +88,13 @@ class PodWorker:
         self._dirty = True
         if self._task is None and not self._closed:
             self._task = asyncio.create_task(self._run(), name=f"pod {self.key.namespace}/{self.key.name}")
+
+    def health_changed(self) -> None:
+        """A verdict may have changed. While it stops what runs, all that is left to do is to say so."""
+        if self._stopping_since is not None and self._stepping and self.pod is not None:
+            self._publish(self.pod, self._seen)
+        else:
+            self.wake()
 
     @property
     def leaving(self) -> bool:
@@ -189,8 +197,9 @@ class PodWorker:
         seen = observed(await runtime.list_sandboxes(pod_uid=uid), await runtime.list_containers(pod_uid=uid))
         self.signature = signature(seen)
         self._starter.note(seen)
-        if self.pod is not None and not self.leaving:
-            self._house.parts.health.look(self.pod, seen)
+        self._seen = seen
+        if self.pod is not None and not self._gone:
+            self._house.parts.health.look(self.pod, seen, self._house.address(self.pod, seen.sandbox))
         return seen
 
     async def _advance(self, pod: Pod, seen: Observed) -> None:
@@ -206,8 +215,8 @@ class PodWorker:
             return
         if decision.kill:
             for each in decision.kill:
-                self._tell_killing(each.container, f"{each.message}, will be restarted")
-            await self._stop((each.container for each in decision.kill), self._grace_s())
+                self._tell_killing(each.container, each.message)
+            await _all(self._stop_one(each.container, self._kill_grace_s(each), seen) for each in decision.kill)
             self._dirty = True
         if decision.look_again_s is not None:
             self.look_again_in(decision.look_again_s)
@@ -246,6 +255,7 @@ class PodWorker:
         for sandbox in seen.sandboxes:
             await self._house.runtime.remove_sandbox(sandbox.id)
         await self._house.parts.volumes.release(self.key)
+        self._house.parts.health.forget(self.key.uid)
         self._house.writer.forget(self.key.uid)
         self._house.gone(self.key.uid)
 
@@ -265,7 +275,7 @@ class PodWorker:
     async def _end_all(self, pod: Pod | None, seen: Observed, grace_s: float) -> None:
         """Containers first, then sidecars in the reverse of their order, then the sandboxes."""
         loop = asyncio.get_running_loop()
-        self._house.parts.health.forget(self.key.uid)
+        self._house.parts.health.ending(self.key.uid)
         if self._stopping_since is None:
             self._stopping_since = loop.time()
             for each in seen.alive:
@@ -276,20 +286,20 @@ class PodWorker:
         groups += [[each for each in alive if each.name == name] for name in reversed(sidecars)]
         for group in groups:
             left_s = max(GRACE_PERIOD_MIN_S, self._stopping_since + grace_s - loop.time())
-            await self._stop(group, left_s)
+            await _all(self._stop_one(each, left_s, seen) for each in group)
         for sandbox in seen.sandboxes:
             if sandbox.ready:
                 await self._house.runtime.stop_sandbox(sandbox.id)
         await self._house.parts.volumes.release(self.key)
 
-    async def _stop(self, containers: Iterable[Container], grace_s: float) -> None:
-        await _all(self._stop_one(each, grace_s) for each in containers)
+    def _kill_grace_s(self, kill: Kill) -> float:
+        return self._grace_s() if kill.grace_period_s is None else max(GRACE_PERIOD_MIN_S, kill.grace_period_s)
 
-    async def _stop_one(self, container: Container, grace_s: float) -> None:
+    async def _stop_one(self, container: Container, grace_s: float, seen: Observed) -> None:
         """Its hook and its signal share the grace period."""
         if self.pod is not None and container.running:
-            hooks = self._house.parts.hooks
-            grace_s = await hooks.stopping(self.pod, container, grace_period_s=grace_s)
+            hooks, address = self._house.parts.hooks, self._house.address(self.pod, seen.sandbox)
+            grace_s = await hooks.stopping(self.pod, container, address, grace_period_s=grace_s)
         await self._house.runtime.stop_container(container.id, grace_period_s=max(GRACE_PERIOD_MIN_S, grace_s))
 
     def _tell_killing(self, container: Container, words: str) -> None:

@@ -135,7 +135,7 @@ class Starter:
             return self._failed(pod, spec, error, "RunContainerError", SHOW_FAILURE_S)  # then it waits as after a crash
         self.waiting.pop(spec.name, None)
         parts.events.event(pod, NORMAL, "Started", f"Started container {spec.name}", container=spec.name)
-        problem = await parts.hooks.started(pod, spec, container_id, sandbox)
+        problem = await parts.hooks.started(pod, spec, container_id, self._house.address(pod, sandbox))
         if problem:
             parts.events.event(pod, WARNING, "FailedPostStartHook", problem, container=spec.name)
             await runtime.stop_container(container_id, grace_period_s=0)

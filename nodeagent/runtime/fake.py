@@ -332,8 +332,11 @@ class FakeRuntime:
     def listen(self, changed: Callable[[str], None]) -> None:
         self._listeners.append(changed)
 
-    def look(self, pod: Pod, seen: Observed) -> None:
+    def look(self, pod: Pod, seen: Observed, address: str) -> None:
         """It knows its containers itself."""
+
+    def ending(self, pod_uid: str) -> None:
+        """What is ready stays ready."""
 
     def forget(self, pod_uid: str) -> None:
         """There is nothing to end."""
