@@ -23,12 +23,12 @@ from apiserver.api.cluster_network import ClusterNetwork
 from apiserver.api.core.node import Node
 
 from .links import SERVICES_LINK, TUNNEL_LINK, Address, Item, Link, Neighbour, Route, Tunnel
+from .underlay import Underlay
 
 Overlay = Literal["host-gw", "vxlan", "none"]
 
 TUNNEL_HEAD = 50  # bytes that VXLAN over IPv4 puts before a packet
-MTU_MAX = 65_535 - TUNNEL_HEAD  # of bridges and the ends of pods
-MTU_OF_LOOPBACK = 1500
+MTU_OF_LOOPBACK = 1500  # then there is no other node
 _MAC_PREFIX = b"\x0a\x6b"  # one of those that nobody owns
 
 
@@ -40,18 +40,18 @@ class Place(NamedTuple):
 
 
 class Own(NamedTuple):
-    """This node. `link` is the one that has its address, "" when none has; `pods` is None until they have a network."""
+    """This node. `under` is the link that has its address; `pods` is None until they have a network."""
 
     name: str
     address: str
-    link: str
-    mtu: int
+    under: Underlay
     pods: IPv4Network | None
 
 
-def pods_mtu(overlay: Overlay, link_mtu: int) -> int:
+def pods_mtu(overlay: Overlay, under: Underlay) -> int:
     """The longest packet of a pod that gets to another node whole."""
-    return min(link_mtu, MTU_MAX) - (TUNNEL_HEAD if overlay == "vxlan" else 0)
+    longest = under.mtu if under.name not in ("", "lo") else MTU_OF_LOOPBACK
+    return longest - (TUNNEL_HEAD if overlay == "vxlan" else 0)
 
 
 def pod_network(node: Node, network: ClusterNetwork) -> IPv4Network | None:
@@ -98,7 +98,7 @@ def _address(node: Node, own: Own, network: ClusterNetwork) -> IPv4Address | Non
 
 def services_items(own: Own, network: ClusterNetwork) -> list[Item]:
     """Packets of the node's own processes to Services come from the node's address."""
-    source = "" if not own.link or IPv4Address(own.address).is_loopback else own.address
+    source = "" if not own.under.name or IPv4Address(own.address).is_loopback else own.address
     return [
         Link(name=SERVICES_LINK),
         Address(link=SERVICES_LINK, address=f"{network.dns_ip}/32"),
@@ -109,11 +109,11 @@ def services_items(own: Own, network: ClusterNetwork) -> list[Item]:
 def overlay_items(overlay: Overlay, others: Iterable[Place], own: Own) -> list[Item]:
     if overlay == "host-gw":
         return [Route(network=str(place.pods), gateway=str(place.address)) for place in others]
-    if overlay == "none" or own.pods is None or not own.link:
+    if overlay == "none" or own.pods is None or not own.under.name:
         return []
-    mac, mtu = tunnel_mac(own.address), pods_mtu(overlay, own.mtu)
+    mac, mtu = tunnel_mac(own.address), pods_mtu(overlay, own.under)
     items: list[Item] = [
-        Link(name=TUNNEL_LINK, under=own.link, local=own.address, mac=mac, mtu=mtu),
+        Link(name=TUNNEL_LINK, under=own.under.name, local=own.address, mac=mac, mtu=mtu),
         Address(link=TUNNEL_LINK, address=f"{own.pods.network_address}/32"),
     ]
     for place in others:

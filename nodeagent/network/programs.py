@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
 
 from nodeagent.errors import AgentError
 
@@ -20,12 +21,15 @@ async def run_program(command: Sequence[str], *, given: bytes = b"", timeout_s: 
     name = command[0]
     pipe = asyncio.subprocess.PIPE
     try:
-        process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, stderr=pipe, limit=answer_max)
+        with _to_read(given) as stdin:
+            process = await asyncio.create_subprocess_exec(
+                *command, stdin=stdin, stdout=pipe, stderr=pipe, limit=answer_max
+            )
     except OSError as error:
         raise ProgramFailed(f"{name} cannot be started: {error.strerror}; is it installed?") from error
     try:
         async with asyncio.timeout(timeout_s):
-            printed, complaint = await _talk(process, given, answer_max)
+            printed, complaint = await _listen(process, answer_max)
             code = await process.wait()
     except TimeoutError as error:
         raise ProgramFailed(f"{name} did not end within {timeout_s:g} s") from error
@@ -41,23 +45,26 @@ async def run_program(command: Sequence[str], *, given: bytes = b"", timeout_s: 
     return printed
 
 
-async def _talk(process: asyncio.subprocess.Process, given: bytes, answer_max: int) -> tuple[bytes, bytes]:
-    assert process.stdin is not None
+@contextlib.contextmanager
+def _to_read(given: bytes) -> Iterator[int]:
+    """A file in memory: what a loop gives as a pipe may be a socket, which nft cannot open by its name /dev/stdin."""
+    descriptor = os.memfd_create("given", os.MFD_CLOEXEC)
+    try:
+        with os.fdopen(os.dup(descriptor), "wb") as file:
+            file.write(given)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+async def _listen(process: asyncio.subprocess.Process, answer_max: int) -> tuple[bytes, bytes]:
     assert process.stdout is not None
     assert process.stderr is not None
     async with asyncio.TaskGroup() as group:
-        group.create_task(_tell(process.stdin, given))
         printed = group.create_task(_hear(process.stdout, answer_max))
         complaint = group.create_task(_hear(process.stderr, answer_max))
     return printed.result(), complaint.result()
-
-
-async def _tell(pipe: asyncio.StreamWriter, given: bytes) -> None:
-    with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it says itself why it did not listen
-        pipe.write(given)
-        await pipe.drain()
-        pipe.close()
-        await pipe.wait_closed()
 
 
 async def _hear(pipe: asyncio.StreamReader, most: int) -> bytes:

@@ -127,9 +127,8 @@ class Routing:
     def _orders(self) -> Orders:
         """Raises OSError."""
         known = self._nodes.cache.get(self._node)
-        under = link_of(self._address)
         pods = pod_network(known, self._network) if known is not None else None
-        own = Own(self._node, self._address, under.name, under.mtu, pods)
+        own = Own(self._node, self._address, link_of(self._address), pods)
         if not self._nodes.synced.is_set():
             return Orders(items=services_items(own, self._network), removing=False)
         others = places(self._nodes.cache, own, self._network)

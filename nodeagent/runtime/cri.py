@@ -88,6 +88,7 @@ class CriRuntime:
 
     def __init__(self, settings: CriSettings) -> None:
         self.connection = Connection(settings.socket)
+        self.mtu = settings.mtu  # of pods whose sandbox is made from now on
         self._settings = settings
         self._sandboxes: dict[str, Sandbox] = {}  # those that were ready when they were asked for
         layers = settings.layers
@@ -120,7 +121,7 @@ class CriRuntime:
         """containerd reads the new network as soon as it is written; we wait for that, for a while."""
         settings = self._settings
         folder = settings.cni or await self._cni_folder()
-        leases, bridge, mtu = settings.leases, settings.bridge, settings.mtu
+        leases, bridge, mtu = settings.leases, settings.bridge, self.mtu
         await asyncio.to_thread(write_conflist, folder, cidr, leases=leases, bridge=bridge, mtu=mtu)
         with suppress(TimeoutError):  # whoever asks for our health is told
             async with asyncio.timeout(NETWORK_WITHIN_S):

@@ -28,9 +28,14 @@ from nodeagent.house import Parts
 from nodeagent.identity import Identity
 from nodeagent.joining import ensure_identity
 from nodeagent.machine import Machine, own_address, system_info, this_machine
+from nodeagent.network.node_network import NodeNetwork
+from nodeagent.network.overlay import Overlay, pods_mtu
+from nodeagent.network.settings import cluster_network
+from nodeagent.network.underlay import link_of
 from nodeagent.parts import container_parts
 from nodeagent.plain import plain_parts
 from nodeagent.running import NodeAgent
+from nodeagent.runtime.cri import CriRuntime
 from nodeagent.runtime.fake import FakeRuntime
 from nodeagent.runtime.interface import Runtime
 from nodeagent.simulation import SimulatedNodes
@@ -48,7 +53,7 @@ REGISTER_WITHIN_S = 120.0
 STAGGER_S = 5.0  # over how long simulated nodes come
 _USER_AGENT = "kmini-agent"
 
-MakeParts = Callable[[Client], Parts]
+MakeParts = Callable[[Client, Machine], Awaitable[Parts]]
 
 
 class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,6 +70,7 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
     containerd: bool
     containerd_socket: Path | None
     cgroup: str
+    overlay: Overlay
 
     @property
     def folder(self) -> Path:
@@ -139,7 +145,7 @@ async def _one_node(announcement: _Announcement, settings: AgentSettings) -> Non
             client, identity = await joining
             async with client:
                 machine = await _machine(settings, urlsplit(client.caller.servers.current).hostname or "")
-                parts = make_parts(client)
+                parts = await make_parts(client, machine)
                 node = NodeAgent(
                     client, settings.node_name, machine, runtime, parts, identity=identity, options=_options()
                 )
@@ -181,7 +187,11 @@ async def _runtime(settings: AgentSettings) -> AsyncIterator[tuple[Runtime, Make
     """With what makes the parts that go with it, and its name. Raises CommandError."""
     if not settings.containerd:
         fake = FakeRuntime(node=settings.node_name)
-        yield fake, lambda client: plain_parts(fake), "fake"
+
+        async def plain(_client: Client, _machine: Machine) -> Parts:
+            return plain_parts(fake)
+
+        yield fake, plain, "fake"
         return
     from .agent_runtime import RuntimeSettings, open_runtime
 
@@ -194,11 +204,19 @@ async def _runtime(settings: AgentSettings) -> AsyncIterator[tuple[Runtime, Make
     )
     async with open_runtime(wanted) as runtime:
         version = await runtime.version()
-        yield (
-            runtime,
-            lambda client: container_parts(client, settings.node_name, runtime),
-            f"{version.name} {version.version}",
-        )
+        yield runtime, partial(_container_parts, settings, runtime), f"{version.name} {version.version}"
+
+
+async def _container_parts(settings: AgentSettings, runtime: CriRuntime, client: Client, machine: Machine) -> Parts:
+    """Once the cluster said what its network is. Raises CommandError."""
+    node, address = settings.node_name, machine.addresses[0]
+    try:
+        network = await cluster_network(client, settings.folder)
+        runtime.mtu = pods_mtu(settings.overlay, link_of(address))
+    except (AgentError, OSError) as error:
+        raise CommandError(str(error)) from error
+    network_of_node = NodeNetwork(client, node, address=address, network=network, overlay=settings.overlay)
+    return container_parts(client, node, runtime, network_of_node)
 
 
 async def _simulate(settings: AgentSettings) -> None:

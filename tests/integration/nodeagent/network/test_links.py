@@ -17,6 +17,7 @@ from nodeagent.network.kernel import Kernel
 from nodeagent.network.links import Item, Orders, Report
 from nodeagent.network.overlay import Overlay, Own, Place, overlay_items, services_items
 from nodeagent.network.teardown import remove_network
+from nodeagent.network.underlay import Underlay
 
 NETWORK = ClusterNetwork(
     dns_ip="10.96.0.10", domain="cluster.local", cluster_cidr="10.244.0.0/16", service_cidr="10.96.0.0/16"
@@ -36,7 +37,7 @@ class Node:
 
     @property
     def own(self) -> Own:
-        return Own(self.name, self.address, "eth0", 1500, self.pods)
+        return Own(self.name, self.address, Underlay("eth0", 1500), self.pods)
 
     @property
     def place(self) -> Place:

@@ -6,13 +6,15 @@ import asyncio
 import sys
 
 import pytest
+import uvloop
 
 from nodeagent.network.programs import ProgramFailed, run_program
 
 
 def run(code: str, *, given: bytes = b"", timeout_s: float = 20.0, answer_max: int = 1000) -> bytes:
     command = (sys.executable, "-c", code)
-    return asyncio.run(run_program(command, given=given, timeout_s=timeout_s, answer_max=answer_max))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:  # as the agent has it
+        return runner.run(run_program(command, given=given, timeout_s=timeout_s, answer_max=answer_max))
 
 
 def test_it_is_given_its_input_and_heard() -> None:
@@ -31,6 +33,11 @@ def test_one_that_hangs_is_ended() -> None:
 
 def test_one_that_never_listens_is_no_trouble() -> None:
     assert run("pass", given=b"x" * 1_000_000) == b""
+
+
+def test_it_may_open_its_input_by_name() -> None:
+    """As nft does."""
+    assert run("print(open('/dev/stdin').read())", given=b"abc") == b"abc\n"
 
 
 def test_one_that_says_too_much_is_refused() -> None:
