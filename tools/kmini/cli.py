@@ -20,7 +20,7 @@ from .options import Invocation
 COMMANDS = {
     "up": ("kmini.commands.up", "up", "Start a server and a node on this machine, and show that they work."),
     "down": ("kmini.commands.down", "down", "Stop what `kmini up` started."),
-    "status": ("kmini.commands.status", "status", "Say how the replica and its cluster are."),
+    "status": ("kmini.commands.status", "status", "Say how the server, its cluster and the node are."),
     "doctor": ("kmini.commands.doctor", "doctor", "Check disk, clock, certificates, quorum and lag."),
     "server": ("kmini.commands.server", "server", "Run one replica in the foreground."),
     "agent": ("kmini.commands.agent", "agent", "Run the agent of one node, or many simulated nodes."),

@@ -95,7 +95,7 @@ def how_to_use_it(layout: Layout, outcome: Outcome) -> list[str]:
     ]
     if sample is not None:
         lines += ["  kubectl scale deployment hello --replicas=3"]
-        lines += [] if agent.runtime == "fake" else [f"  curl http://{sample.address}/"]
+        lines += [] if agent.runtime == "fake" else [f"  curl {sample.url}"]
     if server.etcd_port:
         lines += [
             "or with etcdctl (Debian: etcd-client):",

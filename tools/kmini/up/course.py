@@ -17,7 +17,7 @@ import msgspec
 from apiserver.api.core.node import Node
 from apiserver.api.core.pod import Pod
 from apiserver.api.errors import ApiError
-from apiserver.client import Client, Informer
+from apiserver.client import Change, Client, Informer
 
 from ..errors import CommandError, NotReady
 from ..layout import Layout, Running, RunningAgent
@@ -194,18 +194,24 @@ class Course:
 
     async def _sample_answers(self, client: Client, wanted: Sample, *, simulated: bool) -> None:
         async with Informer(client, Pod, namespace=sample.NAMESPACE, labels=sample.LABELS) as pods:
+            pods.add_handler(self._tell_of_pod)
             try:
                 await _changed(pods, lambda: len(sample.ready_names(pods.cache)) >= wanted.replicas, SAMPLE_WITHIN_S)
             except TimeoutError:
                 raise NotReady(f"the sample is not ready: {self._why(pods)}: see {self._layout.agent_log}") from None
-            names = sorted(sample.ready_names(pods.cache))
-            self._progress.tell(f"{len(names)} of {wanted.replicas} pods are ready: {', '.join(names)}")
             if wanted.changed:
                 self._progress.tell("hello was changed: it is left as it is, and not asked")
             elif simulated:
-                self._progress.tell("its containers are simulated: nothing answers")
+                ready = len(sample.ready_names(pods.cache))
+                self._progress.tell(f"{ready} of {wanted.replicas} pods are ready, but simulated: nothing answers")
             elif wanted.replicas:
                 await self._all_answer(pods, wanted)
+
+    def _tell_of_pod(self, change: Change[Pod]) -> None:
+        """Of what is ready already it is not known whether that is still so."""
+        pod = change.object
+        if change.old is not None and sample.ready_names([pod]) and not sample.ready_names([change.old]):
+            self._progress.tell(f"pod {pod.metadata.name} is ready: {pod.status.pod_ip}")
 
     async def _all_answer(self, pods: Informer[Pod], wanted: Sample) -> None:
         """Until each of those that are ready has answered."""
@@ -215,14 +221,13 @@ class Course:
         while True:
             ready = sample.ready_names(pods.cache)
             if len(ready) >= wanted.replicas and ready <= heard:
-                self._progress.tell(f"http://{wanted.address} answers: {', '.join(sorted(ready))}")
+                self._progress.tell(f"{wanted.url} answers: {', '.join(sorted(ready))}")
                 return
             if time.monotonic() > deadline:
                 silent = ", ".join(sorted(ready - heard)) or "its pods"
                 why = problem or self._why(pods)
                 raise NotReady(
-                    f"http://{wanted.address} (Service hello) does not answer for {silent}: {why}: "
-                    f"see {self._layout.agent_log}"
+                    f"{wanted.url} (Service hello) does not answer for {silent}: {why}: see {self._layout.agent_log}"
                 )
             try:
                 heard.add(await sample.ask(wanted.address))

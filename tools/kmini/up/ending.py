@@ -14,6 +14,8 @@ import msgspec
 
 from nodeagent.errors import AgentError
 from nodeagent.machine import system_info
+from nodeagent.network.programs import ProgramFailed
+from nodeagent.network.teardown import remove_network
 from nodeagent.runtime.teardown import force, tear_down
 
 from ..agent_runtime import RuntimeSettings, make_containerd, make_runtime
@@ -54,7 +56,7 @@ def remove_node(layout: Layout, last: RunningAgent, *, warn: Say) -> None:
                 asyncio.run(_tear_down(layout, last, warn=warn))
             else:
                 force(group=last.group, folder=layout.agent)
-        except (OSError, AgentError) as error:
+        except (OSError, AgentError, ProgramFailed) as error:
             raise CommandError(f"not all of node {last.node} could be removed: {error}") from error
         file.announce(msgspec.structs.replace(last, torn_down=True, ready=False))
 
@@ -69,3 +71,4 @@ async def _tear_down(layout: Layout, last: RunningAgent, *, warn: Say) -> None:
         await asyncio.to_thread(force, group=last.group, folder=layout.agent)
     finally:
         await runtime.close()
+    await remove_network(last.node)

@@ -25,8 +25,11 @@ NAMESPACE = "default"
 NAME = "hello"
 REPLICAS = 2
 ASK_WITHIN_S = 1.0
+ASKED_PER_REPLICA = 8  # which endpoint a connection gets is chance
 _ANSWER_BYTES_MAX = 64 * 1024
 LABELS = {"app": NAME}
+DEPLOYMENT_PATH = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/{NAME}"
+SERVICE_PATH = f"/api/v1/namespaces/{NAMESPACE}/services/{NAME}"
 
 DEPLOYMENT: dict[str, Any] = {
     "metadata": {"name": NAME, "namespace": NAMESPACE, "labels": LABELS},
@@ -63,6 +66,10 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     replicas: int
     changed: bool
 
+    @property
+    def url(self) -> str:
+        return f"http://{self.address.removesuffix(':80')}/"
+
 
 async def apply(client: Client) -> tuple[Sample, list[str]]:
     """Make what is not there, and say what was made. Raises ApiError."""
@@ -78,7 +85,10 @@ async def apply(client: Client) -> tuple[Sample, list[str]]:
 async def find(client: Client) -> Sample:
     """Raises ApiError: NotFound when there is none."""
     deployment = await client.get(Deployment, NAME, namespace=NAMESPACE)
-    service = await client.get(Service, NAME, namespace=NAMESPACE)
+    return sample_of(deployment, await client.get(Service, NAME, namespace=NAMESPACE))
+
+
+def sample_of(deployment: Deployment, service: Service) -> Sample:
     images = [each.image for each in deployment.spec.template.spec.containers]
     port = service.spec.ports[0].port if service.spec.ports else 0
     return Sample(
@@ -125,6 +135,26 @@ async def ask(address: str) -> str:
             writer.close()
             with suppress(OSError):
                 await writer.wait_closed()
+    return _body(answer)
+
+
+async def ask_often(address: str, *, replicas: int) -> tuple[set[str], str]:
+    """Who answers to several questions, and why the last one that got no answer got none."""
+    answered: set[str] = set()
+    for _ in range(replicas * ASKED_PER_REPLICA):
+        try:
+            answered.add(await ask(address))
+        except TimeoutError:
+            return answered, f"not within {ASK_WITHIN_S:g} s"
+        except OSError as error:
+            return answered, error.strerror or str(error)
+        if len(answered) >= replicas:
+            break
+    return answered, ""
+
+
+def _body(answer: bytes) -> str:
+    """Raises OSError."""
     head, _, body = answer.partition(b"\r\n\r\n")
     if not head.startswith(b"HTTP/1.") or head[9:12] != b"200":
         raise OSError(0, f"it answered {head[:60]!r}")
