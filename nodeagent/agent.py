@@ -27,6 +27,7 @@ from apiserver.client import Change, Client
 from apiserver.client.retry import Backoff
 
 from . import admission, heartbeat
+from .checkpoint import Checkpoint
 from .clock import Wall, timestamp
 from .feeds import Feed
 from .heartbeat import Heartbeat
@@ -66,6 +67,7 @@ class AgentOptions(msgspec.Struct, frozen=True, kw_only=True):
     status_s: float = 10.0  # how often the node's status is looked at
     report_s: float = 300.0  # how often it is written when nothing changed
     relist_s: float = 60.0  # how often the runtime is asked for everything, in case an event was lost
+    remember_after_s: float = 5.0  # how long the API may be silent before the checkpoint counts
     starts_max: int = 8
     pulls_max: int = 4
 
@@ -84,6 +86,7 @@ class Agent:
         pods: Feed[Pod],
         nodes: Feed[Node],
         writer: StatusWriter,
+        checkpoint: Checkpoint | None = None,
         options: AgentOptions | None = None,
         wall: Wall = time.time,
         random: Random | None = None,
@@ -94,6 +97,7 @@ class Agent:
         self._machine = machine
         self._runtime = runtime
         self._parts = parts
+        self._checkpoint = checkpoint
         self._pods = pods
         self._nodes = nodes
         self._options = options or AgentOptions()
@@ -265,7 +269,11 @@ class Agent:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._hear_events())
             found = await self._until_it_works(self._in_runtime, "list what runs")
-            await self._pods.synced.wait()
+            self._known = set(found)
+            self._parts.health.listen(self._health_changed)
+            if not await self._api_shows_pods():
+                self._remember()
+                await self._pods.synced.wait()
             self._take_over(found)
             group.create_task(self._relist())
 
@@ -273,14 +281,32 @@ class Agent:
         sandboxes = await self._runtime.list_sandboxes()
         return {each.pod.uid: each.pod for each in sandboxes}
 
+    async def _api_shows_pods(self) -> bool:
+        """Within the time that we give it before we begin with what we remember."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._options.remember_after_s if self._checkpoint is not None else None):
+                await self._pods.synced.wait()
+        return self._pods.synced.is_set()
+
+    def _remember(self) -> None:
+        """Begin with the pods of the checkpoint: whoever was on this node may go on, whatever becomes of the API."""
+        assert self._checkpoint is not None
+        pods = self._checkpoint.load()
+        log.warning("the API does not answer: the node goes on with the pods it remembers", extra={"pods": len(pods)})
+        self._known |= {pod.metadata.uid for pod in pods}
+        for pod in sorted(pods, key=created_at):
+            self._has(pod)
+
     def _take_over(self, found: dict[str, PodKey]) -> None:
         """Pods that run already come first, then the oldest: who was here must not lose its place to newcomers."""
-        self._known = set(found)
         pods = self._pods.of(self.name)
         for pod in sorted(pods, key=lambda pod: (pod.metadata.uid not in found, created_at(pod))):
             self._has(pod)
         self._pods.join(self.name, self._pod_changed)
-        self._parts.health.listen(self._health_changed)
+        shown = {pod.metadata.uid for pod in pods}
+        for uid, worker in list(self._workers.items()):
+            if uid not in shown and worker.pod is not None:
+                worker.object_gone(worker.pod)  # remembered, and gone meanwhile
         for uid, key in found.items():
             if uid not in self._workers:
                 log.info(
@@ -300,6 +326,8 @@ class Agent:
     def _has(self, pod: Pod) -> None:
         echo = self._writer.is_echo(pod)
         pod = self._writer.saw(pod)
+        if self._checkpoint is not None:
+            self._checkpoint.note(pod)
         worker = self._workers.get(pod.metadata.uid)
         if worker is not None:
             worker.update(pod, echo=echo)
@@ -328,6 +356,8 @@ class Agent:
     def _worker_done(self, uid: str) -> None:
         self._workers.pop(uid, None)
         self._known.discard(uid)
+        if self._checkpoint is not None:
+            self._checkpoint.forget(uid)
 
     def _wake(self, uid: str) -> None:
         worker = self._workers.get(uid)

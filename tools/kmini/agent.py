@@ -23,6 +23,7 @@ import uvloop
 
 from apiserver.client import Client
 from nodeagent.agent import AgentOptions
+from nodeagent.checkpoint import Checkpoint
 from nodeagent.errors import AgentError, NoAnswer
 from nodeagent.house import Parts
 from nodeagent.identity import Identity
@@ -147,7 +148,10 @@ async def _one_node(announcement: _Announcement, settings: AgentSettings) -> Non
                 machine = await _machine(settings, urlsplit(client.caller.servers.current).hostname or "")
                 parts = await make_parts(client, machine)
                 node = NodeAgent(
-                    client, settings.node_name, machine, runtime, parts, identity=identity, options=_options()
+                    *(client, settings.node_name, machine, runtime, parts),
+                    identity=identity,
+                    checkpoint=Checkpoint(settings.folder / "checkpoint") if settings.containerd else None,
+                    options=_options(),
                 )
                 collector.started()
                 reached = f"{machine.addresses[0]}, runtime {runtime_name}, {client.caller.servers.current}"

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +15,9 @@ from virtual_time import now_s
 
 from apiserver.api.core.node import Node
 from apiserver.api.core.pod import Pod, PodCondition
+from apiserver.api.meta import ObjectMeta
+from apiserver.client import Client
+from nodeagent.checkpoint import Checkpoint
 from nodeagent.machine import simulated
 from nodeagent.plain import plain_parts
 from nodeagent.running import NodeAgent
@@ -122,6 +128,99 @@ def test_an_agent_that_starts_without_the_api_leaves_pods_alone() -> None:
             await asyncio.gather(running, return_exceptions=True)
 
     run_story(story)
+
+
+def start_remembering(world: AgentWorld, client: Client, folder: Path) -> NodeAgent:
+    """An agent in place of the world's own."""
+    machine = simulated("node-1", "192.0.2.1", capacity={"cpu": "4", "memory": "8Gi", "pods": "10"}, labels={})
+    parts = plain_parts(world.runtime)
+    return NodeAgent(
+        *(client, "node-1", machine, world.runtime, parts), checkpoint=Checkpoint(folder / "checkpoint"), wall=now_s
+    )
+
+
+@asynccontextmanager
+async def running(agent: NodeAgent) -> AsyncIterator[None]:
+    task = asyncio.create_task(agent.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+def test_an_agent_that_starts_without_the_api_goes_on_with_the_pods_it_remembers(tmp_path: Path) -> None:
+    """Crashed containers come back, also after the power was lost; what went meanwhile goes when the API says so."""
+
+    async def story(world: AgentWorld) -> None:
+        await world.nodes.stop_node("node-1")
+        old = await world.pod("a")
+        await world.pod("gone")
+        async with world.api.client(NODES) as client, running(start_remembering(world, client, tmp_path)):
+            await world.running("a")
+            await world.running("gone")
+        await world.delete("gone", grace_s=0)
+        world.runtime.lose_power()
+        cut_off(world)
+        async with world.api.client(NODES) as client, running(start_remembering(world, client, tmp_path)):
+            await world.until(lambda: world.containers("a"), within_s=15)
+            world.runtime.kill_container(world.containers("a")[0].id)
+            await world.until(lambda: world.containers("a"), within_s=30)
+            assert world.containers("gone"), "only an answer says that a pod is gone"
+            world.api.heal()
+            await world.until(lambda: not world.containers("gone"), within_s=90)
+            await world.until(lambda: world.ready("a"))
+            assert {each.pod.uid for each in world.containers("a")} == {old.metadata.uid}
+        assert [path.stem for path in (tmp_path / "checkpoint").iterdir()] == [old.metadata.uid]
+
+    run_story(story)
+
+
+def test_a_pod_that_has_ended_is_remembered_as_such(tmp_path: Path) -> None:
+    async def story(world: AgentWorld) -> None:
+        await world.nodes.stop_node("node-1")
+        await world.pod("a", restartPolicy="Never")
+        async with world.api.client(NODES) as client, running(start_remembering(world, client, tmp_path)):
+            await world.running("a")
+            world.runtime.kill_container(world.containers("a")[0].id, code=0)
+            await world.until(lambda: world.phase("a") == "Succeeded")
+            await asyncio.sleep(5)
+        for sandbox in await world.runtime.list_sandboxes():
+            await world.runtime.remove_sandbox(sandbox.id)
+        cut_off(world)
+        async with world.api.client(NODES) as client, running(start_remembering(world, client, tmp_path)):
+            await asyncio.sleep(120)
+            assert not world.containers("a")
+
+    run_story(story)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        b"",
+        b"{",
+        b'{"format": 2, "pod": {}}',
+        b'{"format": 1, "pod": {"metadata": {"uid": "another"}}}',
+        b"[]" * 3_000_000,
+    ],
+)
+def test_a_damaged_memory_is_as_none(tmp_path: Path, damage: bytes) -> None:
+    good = Pod(metadata=ObjectMeta(name="a", namespace="default", uid="good"))
+
+    async def write() -> None:
+        checkpoint = Checkpoint(tmp_path)
+        checkpoint.note(good)
+        writing = asyncio.create_task(checkpoint.run())
+        await asyncio.sleep(0)
+        writing.cancel()
+        await asyncio.gather(writing, return_exceptions=True)
+
+    asyncio.run(write())
+    (tmp_path / "bad.json").write_bytes(damage)
+    assert [pod.metadata.uid for pod in Checkpoint(tmp_path).load()] == ["good"]
+    assert [path.name for path in tmp_path.iterdir()] == ["good.json"]
+    assert (tmp_path / "good.json").stat().st_mode & 0o777 == 0o600
 
 
 def test_a_restarted_runtime_finds_its_containers() -> None:
