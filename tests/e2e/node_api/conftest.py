@@ -25,3 +25,12 @@ def kubectl(request: pytest.FixtureRequest, server: Server, tmp_path: Path) -> S
     if binary is None:
         pytest.skip(MISSING)
     return Shell(binary, server.data_dir / "kubeconfig", tmp_path / "work")
+
+
+@pytest.fixture
+def newest(server: Server, tmp_path: Path) -> Shell:
+    """Where it does not matter which kubectl."""
+    found = binaries()
+    if not found:
+        pytest.skip(MISSING)
+    return Shell(found[0], server.data_dir / "kubeconfig", tmp_path / "work")

@@ -174,7 +174,8 @@ def test_a_line_that_does_not_end_is_bounded(tmp_path: Path, monkeypatch: pytest
 def test_files_are_opened_with_none_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The log is put aside after it was listed and before it was opened."""
     log = make(tmp_path, [raw_line("1"), raw_line("2")])
-    plain, done = log_files.open_log, []
+    plain = log_files.open_log
+    done: list[Path] = []
 
     def opened(path: Path) -> object:
         if path == log and not done:
