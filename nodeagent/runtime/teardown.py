@@ -13,6 +13,7 @@ import logging
 import os
 import select
 import signal
+from collections.abc import Awaitable, Iterable
 from pathlib import Path
 
 from nodeagent.errors import AgentError
@@ -32,11 +33,15 @@ _ROUNDS_MAX = 50
 _GONE_WITHIN_MS = 5000
 
 
-async def tear_down(runtime: CriRuntime, containerd: PrivateContainerd, *, group: str, folder: Path) -> None:
-    """`group`: the node's control group, in which all its processes are; `folder`: its containerd's. Raises OSError."""
+async def tear_down(
+    runtime: CriRuntime, containerd: PrivateContainerd, *, group: str, folder: Path, grace_period_s: float = 0.0
+) -> None:
+    """`group`: the node's control group, in which all its processes are; `folder`: what it mounts lies in there;
+    `grace_period_s`: what containers get to end by themselves. Raises OSError."""
     try:
-        async with asyncio.timeout(PODS_WITHIN_S):
+        async with asyncio.timeout(PODS_WITHIN_S + grace_period_s):
             await containerd.ensure()
+            await _stop_containers(runtime, grace_period_s)
             await _remove_pods(runtime)
     except (AgentError, RuntimeFailure, TimeoutError) as error:
         log.warning("pods are ended by force", extra={"reason": str(error) or "it takes too long"})
@@ -44,17 +49,26 @@ async def tear_down(runtime: CriRuntime, containerd: PrivateContainerd, *, group
     await asyncio.to_thread(force, group=group, folder=folder)
 
 
+async def _stop_containers(runtime: CriRuntime, grace_period_s: float) -> None:
+    """All at once: a grace period is waiting, no work. Raises RuntimeFailure."""
+    running = [each.id for each in await runtime.list_containers() if each.running]
+    await _all(runtime.stop_container(each, grace_period_s=grace_period_s) for each in running)
+
+
 async def _remove_pods(runtime: CriRuntime) -> None:
-    """Raises RuntimeFailure: the first, after all were tried."""
+    """Raises RuntimeFailure."""
     slots = asyncio.Semaphore(AT_ONCE)
 
     async def remove(sandbox_id: str) -> None:
         async with slots:
             await runtime.remove_sandbox(sandbox_id)
 
-    sandboxes = await runtime.list_sandboxes()
-    results = await asyncio.gather(*(remove(each.id) for each in sandboxes), return_exceptions=True)
-    for result in results:
+    await _all(remove(each.id) for each in await runtime.list_sandboxes())
+
+
+async def _all(works: Iterable[Awaitable[None]]) -> None:
+    """Raises the first failure, after all were tried."""
+    for result in await asyncio.gather(*works, return_exceptions=True):
         if isinstance(result, BaseException):
             raise result
 
@@ -97,7 +111,7 @@ def _wait_gone(known: processes.Process) -> None:
 
 def _mounts_under(folder: Path) -> list[str]:
     """In the order in which they were made."""
-    top = f"{folder}/"
+    top = f"{os.path.realpath(folder)}/"
     lines = _MOUNTS.read_text(encoding="utf-8").splitlines()
     paths = [line.split(" ")[4].encode().decode("unicode_escape") for line in lines]  # blanks are \040
     return [path for path in paths if path.startswith(top)]

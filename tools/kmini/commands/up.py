@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..addresses import PORT, PORT_OR_OFF
+from ..addresses import PORT
 from ..errors import CommandError, NotReady
 from ..layout import Layout, worked_on
 from ..options import DEFAULT_DATA_DIR, command, data_dir_option, option
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @data_dir_option
 @option("--api-port", type=PORT, default=6443, help="The Kubernetes API, health and metrics.")
 @option("--peer-port", type=PORT, default=2380, help="Where the other replicas connect.")
-@option("--etcd-port", type=PORT_OR_OFF, default=2379, help="The etcd v3 face; 0 turns it off.")
+@option("--etcd-port", type=PORT, default=2379, help="The etcd v3 face.")
 @option("--node-port", type=PORT, default=10250, help="Where the node's own API listens.")
 @option("--runtime", type=click.Choice(["containerd", "fake"]), default="containerd", help="fake: a simulated node.")
 @click.option("--no-sample", is_flag=True, help="Run no sample workload.")

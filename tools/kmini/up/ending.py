@@ -23,6 +23,8 @@ from ..errors import CommandError
 from ..layout import Layout, RunningAgent, owned_agent
 from ..supervise import stop
 
+CONTAINERS_END_WITHIN_S = 10.0
+
 Say = Callable[[str], None]
 
 
@@ -65,7 +67,10 @@ async def _tear_down(layout: Layout, last: RunningAgent, *, warn: Say) -> None:
     settings = RuntimeSettings(node=last.node, folder=layout.agent, images=layout.images, socket=None, group=last.group)
     runtime = make_runtime(settings)
     try:
-        await tear_down(runtime, make_containerd(settings, runtime), group=last.group, folder=layout.agent)
+        containerd = make_containerd(settings, runtime)
+        await tear_down(
+            runtime, containerd, group=last.group, folder=layout.agent, grace_period_s=CONTAINERS_END_WITHIN_S
+        )
     except AgentError as error:  # its programs are gone
         warn(f"pods are ended by force: {error}")
         await asyncio.to_thread(force, group=last.group, folder=layout.agent)
