@@ -47,6 +47,8 @@ from .unpacked import UnpackedLayers
 if TYPE_CHECKING:
     from google.protobuf.message import Message
 
+    from .cri_streaming import CriStreaming
+
 SANDBOX_WITHIN_S = 240.0
 PULL_WITHIN_S = 1800.0
 STOP_EXTRA_S = 120.0
@@ -294,6 +296,12 @@ class CriRuntime:
         """The log was put aside: write into a new file of its name."""
         request = pb.ReopenContainerLogRequest(container_id=container_id)
         await self._call("ReopenContainerLog", request, pb.ReopenContainerLogResponse)
+
+    def streaming(self) -> CriStreaming:
+        """For commands with streams and connections to ports; loaded when first asked for."""
+        from .cri_streaming import CriStreaming
+
+        return CriStreaming(self.connection)
 
     async def exec_sync(self, container_id: str, command: Sequence[str], *, timeout_s: float) -> ExecResult:
         """Run it beside the container's own process. Raises RuntimeFailure; TookTooLong, and then it was killed."""

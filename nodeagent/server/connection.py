@@ -1,13 +1,15 @@
 """A caller's connection, kept within bounds: aiohttp's handler of one, with what it leaves open closed.
 
 A head must be complete within HEAD_TIMEOUT_S and HEAD_BYTES_MAX; who takes nothing of an answer for STALL_S is cut
-off; more connections than CONNECTIONS_MAX are turned away. What is no HTTP is answered with a Status.
+off; more connections than CONNECTIONS_MAX are turned away. What is no HTTP is answered with a Status. A connection that
+was upgraded is left alone: its bounds are nodeagent.streams'.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from aiohttp import web
@@ -54,6 +56,7 @@ class Connection(web.RequestHandler):
         self._head_bytes = 0
         self._stall_timer: asyncio.TimerHandle | None = None
         self._stalled_bytes = 0
+        self._is_http = True
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._connections.open += 1
@@ -70,11 +73,20 @@ class Connection(web.RequestHandler):
         self._forget_stall()
         super().connection_lost(exc)
 
+    def set_parser(self, parser: Any, data_received_cb: Callable[[], None] | None = None) -> None:
+        """It speaks another protocol from now on, and may be silent as long as it likes."""
+        self._is_http = False
+        self._forget_head()
+        self._forget_stall()
+        super().set_parser(parser, data_received_cb)
+
     # --- heads that do not come -------------------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
         before = self._request_count
         super().data_received(data)
+        if not self._is_http:
+            return
         if self._request_count != before:
             self._forget_head()
             return
@@ -102,7 +114,8 @@ class Connection(web.RequestHandler):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._look_again()
+        if self._is_http:
+            self._look_again()
 
     def resume_writing(self) -> None:
         super().resume_writing()

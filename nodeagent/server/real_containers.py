@@ -1,4 +1,4 @@
-"""What a runtime of real containers offers beside what the agent needs to run pods: their logs and what they use."""
+"""What a runtime of real containers offers beside what the agent needs to run pods: logs, streams, what they use."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from nodeagent.runtime.interface import PodKey, Usage
+from nodeagent.streams.interface import StreamingRuntime
 
 
 @runtime_checkable
@@ -20,3 +21,6 @@ class RealContainers(Protocol):
 
     async def usage(self) -> Sequence[Usage]:
         """Of every container that runs."""
+
+    def streaming(self) -> StreamingRuntime:
+        """For commands in containers and connections to their ports."""

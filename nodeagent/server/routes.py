@@ -16,9 +16,11 @@ from nodeagent.runtime.interface import Runtime
 from .api import Parameters, Route
 from .container_logs import ContainerLogs
 from .finding import Finder
+from .pod_streams import PodStreams, no_streams
 from .real_containers import RealContainers
 from .replies import JSON, TEXT, reply
 
+_STREAM = ("GET", "POST")
 _encode = msgspec.json.Encoder().encode
 
 
@@ -28,12 +30,28 @@ def make_routes(
     """With what to call when nothing is answered any more."""
     finder = Finder(node, pods, runtime)
     logs = ContainerLogs(finder, runtime, real, wall=wall)
+    streams, close_streams = _stream_routes(finder, real)
     routes = {
         "containerLogs": Route(logs, names=3),
         "pods": Route(_Pods(finder)),
         "healthz": Route(_healthy),
+        **streams,
     }
-    return routes, logs.close
+
+    def close() -> None:
+        close_streams()
+        logs.close()
+
+    return routes, close
+
+
+def _stream_routes(finder: Finder, real: RealContainers | None) -> tuple[dict[str, Route], Callable[[], None]]:
+    names = {"exec": 3, "attach": 3, "portForward": 2}
+    if real is None:
+        return {path: Route(no_streams, count, _STREAM) for path, count in names.items()}, lambda: None
+    streams = PodStreams(finder, real)
+    handlers = {"exec": streams.exec, "attach": streams.attach, "portForward": streams.port_forward}
+    return {path: Route(handlers[path], count, _STREAM) for path, count in names.items()}, streams.close
 
 
 class _Pods:
