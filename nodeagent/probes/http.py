@@ -1,7 +1,7 @@
 """A GET for probes and hooks: what the kubelet asks of a pod, over a connection of its own.
 
-Not by the API client's library: a probe needs the status and a few bytes, ten times a minute for each container, and a
-path, a Host and headers that leave as they were written. Nothing is kept open, unpacked, or believed: the answer is
+Not by the API client's library: that costs the node more than twice as much for each of many questions, and a
+path, a Host and headers are to leave as they were written. Nothing is kept open, unpacked, or believed: the answer is
 the pod's, so its head and its body are read up to a bound. Certificates are not looked at, as with the kubelet.
 """
 
