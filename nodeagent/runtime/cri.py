@@ -97,6 +97,10 @@ class CriRuntime:
         self._layers = UnpackedLayers(self.connection, layers) if layers is not None else None
         self._containers: dict[str, tuple[int, Container]] = {}  # with the state they had in the CRI's words
 
+    @property
+    def settings(self) -> CriSettings:
+        return self._settings
+
     async def close(self) -> None:
         await self.connection.close()
 

@@ -7,6 +7,7 @@ peer, not after gRPC's long waits.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -113,6 +114,7 @@ class Connection:
 
     def _open(self) -> grpc.aio.Channel:
         if self._channel is None:
+            os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")  # nobody of ours goes on in a fork
             import grpc.aio
 
             self._channel = grpc.aio.insecure_channel(f"unix:{self.socket}", options=_OPTIONS)
