@@ -271,6 +271,7 @@ class Agent:
             found = await self._until_it_works(self._in_runtime, "list what runs")
             self._known = set(found)
             self._parts.health.listen(self._health_changed)
+            self._parts.volumes.listen(self._wake)
             if not await self._api_shows_pods():
                 self._remember()
                 await self._pods.synced.wait()
@@ -313,6 +314,7 @@ class Agent:
                     "a pod that is gone is removed", extra={"namespace": key.namespace, "pod": key.name, "uid": uid}
                 )
                 self._add(key, None).wake()
+        self._parts.volumes.keep_only(frozenset(self._workers))
 
     def _pod_changed(self, change: Change[Pod]) -> None:
         pod = change.object

@@ -13,7 +13,7 @@ cancelled in the middle, and are then asked anew: what is done already is not do
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from random import Random
 from typing import Any, Literal, Protocol
 
@@ -36,6 +36,7 @@ from .runtime.interface import (
     Sandbox,
     SandboxConfig,
 )
+from .status import Ending
 from .status_writer import StatusWriter
 
 AGAIN_S = 10.0
@@ -78,7 +79,17 @@ class Volumes(Protocol):
         """For one container of a pod that was prepared. Raises NotYet."""
 
     async def release(self, pod: PodKey) -> None:
-        """Nothing of the pod runs any more: what it had on the node goes. Also of pods that nobody remembers."""
+        """Nothing of the pod runs any more: what it had on the node goes. Also of pods that nobody remembers. Raises
+        NotYet."""
+
+    def look(self, pod: Pod) -> Ending | None:
+        """It is to run here, and this is how it is now; why it must end, if it must. Quick; no waiting."""
+
+    def listen(self, changed: Callable[[str], None]) -> None:
+        """Who is told, by uid, when a pod must end."""
+
+    def keep_only(self, uids: Collection[str]) -> None:
+        """These are all pods that this node knows of: what is there of others goes."""
 
 
 class Hooks(Protocol):

@@ -5,7 +5,7 @@ Its runtime says how well its containers are.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Literal
 
 from apiserver.api.core.containers import Container as ContainerSpec
@@ -26,6 +26,7 @@ from .runtime.interface import (
     Sandbox,
     SandboxConfig,
 )
+from .status import Ending
 
 
 def plain_parts(health: HealthSource) -> Parts:
@@ -56,6 +57,15 @@ class NoVolumes:
 
     async def release(self, pod: PodKey) -> None:
         """Nothing was there."""
+
+    def look(self, pod: Pod) -> Ending | None:
+        return None
+
+    def listen(self, changed: Callable[[str], None]) -> None:
+        """Nothing will be told."""
+
+    def keep_only(self, uids: Collection[str]) -> None:
+        """Nothing is there of others."""
 
 
 class NoHooks:

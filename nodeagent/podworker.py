@@ -185,8 +185,8 @@ class PodWorker:
             self._publish_rejection(pod, self.rejected)
             return
         seen = await self._look()
-        if pod is not None and not self.leaving and self._deadline_over(pod):
-            self._ending = DEADLINE
+        if pod is not None and not self.leaving:
+            self._ending = DEADLINE if self._deadline_over(pod) else self._house.parts.volumes.look(pod)
         if pod is None or self.leaving:
             await self._leave(seen)
         else:

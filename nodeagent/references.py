@@ -17,6 +17,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple, TypeVar
 
 from apiserver.api.core.config import ConfigMap, Secret
+from apiserver.api.core.node import Node
 from apiserver.api.core.persistent_volumes import PersistentVolume, PersistentVolumeClaim
 from apiserver.api.core.pod import Pod
 from apiserver.api.errors import ApiError, Forbidden, NotFound
@@ -109,6 +110,9 @@ class References:
 
     async def volume(self, name: str) -> PersistentVolume | None:
         return await self._read(PersistentVolume, "", name)
+
+    async def node(self, name: str) -> Node | None:
+        return await self._read(Node, "", name)
 
     async def _read(self, type_: type[T], namespace: str, name: str) -> T | None:
         key = _Key(type_, namespace, name)

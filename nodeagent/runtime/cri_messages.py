@@ -36,6 +36,10 @@ LAST_WORDS_POLICY = "io.kubernetes.container.terminationMessagePolicy"
 FROM_FILE, FROM_LOG_TOO = "File", "FallbackToLogsOnError"
 _NANOSECONDS = 1e9
 _RUNTIME_DEFAULT, _UNCONFINED, _LOCALHOST = "RuntimeDefault", "Unconfined", "localhost/"
+_PROPAGATION = {
+    "HostToContainer": pb.PROPAGATION_HOST_TO_CONTAINER,
+    "Bidirectional": pb.PROPAGATION_BIDIRECTIONAL,
+}
 _PHASES = {
     pb.CONTAINER_CREATED: ContainerPhase.CREATED,
     pb.CONTAINER_RUNNING: ContainerPhase.RUNNING,
@@ -110,7 +114,12 @@ def container_message(
         working_dir=config.working_dir,
         envs=[pb.KeyValue(key=name, value=value) for name, value in config.environment],
         mounts=[
-            pb.Mount(container_path=each.container_path, host_path=each.host_path, readonly=each.read_only)
+            pb.Mount(
+                container_path=each.container_path,
+                host_path=each.host_path,
+                readonly=each.read_only,
+                propagation=_PROPAGATION.get(each.propagation, pb.PROPAGATION_PRIVATE),
+            )
             for each in (*config.mounts, *(file for file in files if file.container_path not in theirs))
         ],
         labels=labels_of(node, pod, {CONTAINER_NAME: config.name}),

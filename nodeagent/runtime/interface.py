@@ -70,9 +70,12 @@ class PodKey(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Mount(msgspec.Struct, frozen=True, kw_only=True):
+    """`propagation`: HostToContainer, Bidirectional; mounts made later stay where they are made when empty or None."""
+
     host_path: str
     container_path: str
     read_only: bool = False
+    propagation: str = ""
 
 
 class PortMapping(msgspec.Struct, frozen=True, kw_only=True):

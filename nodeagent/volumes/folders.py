@@ -1,0 +1,105 @@
+"""Where the volumes of pods are on a node, and how they go.
+
+    DIR/agent/pods/<uid>/volumes/<name>                    a volume: configMap, downwardAPI, emptyDir
+    DIR/agent/pods/<uid>/memory/<name>                     the same on the pod's own tmpfs: secret, projected
+    DIR/agent/pods/<uid>/subpaths/<name>/<container>/<n>   bind mounts: what a mount with subPath shows
+    DIR/agent/pods/<uid>/done/<name>                       what is done once for each pod
+    DIR/agent/pods/<uid>/claimed/<volume>                  which PersistentVolumes it uses
+    DIR/agent/pods/<uid>/new                               what is being made; renamed when it is complete
+
+Raises OSError.
+"""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from pathlib import Path
+
+from .failures import CannotMount
+from .mounting import is_mounted, mount_tmpfs, unmount_under
+from .removing import remove_tree
+
+_PARTS = ("volumes", "memory", "subpaths", "done", "new", "claimed")
+_TMPFS = "tmpfs"
+_MEMORY_MAX = 256 << 20  # bytes of Secrets and tokens; a pod's are some KiB
+_name_re = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?")
+
+
+class PodFolders:
+    """`root` is DIR/agent/pods."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def of(self, uid: str) -> Path:
+        return self.root / _one_step(uid)
+
+    def volume(self, uid: str, name: str) -> Path:
+        return self.of(uid) / "volumes" / _one_step(name)
+
+    def in_memory(self, uid: str, name: str) -> Path:
+        return self.of(uid) / "memory" / _one_step(name)
+
+    def subpath(self, uid: str, volume: str, container: str, number: int) -> Path:
+        return self.of(uid) / "subpaths" / _one_step(volume) / _one_step(container) / str(number)
+
+    def done(self, uid: str, name: str) -> Path:
+        return self.of(uid) / "done" / _one_step(name)
+
+    def claimed(self, uid: str, volume: str) -> Path:
+        return self.of(uid) / "claimed" / _one_step(volume)
+
+    def is_claimed(self, volume: str) -> bool:
+        """Whether a pod that is here uses the PersistentVolume, or did a moment ago."""
+        return any(self.claimed(uid, volume).exists() for uid in self.uids())
+
+    def new(self, uid: str) -> Path:
+        """A folder for what is being made."""
+        return _made(self.of(uid) / "new")
+
+    def uids(self) -> list[str]:
+        """Of pods that have something here."""
+        with suppress(FileNotFoundError):
+            return sorted(each.name for each in self.root.iterdir())
+        return []
+
+    def ensure_memory(self, uid: str) -> None:
+        """The pod's tmpfs. Raises CannotMount: nothing secret goes to a disk."""
+        folder = _made(self.of(uid) / "memory")
+        if is_mounted(folder, _TMPFS):
+            return
+        try:
+            mount_tmpfs(folder, size=_MEMORY_MAX)
+        except OSError as error:
+            raise CannotMount(f"no tmpfs for secrets: {error.strerror}") from error
+
+    def remove(self, uid: str) -> None:
+        """Mounts first; then nothing that is still mounted is touched. Others may have something in the pod's folder,
+        which they take away themselves."""
+        folder = self.of(uid)
+        if not folder.exists():
+            return
+        for part in _PARTS:
+            unmount_under(folder / part)
+            remove_tree(folder / part)
+        with suppress(OSError):
+            folder.rmdir()
+
+
+def make_parents(path: Path) -> Path:
+    _made(path.parent)
+    return path
+
+
+def _made(folder: Path) -> Path:
+    """Containers do not come by here: what they see is mounted for them."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder
+
+
+def _one_step(name: str) -> str:
+    """The API server's names are; a name that is more would lead elsewhere. Raises CannotMount."""
+    if not _name_re.fullmatch(name):
+        raise CannotMount(f'"{name}" cannot be the name of a folder')
+    return name

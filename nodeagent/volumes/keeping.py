@@ -1,0 +1,136 @@
+"""What goes on beside the workers: files follow what they were made from, folders keep to their limits, and what pods
+left that nobody knows any more goes.
+
+One pod after another, so that a node with many pods is never busy with this alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from contextlib import suppress
+from pathlib import Path
+from random import Random
+
+from apiserver.api.core.pod import Pod
+from apiserver.api.errors import ApiError
+from nodeagent.house import WARNING, EventSink, NotYet
+from nodeagent.runtime.interface import PodKey
+from nodeagent.status import Ending
+
+from .empty_dir import limit_of
+from .failures import CannotMount
+from .files_work import in_thread
+from .kinds import has_files
+from .pod_volumes import OnePod, PodVolumes, used_volumes
+
+log = logging.getLogger(__name__)
+
+SYNC_S = 60.0  # the kubelet's
+TICK_S = 5.0
+MEASURE_S = 10.0
+REST = 10.0  # times as long as measuring took: a tenth of a core at most
+ENTRIES_MAX = 1_000_000
+_BLOCK = 512  # bytes, whatever the file system's blocks are
+
+
+class Keeper:
+    def __init__(self, volumes: PodVolumes, events: EventSink, *, random: Random | None = None) -> None:
+        self._volumes = volumes
+        self._events = events
+        self._random = random or Random()
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            for work in (self._keep_files, self._keep_limits, self._remove_orphans):
+                group.create_task(work())
+
+    # --- files --------------------------------------------------------------------------------------------
+
+    async def _keep_files(self) -> None:
+        news = self._volumes.news
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(TICK_S):
+                    await news.wait()
+            news.clear()
+            for mine in list(self._volumes.pods.values()):
+                if mine.due or asyncio.get_running_loop().time() - mine.written_at >= SYNC_S:
+                    await self._write(mine)
+
+    async def _write(self, mine: OnePod) -> None:
+        """What cannot be had now stays as it was: a pod that runs is not disturbed."""
+        async with mine.lock:
+            mine.due = False
+            mine.written_at = asyncio.get_running_loop().time() - self._random.random() * SYNC_S / 4
+            pod = mine.pod
+            for volume in used_volumes(pod) if pod is not None else ():
+                if pod is None or not has_files(volume) or not self._volumes.kinds.is_there(pod, volume):
+                    continue
+                fields = {"uid": pod.metadata.uid, "volume": volume.name}
+                try:
+                    if await self._volumes.kinds.write(pod, volume):
+                        log.info("files of a volume were updated", extra=fields)
+                except (ApiError, CannotMount, OSError) as error:
+                    log.info("files of a volume stay as they were", extra=fields | {"reason": str(error)})
+
+    # --- limits -------------------------------------------------------------------------------------------
+
+    async def _keep_limits(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            began = loop.time()
+            for mine in list(self._volumes.pods.values()):
+                if mine.pod is not None and mine.ending is None:
+                    await self._measure(mine, mine.pod)
+            await asyncio.sleep(max(MEASURE_S, REST * (loop.time() - began)))
+
+    async def _measure(self, mine: OnePod, pod: Pod) -> None:
+        for volume in used_volumes(pod):
+            source, ready = volume.empty_dir, mine.ready.get(volume.name)
+            place = ready.path if ready is not None else self._volumes.folders.volume(pod.metadata.uid, volume.name)
+            if source is None or source.medium or not limit_of(source):
+                continue
+            if await in_thread(is_more_than, place, limit_of(source)):
+                words = f'Usage of EmptyDir volume "{volume.name}" exceeds the limit "{source.size_limit}". '
+                mine.ending = Ending("Evicted", words)
+                self._events.event(pod, WARNING, mine.ending.reason, words)
+                self._volumes.wake(pod.metadata.uid)
+
+    # --- orphans ------------------------------------------------------------------------------------------
+
+    async def _remove_orphans(self) -> None:
+        """Once, as soon as it is known which pods there are; who comes later is a worker's."""
+        await self._volumes.known_came.wait()
+        known = set(self._volumes.known or ()) | set(self._volumes.pods)
+        for uid in await in_thread(self._volumes.folders.uids):
+            if uid in known or uid in self._volumes.pods:
+                continue
+            log.info("volumes of a pod that is gone are removed", extra={"uid": uid})
+            with suppress(NotYet):
+                await self._volumes.release(PodKey(namespace="", name="", uid=uid))
+
+
+def is_more_than(folder: Path, limit: int) -> bool:
+    """What is in it takes more of the disk, in bytes. It is counted no further than that, nor beyond ENTRIES_MAX; files
+    with several names once. Links are not followed."""
+    total, left, seen = 0, ENTRIES_MAX, set[tuple[int, int]]()
+    waiting = [str(folder)]
+    while waiting and left > 0:
+        with suppress(OSError), os.scandir(waiting.pop()) as entries:  # it may go while we look
+            for entry in entries:
+                found = entry.stat(follow_symlinks=False)
+                left -= 1
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(entry.path)
+                elif found.st_nlink > 1:
+                    if (found.st_dev, found.st_ino) in seen:
+                        continue
+                    seen.add((found.st_dev, found.st_ino))
+                total += found.st_blocks * _BLOCK
+                if total > limit:
+                    return True
+                if left <= 0:
+                    break
+    return False

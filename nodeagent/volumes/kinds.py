@@ -1,0 +1,144 @@
+"""What each kind of volume is on the node: files that follow what they are made from, or a folder that is there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+
+from apiserver.api.core.pod import Pod
+from apiserver.api.core.volumes import Volume, VolumeSource
+from nodeagent.references import References
+from nodeagent.spec.fields import Place
+
+from .claims import Claimed, claimed, place_of
+from .config import config_map_files, secret_files
+from .downward_api import downward_files
+from .empty_dir import make_empty_dir
+from .failures import CannotMount
+from .files_work import in_thread
+from .folders import PodFolders, make_parents
+from .host_path import host_path
+from .ownership import give_to_group
+from .payload import Payload
+from .projected import projected_files
+from .tokens import Tokens
+from .writing import write
+
+
+class Ready(msgspec.Struct, frozen=True, kw_only=True):
+    """A volume that can be mounted."""
+
+    path: Path
+    read_only: bool = False
+
+
+class Kinds:
+    """`memory`: bytes that the node has. Everything raises ApiError, CannotMount, OSError."""
+
+    def __init__(
+        self, folders: PodFolders, references: References, tokens: Tokens, *, node: str, place: Place, memory: int
+    ) -> None:
+        self._folders = folders
+        self._references = references
+        self._tokens = tokens
+        self._node = node
+        self._place = place
+        self._memory = memory
+
+    async def make(self, pod: Pod, volume: Volume) -> Ready:
+        """Nothing that is there already is made again."""
+        if has_files(volume):
+            place = self._place_of_files(pod, volume)
+            await self.write(pod, volume)
+            return Ready(path=place, read_only=True)
+        if volume.empty_dir is not None:
+            made = await in_thread(
+                make_empty_dir,
+                self._folders,
+                pod,
+                volume.name,
+                volume.empty_dir,
+                group=group_of(pod),
+                memory=self._memory,
+            )
+            return Ready(path=made)
+        if volume.host_path is not None:
+            source = volume.host_path
+            return Ready(path=await in_thread(host_path, source.path, source.type or ""))
+        if volume.persistent_volume_claim is not None or volume.ephemeral is not None:
+            return await self._claimed(pod, volume)
+        raise CannotMount(f"volumes of kind {', '.join(_kinds_of(volume)) or 'none'} are not supported here")
+
+    # --- files --------------------------------------------------------------------------------------------
+
+    async def write(self, pod: Pod, volume: Volume) -> bool:
+        """Of a volume that has files: as they are to be now. Whether anything changed."""
+        payload = await self._payload(pod, volume)
+        place = self._place_of_files(pod, volume)
+        return await in_thread(self._write, pod.metadata.uid, _in_memory(volume), place, payload, group_of(pod))
+
+    def is_there(self, pod: Pod, volume: Volume) -> bool:
+        """One that has files: whether they were ever written."""
+        return self._place_of_files(pod, volume).is_dir()
+
+    def _write(self, uid: str, in_memory: bool, place: Path, payload: Payload, group: int | None) -> bool:
+        if in_memory:
+            self._folders.ensure_memory(uid)
+        return write(make_parents(place), payload, group=group)
+
+    def _place_of_files(self, pod: Pod, volume: Volume) -> Path:
+        where = self._folders.in_memory if _in_memory(volume) else self._folders.volume
+        return where(pod.metadata.uid, volume.name)
+
+    async def _payload(self, pod: Pod, volume: Volume) -> Payload:
+        references, namespace = self._references, pod.metadata.namespace
+        if volume.config_map is not None:
+            return await config_map_files(references, namespace, volume.config_map, volume.config_map.default_mode)
+        if volume.secret is not None:
+            return await secret_files(references, namespace, volume.secret, volume.secret.default_mode)
+        if volume.downward_api is not None:
+            source = volume.downward_api
+            return downward_files(pod, source.items, source.default_mode, self._place)
+        assert volume.projected is not None
+        return await projected_files(
+            pod, volume.projected, references=references, tokens=self._tokens, place=self._place
+        )
+
+    # --- claims -------------------------------------------------------------------------------------------
+
+    async def _claimed(self, pod: Pod, volume: Volume) -> Ready:
+        found = await claimed(pod, volume, self._references, self._node)
+        place = await in_thread(self._place_of_claimed, pod, volume, found)
+        return Ready(path=place, read_only=found.read_only)
+
+    def _place_of_claimed(self, pod: Pod, volume: Volume, found: Claimed) -> Path:
+        make_parents(self._folders.claimed(pod.metadata.uid, found.volume.metadata.name)).touch()
+        place, group = place_of(found.volume), group_of(pod)
+        done = self._folders.done(pod.metadata.uid, volume.name)
+        if group is None or found.read_only or not found.grouped or done.exists():
+            return place
+        context = pod.spec.security_context
+        policy = context.fs_group_change_policy if context is not None else None
+        give_to_group(place, group, policy=policy or "")
+        make_parents(done).touch()  # from now on who owns what is the pod's business
+        return place
+
+
+def has_files(volume: Volume) -> bool:
+    return bool(volume.config_map or volume.secret or volume.downward_api or volume.projected)
+
+
+def group_of(pod: Pod) -> int | None:
+    context = pod.spec.security_context
+    return context.fs_group if context is not None else None
+
+
+def _in_memory(volume: Volume) -> bool:
+    return volume.secret is not None or volume.projected is not None
+
+
+def _kinds_of(volume: Volume) -> Iterable[str]:
+    fields = zip(VolumeSource.__struct_fields__, VolumeSource.__struct_encode_fields__, strict=True)
+    return [shown for name, shown in fields if getattr(volume, name) is not None]
