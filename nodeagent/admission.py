@@ -12,6 +12,7 @@ from apiserver.api.base import ResourceList
 from apiserver.api.core.pod import Pod
 from apiserver.api.pod_requests import PODS, amount, requests_of
 
+from .spec.sysctls import FORBIDDEN, forbidden_sysctl
 from .status import Ending
 
 ANY_ADDRESS = ("", "0.0.0.0", "::")  # noqa: S104 - what a pod asks for, nothing is bound here
@@ -20,7 +21,8 @@ ANY_ADDRESS = ("", "0.0.0.0", "::")  # noqa: S104 - what a pod asks for, nothing
 def check(pod: Pod, others: Iterable[Pod], allocatable: ResourceList, labels: Mapping[str, str]) -> Ending | None:
     """Why not; None when it may run. `others`: those that are to run here."""
     others = list(others)
-    return _resources(pod, others, allocatable) or _selector(pod, labels) or _ports(pod, others)
+    refused = _resources(pod, others, allocatable) or _selector(pod, labels) or _ports(pod, others)
+    return refused or _sysctls(pod)
 
 
 def _resources(pod: Pod, others: list[Pod], allocatable: ResourceList) -> Ending | None:
@@ -50,6 +52,11 @@ def _ports(pod: Pod, others: list[Pod]) -> Ending | None:
         words = "node(s) didn't have free ports for the requested pod ports"
         return _refused("NodePorts", f"Predicate NodePorts failed: {words}")
     return None
+
+
+def _sysctls(pod: Pod) -> Ending | None:
+    words = forbidden_sysctl(pod)
+    return _refused(FORBIDDEN, words) if words else None
 
 
 def _host_ports(pod: Pod) -> Iterator[tuple[str, str, int]]:

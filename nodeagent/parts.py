@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import msgspec
 
@@ -11,15 +12,36 @@ from apiserver.client import Client
 from .clock import Wall
 from .events import NodeEvents
 from .house import Parts
+from .housekeeping import housekeeping
+from .machine import Machine
 from .network.node_network import NodeNetwork
 from .plain import plain_parts
 from .probes.prober import Prober
+from .references import References
+from .runtime import cgroups
 from .runtime.cri import CriRuntime
+from .spec.specs import ContainerSpecs, facts_of
 
 
 def container_parts(
-    client: Client, node: str, runtime: CriRuntime, network: NodeNetwork, *, wall: Wall = time.time
+    client: Client,
+    node: str,
+    runtime: CriRuntime,
+    network: NodeNetwork,
+    *,
+    machine: Machine,
+    folder: Path,
+    references: References,
+    wall: Wall = time.time,
 ) -> Parts:
+    """`folder`: the agent's. Reads a few of the kernel's files."""
     events = NodeEvents(client, node, wall=wall)
     prober = Prober(runtime, events, wall=wall)
-    return msgspec.structs.replace(plain_parts(prober), events=events, works=[events.run, prober.run, network.run])
+    facts = facts_of(machine, folder=folder, oom_group=cgroups.memory_is_v2())
+    specs = ContainerSpecs(facts, network.network, references, network.services, events)
+    return msgspec.structs.replace(
+        plain_parts(prober),
+        specs=specs,
+        events=events,
+        works=[events.run, prober.run, network.run, *housekeeping(runtime)],
+    )

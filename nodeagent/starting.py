@@ -28,6 +28,7 @@ from .runtime.interface import (
     SandboxConfig,
     Unavailable,
 )
+from .spec.image_names import repository_of
 from .status import Waiting
 
 log = logging.getLogger(__name__)
@@ -98,7 +99,8 @@ class Starter:
             async with self._house.starts:
                 container_id = await self._container(pod, spec, image, sandbox, seen)
         except NotYet as error:
-            self._house.parts.events.event(pod, WARNING, error.event, error.message, container=spec.name)
+            words = f"Error: {error.message}" if error.event == "Failed" else error.message
+            self._house.parts.events.event(pod, WARNING, error.event, words, container=spec.name)
             self.waiting[spec.name] = Waiting(error.reason, error.message)
             return error.again_s
         except Unavailable:
@@ -176,18 +178,19 @@ class Starter:
 
     async def _image(self, pod: Pod, spec: ContainerSpec, sandbox: Sandbox) -> tuple[Image | None, float | None]:
         """The image; or None and when to try again. Raises RuntimeFailure, NotYet."""
-        name, policy = spec.image, spec.image_pull_policy or "IfNotPresent"
+        name, policy, events = spec.image, spec.image_pull_policy or "IfNotPresent", self._house.parts.events
+        _check_name(name)
         config = SandboxConfig(pod=self._key, attempt=sandbox.attempt, labels=pod.metadata.labels)
         pulled = not name.startswith(BUILT_IN) and policy != "Never"
         if not (pulled and policy == "Always"):
             found = await self._house.runtime.image(name, config=config)
             if found is not None:
+                words = f'Container image "{name}" already present on machine'
+                events.event(pod, NORMAL, "Pulled", words, container=spec.name)
                 return found, None
         if not pulled:
             words = f'Container image "{name}" is not present with pull policy of Never'
-            self.waiting[spec.name] = Waiting("ErrImageNeverPull", words)
-            self._house.parts.events.event(pod, WARNING, "ErrImageNeverPull", words, container=spec.name)
-            return None, RETRY_S
+            raise NotYet("ErrImageNeverPull", words)
         left_s = self._pull_wait_s(pod, spec)
         if left_s > 0:
             return None, left_s
@@ -199,9 +202,10 @@ class Starter:
         when, words = self._pull_failed.get(name, (0.0, ""))
         left_s = self._pulls.left_s(name, failed=when, now=asyncio.get_running_loop().time()) if words else 0.0
         if left_s > 0:
-            told = f'Back-off pulling image "{name}"'
+            told, events = f'Back-off pulling image "{name}"', self._house.parts.events
             self.waiting[spec.name] = Waiting("ImagePullBackOff", f"{told}: {words}")
-            self._house.parts.events.event(pod, NORMAL, "BackOff", told, container=spec.name)
+            events.event(pod, NORMAL, "BackOff", told, container=spec.name)
+            events.event(pod, WARNING, "Failed", "Error: ImagePullBackOff", container=spec.name)
         return left_s
 
     async def _pull(self, pod: Pod, spec: ContainerSpec, config: SandboxConfig) -> tuple[Image | None, float | None]:
@@ -221,6 +225,7 @@ class Starter:
             log.info("an image could not be pulled", extra=self._fields(spec) | {"error": error.message})
             words = f'Failed to pull image "{name}": {error.message}'
             events.event(pod, WARNING, "Failed", words, container=spec.name)
+            events.event(pod, WARNING, "Failed", f"Error: {reason}", container=spec.name)
             self._shown_until[spec.name] = now + SHOW_FAILURE_S
             return None, SHOW_FAILURE_S
         self._pull_failed.pop(name, None)
@@ -242,3 +247,12 @@ class Starter:
     def _fields(self, spec: ContainerSpec) -> dict[str, str]:
         key = self._key
         return {"namespace": key.namespace, "pod": key.name, "uid": key.uid, "container": spec.name}
+
+
+def _check_name(image: str) -> None:
+    """Raises NotYet for what no registry could have."""
+    try:
+        repository_of(image)
+    except ValueError as error:
+        told = f'Failed to apply default image tag "{image}": couldn\'t parse image name "{image}": {error}'
+        raise NotYet("InvalidImageName", told, event="InspectFailed") from error

@@ -31,6 +31,8 @@ from .phase import FAILED, phase_of
 from .runtime.interface import Container
 
 _NOT_RUNNING = Verdict(started=False, ready=False)
+#: Of what its containers said last, all together: a status is read often.
+LAST_WORDS_BYTES_MAX = 12 * 1024
 
 
 class Waiting(msgspec.Struct, frozen=True):
@@ -121,9 +123,8 @@ def _status(pod: Pod, spec: ContainerSpec, facts: Facts, *, again: bool) -> Cont
     """`again`: it is to start once more when it has ended."""
     history = facts.seen.containers.get(spec.name, [])
     newest = history[0] if history else None
-    verdict = (
-        facts.judge(spec, newest) if newest is not None and newest.running else Verdict(started=False, ready=False)
-    )
+    verdict = facts.judge(spec, newest) if newest is not None and newest.running else _NOT_RUNNING
+    length_max = LAST_WORDS_BYTES_MAX // (len(pod.spec.containers) + len(pod.spec.init_containers))
     status = ContainerStatus(
         name=spec.name,
         ready=verdict.ready and verdict.started,
@@ -140,13 +141,13 @@ def _status(pod: Pod, spec: ContainerSpec, facts: Facts, *, again: bool) -> Cont
         status.state = ContainerState(running=ContainerStateRunning(started_at=timestamp(newest.started_at)))
     elif again and waiting is not None:
         status.state = _waiting(waiting)
-        status.last_state = ContainerState(terminated=terminated(newest, facts.runtime))
+        status.last_state = ContainerState(terminated=terminated(newest, facts.runtime, length_max))
         return status
     else:
-        status.state = ContainerState(terminated=terminated(newest, facts.runtime))
+        status.state = ContainerState(terminated=terminated(newest, facts.runtime, length_max))
     before = next((each for each in history[1:] if each.exited), None)
     if before is not None:
-        status.last_state = ContainerState(terminated=terminated(before, facts.runtime))
+        status.last_state = ContainerState(terminated=terminated(before, facts.runtime, length_max))
     return status
 
 
@@ -158,11 +159,12 @@ def _waiting(waiting: Waiting) -> ContainerState:
     return ContainerState(waiting=ContainerStateWaiting(reason=waiting.reason, message=waiting.message))
 
 
-def terminated(container: Container, runtime: str) -> ContainerStateTerminated:
+def terminated(container: Container, runtime: str, length_max: int) -> ContainerStateTerminated:
+    """`length_max`: bytes of its message."""
     return ContainerStateTerminated(
         exit_code=container.exit_code,
         reason=container.reason or ("Error" if container.exit_code else "Completed"),
-        message=container.message,
+        message=container.message.encode()[:length_max].decode("utf-8", "ignore"),
         started_at=timestamp(container.started_at) if container.started_at else None,
         finished_at=timestamp(container.finished_at) if container.finished_at else None,
         container_id=f"{runtime}://{container.id}",

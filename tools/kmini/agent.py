@@ -35,6 +35,7 @@ from nodeagent.network.settings import cluster_network
 from nodeagent.network.underlay import link_of
 from nodeagent.parts import container_parts
 from nodeagent.plain import plain_parts
+from nodeagent.references import References
 from nodeagent.running import NodeAgent
 from nodeagent.runtime.cri import CriRuntime
 from nodeagent.runtime.fake import FakeRuntime
@@ -220,7 +221,10 @@ async def _container_parts(settings: AgentSettings, runtime: CriRuntime, client:
     except (AgentError, OSError) as error:
         raise CommandError(str(error)) from error
     network_of_node = NodeNetwork(client, node, address=address, network=network, overlay=settings.overlay)
-    return container_parts(client, node, runtime, network_of_node)
+    references = References(client)
+    return container_parts(
+        client, node, runtime, network_of_node, machine=machine, folder=settings.folder, references=references
+    )
 
 
 async def _simulate(settings: AgentSettings) -> None:

@@ -48,6 +48,12 @@ ALLOCATABLE: dict[str, str | int | float] = {"cpu": "2", "memory": "1Gi", "pods"
             "Node didn't have enough resource: memory, requested: 2147483648, used: 0, capacity: 1073741824",
         ),
         (
+            make(securityContext={"sysctls": [{"name": "vm.swappiness", "value": "0"}]}),
+            [],
+            "SysctlForbidden",
+            'forbidden sysctl: "vm.swappiness" not allowlisted',
+        ),
+        (
             make(),
             [make("b"), make("c"), make("d")],
             "OutOfpods",

@@ -1,0 +1,17 @@
+"""Why a container cannot be made as its spec says, as NotYet in Kubernetes' words."""
+
+from __future__ import annotations
+
+from nodeagent.house import NotYet
+
+_EVENT = "Failed"
+
+
+def config_error(message: str) -> NotYet:
+    """What it needs to know is not there, or forbids it to run."""
+    return NotYet("CreateContainerConfigError", message, event=_EVENT)
+
+
+def creation_error(message: str) -> NotYet:
+    """The node cannot give what it asks for."""
+    return NotYet("CreateContainerError", message, event=_EVENT)
