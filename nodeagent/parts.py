@@ -11,6 +11,7 @@ from apiserver.client import Client
 
 from .clock import Wall
 from .events import NodeEvents
+from .hooks import LifecycleHooks
 from .house import Parts
 from .housekeeping import housekeeping
 from .machine import Machine
@@ -42,6 +43,7 @@ def container_parts(
     return msgspec.structs.replace(
         plain_parts(prober),
         specs=specs,
+        hooks=LifecycleHooks(runtime, events),
         events=events,
         works=[events.run, prober.run, network.run, *housekeeping(runtime)],
     )

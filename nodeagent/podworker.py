@@ -26,12 +26,11 @@ from .house import NORMAL, WARNING, House, NotYet
 from .observed import NOTHING, Observed, observed
 from .phase import FINISHED
 from .runtime.interface import Container, PodKey, RuntimeFailure
-from .starting import Starter
+from .starting import GRACE_PERIOD_S, Starter
 from .status import Ending, Facts, pod_status, rejected_status
 
 log = logging.getLogger(__name__)
 
-GRACE_PERIOD_S = 30.0
 GRACE_PERIOD_MIN_S = 2.0  # the kubelet's: less would kill what ends by itself in a moment
 RETRY_S = 10.0  # after a failure of the runtime
 DEADLINE = Ending("DeadlineExceeded", "Pod was active on the node longer than the specified deadline")

@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 
 #: Images under it are never pulled, whatever the policy says (docs/contract.md).
 BUILT_IN = "kmini.local/"
+GRACE_PERIOD_S = 30.0
 KEPT_CONTAINERS = 2  # of one name: the one that is, and the one before
 RETRY_S = 10.0
 SHOW_FAILURE_S = 2.0  # a failure is shown as such for so long, then as a wait
@@ -140,7 +141,9 @@ class Starter:
         problem = await parts.hooks.started(pod, spec, container_id, self._house.address(pod, sandbox))
         if problem:
             parts.events.event(pod, WARNING, "FailedPostStartHook", problem, container=spec.name)
-            await runtime.stop_container(container_id, grace_period_s=0)
+            self.waiting[spec.name] = Waiting("PostStartHookError", problem)
+            seconds = pod.spec.termination_grace_period_seconds
+            await runtime.stop_container(container_id, grace_period_s=GRACE_PERIOD_S if seconds is None else seconds)
         for old in seen.containers.get(spec.name, [])[KEPT_CONTAINERS - 1 :]:
             await runtime.remove_container(old.id)
         return None
