@@ -11,11 +11,12 @@ help: ## list the targets
 venv: ## .venv with the locked dependencies and this package (as root also missing system packages)
 	@tools/bootstrap
 
-up: venv ## start one replica in the background and show a put and a get through it
-	$(BIN)/kmini up $(ARGS)
+up: ## a server and a node on this machine, and a sample that answers over its Service
+	@tools/bootstrap $(if $(findstring fake,$(ARGS)),,--with containerd)
+	@$(BIN)/kmini up $(ARGS)
 
 down: ## stop what `make up` started; PURGE=1 removes its data too
-	$(BIN)/kmini down $(if $(filter 1,$(PURGE)),--purge) $(ARGS)
+	@$(BIN)/kmini down $(if $(filter 1,$(PURGE)),--purge) $(ARGS)
 
 test: ## the whole test suite, from nothing
 	@tools/bootstrap --with etcdctl --with kubectl --with containerd
