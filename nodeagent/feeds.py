@@ -27,6 +27,7 @@ class Feed(Generic[T]):
         self._informer = informer
         self._node_of = node_of
         self._handlers: dict[str, Handler[T]] = {}
+        self._listeners: list[Handler[T]] = []
         informer.add_index(_BY_NODE, lambda obj: (node_of(obj),))
         informer.add_handler(self._changed)
 
@@ -40,6 +41,10 @@ class Feed(Generic[T]):
     def join(self, node: str, handler: Handler[T]) -> None:
         self._handlers[node] = handler
 
+    def listen(self, handler: Handler[T]) -> None:
+        """Every change from the start on, whosever it is: for those who only count."""
+        self._listeners.append(handler)
+
     def leave(self, node: str) -> None:
         self._handlers.pop(node, None)
 
@@ -51,6 +56,8 @@ class Feed(Generic[T]):
         await self._informer.stop()
 
     def _changed(self, change: Change[T]) -> None:
+        for listener in self._listeners:
+            listener(change)
         handler = self._handlers.get(self._node_of(change.object))
         if handler is not None:
             handler(change)

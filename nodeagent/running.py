@@ -17,8 +17,10 @@ from .machine import Machine
 from .renewal import Renewal
 from .runtime.interface import Runtime
 from .server.log_rotation import LogRotation
+from .server.pod_starts import PodStarts
 from .server.real_containers import RealContainers
-from .server.serving import NodeApiSettings, NodeServer
+from .server.serving import NodeServer
+from .server.sources import Sources
 from .status_writer import StatusWriter
 
 
@@ -43,12 +45,23 @@ class NodeAgent:
         self._works = (*parts.works, checkpoint.run) if checkpoint is not None else parts.works
         self._pods = pod_feed(client, name)
         self._nodes = node_feed(client, name)
-        self.server: NodeServer | None = None
         real = runtime if isinstance(runtime, RealContainers) else None
         self._rotation = LogRotation(runtime, real) if real is not None else None
+        self.server: NodeServer | None = None
         if identity is not None and machine.node_port:
-            settings = NodeApiSettings(port=machine.node_port, real=real)
-            self.server = NodeServer(client, identity, settings, pods=self._pods, runtime=runtime, wall=wall)
+            starts = PodStarts(wall=wall)
+            self._pods.listen(starts.changed)
+            sources = Sources(
+                node=name,
+                pods=self._pods,
+                runtime=runtime,
+                real=real,
+                folder=identity.folder,
+                starts=starts,
+                counters=self._counters,
+                wall=wall,
+            )
+            self.server = NodeServer(client, sources, machine.node_port)
         self.agent = Agent(
             client,
             name,
@@ -66,6 +79,10 @@ class NodeAgent:
     @property
     def registered(self) -> asyncio.Event:
         return self.agent.registered
+
+    def _counters(self) -> dict[tuple[str, str], float]:
+        rotated = self._rotation.done if self._rotation is not None else 0
+        return {("kmini_container_logs_put_aside_total", "Logs of containers that were put aside"): rotated}
 
     async def run(self) -> None:
         async with self._pods, self._nodes, asyncio.TaskGroup() as group:

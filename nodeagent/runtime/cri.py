@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 
 from nodeagent.network.cni import write_conflist
+from nodeagent.timings import Timing
 
 from . import cgroups, container_files, cri_messages, log_files
 from .containerd_config import SANDBOX_IMAGE
@@ -300,6 +301,10 @@ class CriRuntime:
         """The log was put aside: write into a new file of its name."""
         request = pb.ReopenContainerLogRequest(container_id=container_id)
         await self._call("ReopenContainerLog", request, pb.ReopenContainerLogResponse)
+
+    def timings(self) -> Mapping[str, Timing]:
+        """Of calls, by method."""
+        return self.connection.timings
 
     def streaming(self) -> CriStreaming:
         """For commands with streams and connections to ports; loaded when first asked for."""

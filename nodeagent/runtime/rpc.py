@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from nodeagent.timings import Timing
+
 from .interface import NotThere, RuntimeFailure, TookTooLong, Unavailable
 
 if TYPE_CHECKING:
@@ -44,6 +46,7 @@ class Connection:
 
     def __init__(self, socket: Path) -> None:
         self.socket = socket
+        self.timings: dict[str, Timing] = {}  # by method, of `call`
         self._channel: grpc.aio.Channel | None = None
 
     async def close(self) -> None:
@@ -62,7 +65,7 @@ class Connection:
     ) -> Answer:
         """`method` as in `/runtime.v1.RuntimeService/Version`. Raises RuntimeFailure."""
         made = self._open().unary_unary(method, request_serializer=_serialized, response_deserializer=answer.FromString)
-        with failures(method):
+        with self.timings.setdefault(method, Timing()).measured(), failures(method):
             result: Answer = await made(request, timeout=within_s, metadata=tuple(headers))
             return result
 

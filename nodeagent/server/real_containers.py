@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from nodeagent.runtime.interface import PodKey, Usage
 from nodeagent.streams.interface import StreamingRuntime
+from nodeagent.timings import Timing
 
 
 @runtime_checkable
@@ -24,3 +25,6 @@ class RealContainers(Protocol):
 
     def streaming(self) -> StreamingRuntime:
         """For commands in containers and connections to their ports."""
+
+    def timings(self) -> Mapping[str, Timing]:
+        """Of its calls, by method; they go on changing."""

@@ -2,38 +2,40 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 from aiohttp import web
 
-from apiserver.api.core.pod import Pod
-from nodeagent.clock import Wall
-from nodeagent.feeds import Feed
-from nodeagent.runtime.interface import Runtime
-
 from .api import Parameters, Route
 from .container_logs import ContainerLogs
 from .finding import Finder
+from .metrics import Metrics
 from .pod_streams import PodStreams, no_streams
 from .real_containers import RealContainers
-from .replies import JSON, TEXT, reply
+from .replies import JSON, TEXT, json_reply, reply
+from .sources import Sources
+from .stats import Stats
 
 _STREAM = ("GET", "POST")
 _encode = msgspec.json.Encoder().encode
 
 
-def make_routes(
-    node: str, pods: Feed[Pod], runtime: Runtime, real: RealContainers | None, *, wall: Wall = time.time
-) -> tuple[Mapping[str, Route], Callable[[], None]]:
+def make_routes(sources: Sources) -> tuple[Mapping[str, Route], Callable[[], None]]:
     """With what to call when nothing is answered any more."""
-    finder = Finder(node, pods, runtime)
-    logs = ContainerLogs(finder, runtime, real, wall=wall)
+    node, runtime, real = sources.node, sources.runtime, sources.real
+    finder = Finder(node, sources.pods, runtime)
+    logs = ContainerLogs(finder, runtime, real, wall=sources.wall)
+    stats = Stats(node, runtime, real, finder.pods, sources.folder, wall=sources.wall)
+    operations = real.timings() if real is not None else {}
+    metrics = Metrics(node, runtime, stats, sources.starts, operations=operations, counters=sources.counters)
     streams, close_streams = _stream_routes(finder, real)
     routes = {
         "containerLogs": Route(logs, names=3),
         "pods": Route(_Pods(finder)),
+        "stats/summary": Route(_Summary(stats)),
+        "metrics": Route(metrics.own),
+        "metrics/resource": Route(metrics.resource),
         "healthz": Route(_healthy),
         **streams,
     }
@@ -65,6 +67,16 @@ class _Pods:
     ) -> web.StreamResponse:
         items = b",".join(map(_encode, self._finder.pods()))
         return reply(b'{"kind":"PodList","apiVersion":"v1","metadata":{},"items":[%b]}' % items, JSON)
+
+
+class _Summary:
+    def __init__(self, stats: Stats) -> None:
+        self._stats = stats
+
+    async def __call__(
+        self, _request: web.BaseRequest, _names: Sequence[str], _parameters: Parameters
+    ) -> web.StreamResponse:
+        return json_reply(await self._stats.summary())
 
 
 async def _healthy(_request: web.BaseRequest, _names: Sequence[str], _parameters: Parameters) -> web.StreamResponse:

@@ -9,23 +9,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-import msgspec
-
-from apiserver.api.core.pod import Pod
 from apiserver.client import Client
-from nodeagent.clock import Wall
 from nodeagent.errors import BadIdentity
-from nodeagent.feeds import Feed
 from nodeagent.identity import SERVING, Identity
 from nodeagent.renewal import Renewal
-from nodeagent.runtime.interface import Runtime
 
 from .listener import Listener, server_context, take_certificate
-from .real_containers import RealContainers
+from .sources import Sources
 
 if TYPE_CHECKING:
     from .connection import Connections
@@ -35,33 +28,16 @@ PORT_AGAIN_S = 10.0
 log = logging.getLogger(__name__)
 
 
-class NodeApiSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """`real` is None where containers are simulated. `host` None: every address."""
-
-    port: int
-    real: RealContainers | None = None
-    host: str | None = None
-
-
 class NodeServer:
-    """`run` until it is cancelled. `identity` is the node's, whose folder the certificate goes to."""
+    """`run` until it is cancelled. The certificate goes to the sources' folder, where the cluster's CA is. `host` None:
+    at every address."""
 
-    def __init__(
-        self,
-        client: Client,
-        identity: Identity,
-        settings: NodeApiSettings,
-        *,
-        pods: Feed[Pod],
-        runtime: Runtime,
-        wall: Wall = time.time,
-    ) -> None:
-        self._identity = Identity(identity.folder, identity.node_name, SERVING)
-        self._settings = settings
-        self._pods = pods
-        self._runtime = runtime
-        self._wall = wall
-        self._renewal = Renewal(client, self._identity, wall=wall, changed=self._take_certificate)
+    def __init__(self, client: Client, sources: Sources, port: int, *, host: str | None = None) -> None:
+        self._identity = Identity(sources.folder, sources.node, SERVING)
+        self._sources = sources
+        self._host = host
+        self._port = port
+        self._renewal = Renewal(client, self._identity, wall=sources.wall, changed=self._take_certificate)
         self._tls: ssl.SSLContext | None = None
         self._certified = asyncio.Event()
         self._closing: list[Callable[[], None]] = []
@@ -106,10 +82,10 @@ class NodeServer:
         said = False
         while not self.listens.is_set():
             try:
-                await self.listener.open(self._settings.host, self._settings.port, self._tls)
+                await self.listener.open(self._host, self._port, self._tls)
                 self.listens.set()
             except OSError as error:
-                fields = {"port": self._settings.port, "error": error.strerror or str(error)}
+                fields = {"port": self._port, "error": error.strerror or str(error)}
                 if not said:
                     log.error("the node's API cannot listen: no logs, exec or stats until it can", extra=fields)
                 said = True
@@ -119,16 +95,13 @@ class NodeServer:
 
     def _load(self) -> Callable[[], Connections]:
         """In a thread: what takes long is to import."""
+        from .api import NodeApi
         from .connection import Connections
         from .routes import make_routes
 
         def begin() -> Connections:
-            from .api import NodeApi
-
-            routes, close = make_routes(
-                self._identity.node_name, self._pods, self._runtime, self._settings.real, wall=self._wall
-            )
+            routes, close = make_routes(self._sources)
             self._closing.append(close)
-            return Connections(NodeApi(routes, wall=self._wall))
+            return Connections(NodeApi(routes, wall=self._sources.wall))
 
         return begin

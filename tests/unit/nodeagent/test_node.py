@@ -53,7 +53,7 @@ def test_a_registered_node_shows_what_it_is() -> None:
             ("Hostname", "node-2"),
         ]
         assert node.status.node_info.container_runtime_version == "fake://1.0.0"
-        assert node.status.daemon_endpoints.kubelet_endpoint.port == 10250
+        assert node.status.daemon_endpoints.kubelet_endpoint.port == 0, "nobody listens for a simulated node"
 
     run_story(story, count=2, capacity={"cpu": "4"}, labels=lambda number: {"zone": f"z{number}"})
 
