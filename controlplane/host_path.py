@@ -7,7 +7,6 @@ from apiserver.api.core.persistent_volumes import PersistentVolumeClaim
 from apiserver.api.storage import StorageClass
 from controlplane.scheduler.volume_matching import WAIT_FOR_FIRST_CONSUMER
 
-PROVISIONER = "kmini.io/host-path"
 PATH = "path"  # parameter of a class
 FOLDER = "/var/lib/kmini/volumes"
 ACCESS_MODES = {"ReadWriteOnce", "ReadWriteOncePod"}

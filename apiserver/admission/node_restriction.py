@@ -12,7 +12,11 @@ import binascii
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
+import msgspec
+
 from apiserver.api.errors import NotFound
+from apiserver.api.node_folders import FINALIZER as FOLDER_FINALIZER
+from apiserver.api.node_folders import NODE_LABEL, label_of
 from apiserver.api.pod_references import pod_references
 from apiserver.auth.node_authorizer import LEASE_NAMESPACE
 from apiserver.auth.signing import parse_request
@@ -239,10 +243,36 @@ async def _certificate(request: Admission, node: str, _lookup: Lookup) -> None:
         raise forbidden(request, f"can only create a node CSR with CN={NODE_USER_PREFIX}{node}")
 
 
+# --- volumes that are its folders -----------------------------------------------------------------------
+
+
+async def _volume(request: Admission, node: str, _lookup: Lookup) -> None:
+    """That the folder of one is made, or gone with it: the node's finalizer comes or goes, and nothing else changes."""
+    old: Any = request.old
+    new: Any = request.obj
+    if request.operation != "UPDATE" or request.subresource:
+        raise forbidden(request, f'node "{node}" can only change its finalizer of persistent volumes')
+    if old.metadata.labels.get(NODE_LABEL) != label_of(node):
+        raise forbidden(request, f'node "{node}" can only change persistent volumes that are its own folders')
+    comes, others = FOLDER_FINALIZER not in old.metadata.finalizers, list(old.metadata.finalizers)
+    if comes != (old.metadata.deletion_timestamp is None):
+        raise forbidden(request, f'node "{node}" can only let go of persistent volumes that are deleted')
+    left = [*others, FOLDER_FINALIZER] if comes else [each for each in others if each != FOLDER_FINALIZER]
+    wanted = msgspec.structs.replace(
+        old.metadata,
+        finalizers=left,
+        managed_fields=new.metadata.managed_fields,
+        resource_version=new.metadata.resource_version,
+    )
+    if new.metadata != wanted or new.spec != old.spec or new.status != old.status:
+        raise forbidden(request, f'node "{node}" can only change its finalizer of persistent volumes')
+
+
 #: By `Resource.key`.
 _RULES: Mapping[str, Rule] = {
     PODS: _pod,
     "nodes": _node,
+    "persistentvolumes": _volume,
     "serviceaccounts": _token,
     "coordination.k8s.io/leases": _lease,
     "certificates.k8s.io/certificatesigningrequests": _certificate,

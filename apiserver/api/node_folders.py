@@ -1,7 +1,8 @@
 """PersistentVolumes that are a folder of one node: what the control plane, which makes the objects, and the node's
 agent, which makes and removes the folder, know of each other.
 
-Whoever deletes such a volume waits for its node (the finalizer), which finds its volumes by the label.
+The node finds its volumes by the label. It sets the finalizer before it makes the folder, so that whoever deletes the
+volume waits for the folder to go.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """What a node's agent may do: user `system:node:<name>` in group system:nodes (Kubernetes' node authorizer).
 
 Reads: Services, EndpointSlices, Endpoints and Nodes freely; pods that are its own; Secrets, ConfigMaps, claims and
-volumes one by one, while a pod bound to it uses them. Writes: its Node, its lease, status and removal of its pods,
-events, certificate requests, and tokens for the accounts of its pods. What the address of a request does not show
-(the name in a body), admission narrows (node restriction).
+volumes one by one, while a pod bound to it uses them; volumes that are folders of its own. Writes: its Node, its lease,
+status and removal of its pods, events, certificate requests, tokens for the accounts of its pods, and its finalizer of
+volumes. What the address of a request does not show (the body), admission narrows (node restriction).
 
 A binding may be newer than what this replica has applied. So before it refuses for want of a relation, the authorizer
 waits until everything committed so far is applied here, and looks once more.
@@ -13,15 +13,17 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+from apiserver.api.node_folders import NODE_LABEL, label_of
 from apiserver.api.pod_references import CLAIMS, CONFIG_MAPS, SECRETS, SERVICE_ACCOUNTS
 from apiserver.api.rbac import PolicyRule
-from apiserver.api.selectors import parse_fields
+from apiserver.api.selectors import parse_fields, parse_labels
 
 from .node_graph import NodeGraph
 from .rbac_rules import compile_rules
 from .user import ALLOWED, GROUP_NODES, NODE_USER_PREFIX, Attributes, Decision, User
 
 LEASE_NAMESPACE = "kube-node-lease"
+VOLUMES = "persistentvolumes"
 
 _READ = ["get", "list", "watch"]
 #: Granted to all nodes alike.
@@ -67,6 +69,16 @@ def exact_field(field_selector: str, field: str) -> str:
         return ""  # whoever serves the request refuses it
 
 
+def exact_label(label_selector: str, key: str) -> str:
+    """The same of a label."""
+    try:
+        requirements = parse_labels(label_selector).requirements
+    except ValueError:
+        return ""
+    exact = (each.values for each in requirements if each.key == key and each.operator in ("=", "in"))
+    return next((values[0] for values in exact if len(values) == 1), "")
+
+
 class NodeAuthorizer:
     """`linearize` returns once this replica has applied, and the graph has taken in, all that was committed before
     the call. It raises ServiceUnavailable without a leader; that goes on to the asker.
@@ -96,7 +108,7 @@ class NodeAuthorizer:
             return self._pod(node, asked)
         if where == ("", "pods", "status") and asked.verb in ("update", "patch"):
             return lambda: self._graph.runs_pod(node, asked.namespace, asked.name)
-        if asked.group == "" and asked.resource in (SECRETS, CONFIG_MAPS, CLAIMS, "persistentvolumes"):
+        if asked.group == "" and asked.resource in (SECRETS, CONFIG_MAPS, CLAIMS, VOLUMES):
             return self._used_object(node, asked)
         if asked.group == "" and asked.resource == SERVICE_ACCOUNTS:
             return self._token(node, asked)
@@ -117,11 +129,15 @@ class NodeAuthorizer:
         return lambda: self._graph.runs_pod(node, asked.namespace, asked.name)
 
     def _used_object(self, node: str, asked: Attributes) -> Decision | _Relation:
+        if asked.resource == VOLUMES and _is_about_folders(node, asked):
+            return ALLOWED
+        if asked.resource == VOLUMES and asked.verb == "patch" and asked.name and not asked.subresource:
+            return lambda: self._graph.keeps_folder(node, asked.name)
         if asked.verb not in _READ or asked.subresource:
             return Decision(False, "can only read resources of this type")
         if not asked.name:
             return Decision(False, "can only read a single object of this type, by its name")
-        if asked.resource == "persistentvolumes":
+        if asked.resource == VOLUMES:
             return lambda: self._graph.needs_volume(node, asked.name)
         if not asked.namespace:
             return Decision(False, "can only read namespaced object of this type")
@@ -131,6 +147,13 @@ class NodeAuthorizer:
         if asked.verb != "create" or asked.subresource != "token" or not asked.name:
             return Decision(False, "can only create tokens for individual service accounts")
         return lambda: self._graph.needs(node, SERVICE_ACCOUNTS, asked.namespace, asked.name)
+
+
+def _is_about_folders(node: str, asked: Attributes) -> bool:
+    """A list or watch of volumes that are folders of this node, and of no others."""
+    if asked.verb not in ("list", "watch") or asked.name or asked.subresource:
+        return False
+    return exact_label(asked.label_selector, NODE_LABEL) == label_of(node)
 
 
 def _lease(node: str, asked: Attributes) -> Decision:

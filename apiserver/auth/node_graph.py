@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from apiserver.api.node_folders import NODE_LABEL, label_of
 from apiserver.api.pod_references import CLAIMS, SECRETS, pod_references, secret_refs
 
 MIRROR_ANNOTATION = "kubernetes.io/config.mirror"
@@ -30,10 +31,12 @@ class PodUses(NamedTuple):
 
 
 class VolumeUses(NamedTuple):
-    """`claim` is `<namespace>/<name>` or empty, `secrets` the same."""
+    """`claim` is `<namespace>/<name>` or empty, `secrets` the same. `folder_of`: the label of the node that it is a
+    folder of."""
 
     claim: str
     secrets: tuple[str, ...]
+    folder_of: str = ""
 
 
 class NodeGraph:
@@ -88,6 +91,11 @@ class NodeGraph:
         namespace, claim = held.claim.split("/", 1)
         return self.needs(node, CLAIMS, namespace, claim)
 
+    def keeps_folder(self, node: str, name: str) -> bool:
+        """Whether the PersistentVolume is a folder of the node."""
+        held = self._volumes.get(name)
+        return held is not None and bool(held.folder_of) and held.folder_of == label_of(node)
+
     def _drop_pod(self, node: str, namespace: str, name: str) -> None:
         namespaces = self._nodes[node]
         pods = namespaces[namespace]
@@ -112,7 +120,8 @@ def volume_uses(volume: Any) -> VolumeUses:
     """What to keep of a PersistentVolume."""
     spec = volume.spec
     claim = spec.claim_ref
-    return VolumeUses(f"{claim.namespace}/{claim.name}" if claim else "", tuple(_volume_secrets(spec)))
+    folder_of = sys.intern(volume.metadata.labels.get(NODE_LABEL, ""))
+    return VolumeUses(f"{claim.namespace}/{claim.name}" if claim else "", tuple(_volume_secrets(spec)), folder_of)
 
 
 def _volume_secrets(spec: Any) -> Iterator[str]:

@@ -183,7 +183,7 @@ class Rbac:
 
     def authorize(self, user: User, attributes: Attributes) -> Decision:
         """The reason of a refusal names roles that bindings miss, if any; else it is empty."""
-        verb, group, _, resource, subresource, namespace, name, path, _ = attributes
+        verb, group, _, resource, subresource, namespace, name, path, _, _ = attributes
         key = (user.name, user.groups, verb, group, resource, subresource, namespace, path)
         outcome = self._decisions.get(key)
         if outcome is None:

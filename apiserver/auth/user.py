@@ -38,6 +38,7 @@ class Attributes(NamedTuple):
     name: str = ""
     path: str = ""  # of a request that is for no resource
     field_selector: str = ""  # of a list, watch or deletecollection, as the client wrote it
+    label_selector: str = ""  # likewise
 
     @property
     def is_resource(self) -> bool:

@@ -76,6 +76,7 @@ def attributes_of(verb: str, target: Target, query: Mapping[str, str]) -> Attrib
         namespace=target.namespace or (target.name if resource.plural == "namespaces" else ""),
         name=target.name,
         field_selector=query.get("fieldSelector", "") if not target.name else "",
+        label_selector=query.get("labelSelector", "") if not target.name else "",
     )
 
 
@@ -130,6 +131,8 @@ class Dispatcher:
         if call.verb == "watch":
             return await self._watch(request, call)
         accepted = self._accepted(request)
+        if call.resource.computed:
+            return await self._shown(request, await self._verbs.run(call), accepted, call)
         if call.verb == "get" and accepted is _PLAIN and not call.subresource:  # what is asked most, without detours
             body = self._views[call.resource].object(await self._reader.get(call))
             return response(body, accepted.content_type, warnings=call.warnings)
@@ -310,7 +313,7 @@ class Dispatcher:
 
 def _metadata(answer: ListAnswer) -> ListMeta:
     return ListMeta(
-        resource_version=str(answer.revision), continue_=answer.following, remaining_item_count=answer.remaining
+        resource_version=str(answer.revision or ""), continue_=answer.following, remaining_item_count=answer.remaining
     )
 
 

@@ -1,9 +1,10 @@
 """Makes volumes on demand: a folder of the node where the claim's first pod goes. And the default class for it.
 
 The class waits for its first consumer: the scheduler says which node by an annotation on the claim, and what is made
-here is an object alone; the node's agent makes the folder when it mounts it. The name of a volume follows from the
-claim's uid, so that a claim gets one however often it is tried. Without a node to make it on, or with a wish that a
-folder cannot meet, the annotation is taken away, which sends the pod back to the scheduler.
+here is an object alone; the node's agent makes the folder when it mounts it. From then on the volume has the node's
+finalizer: who deletes it waits for the node to remove the folder, unless the node is gone for good. The name of a
+volume follows from the claim's uid, so that a claim gets one however often it is tried. Without a node to make it on,
+or with a wish that a folder cannot meet, the annotation is taken away, which sends the pod back to the scheduler.
 """
 
 from __future__ import annotations
@@ -21,16 +22,24 @@ from apiserver.api.core.scheduling import NodeSelector, NodeSelectorRequirement,
 from apiserver.api.core.volume_sources import HostPathVolumeSource
 from apiserver.api.errors import AlreadyExists, NotFound
 from apiserver.api.meta import ObjectMeta
+from apiserver.api.node_folders import (
+    FINALIZER,
+    NODE_LABEL,
+    PROVISIONED_BY,
+    PROVISIONER,
+    folder_name,
+    label_of,
+    volume_name,
+)
 from apiserver.api.storage import StorageClass
 from apiserver.client import Change
-from controlplane.host_path import FOLDER, PATH, PROVISIONER, why_not
+from controlplane.host_path import FOLDER, PATH, why_not
 from controlplane.runtime import DONE, Context, Part, Request, Result, Source, controller, own_key
 from controlplane.scheduler.volume_matching import SELECTED_NODE, WAIT_FOR_FIRST_CONSUMER, class_of_claim, reference_to
 
 from .periodic import Periodic
 from .storage_classes import DEFAULT_ANNOTATION, is_default
 from .volume_binder import PENDING_BY_CLASS, pending_of_class
-from .volume_binder.volumes import PROVISIONED_BY
 from .volume_protection import VOLUME_FINALIZER
 from .writes import guarded, this_version
 
@@ -39,16 +48,24 @@ HOSTNAME = "kubernetes.io/hostname"
 COMPONENT = f"{PROVISIONER}_provisioner"
 WORKERS = 4
 CLASS_PERIOD_S = 3600.0
-NAME_MAX = 255  # characters of a folder's name, for Linux; the UID comes first, so that none is there twice
+GOING_BY_NODE = "volumes that are deleted, by the label of the node whose folders they are"
+NODES_BY_LABEL = "nodes, by the label that volumes have which are their folders"
 
 
 def parts(context: Context) -> list[Part]:
     caches = context.caches
     claims, classes, volumes = caches.persistent_volume_claims, caches.storage_classes, caches.persistent_volumes
     claims.add_index(PENDING_BY_CLASS, pending_of_class)
+    volumes.add_index(GOING_BY_NODE, lambda each: (each.metadata.labels[NODE_LABEL],) if _waits_for_node(each) else ())
+    caches.nodes.add_index(NODES_BY_LABEL, lambda each: (label_of(each.metadata.name),))
 
     def claims_of_class(change: Change[StorageClass]) -> Iterable[Request]:
         return map(Request.of, claims.cache.by_index(PENDING_BY_CLASS, change.object.metadata.name))
+
+    def folders_of_lost_node(change: Change[Node]) -> Iterable[Request]:
+        if change.type != "deleted":
+            return ()
+        return map(Request.of, volumes.cache.by_index(GOING_BY_NODE, label_of(change.object.metadata.name)))
 
     return [
         controller(
@@ -63,7 +80,13 @@ def parts(context: Context) -> list[Part]:
             ],
             workers=WORKERS,
         ),
-        controller(context, "persistentvolume-deleter", Deleter(context), [Source(volumes, own_key)], workers=WORKERS),
+        controller(
+            context,
+            "persistentvolume-deleter",
+            Deleter(context),
+            [Source(volumes, own_key), Source(caches.nodes, folders_of_lost_node)],
+            workers=WORKERS,
+        ),
         Periodic(context, "default-storage-class", DefaultClass(context), [classes]),
     ]
 
@@ -105,7 +128,7 @@ class Provisioner:
         if claim is None or not _waits(claim):
             return DONE
         storage_class = self._classes.get(class_of_claim(claim))
-        if storage_class is None or storage_class.provisioner != PROVISIONER or self._volumes.get(_name_of(claim)):
+        if storage_class is None or storage_class.provisioner != PROVISIONER or self._volumes.get(volume_name(claim)):
             return DONE
         problem = why_not(claim, storage_class)
         if problem:
@@ -148,18 +171,35 @@ class Provisioner:
 
 
 class Deleter:
-    """What was made here and has been Released goes, if its reclaim policy says so."""
+    """What was made here and has been Released goes, if its reclaim policy says so. What waits for a node that is not
+    there any more goes as well: nobody is left to remove the folder."""
 
     def __init__(self, context: Context) -> None:
         self._client = context.client
         self._volumes = context.caches.persistent_volumes.cache
+        self._nodes = context.caches.nodes.cache
 
     async def reconcile(self, request: Request) -> Result:
         volume = self._volumes.get(request.name)
-        if volume is not None and _is_to_go(volume):
+        if volume is not None and _waits_for_node(volume):
+            if not self._nodes.by_index(NODES_BY_LABEL, volume.metadata.labels[NODE_LABEL]):
+                await self._let_go(volume)
+        elif volume is not None and _is_to_go(volume):
             # this very version: one that is anything but Released by now stays
             await self._client.delete(PersistentVolume, volume.metadata.name, options=this_version(volume))
         return DONE
+
+    async def _let_go(self, volume: PersistentVolume) -> None:
+        change = guarded(volume)
+        change["metadata"]["finalizers"] = [each for each in volume.metadata.finalizers if each != FINALIZER]
+        await self._client.patch(PersistentVolume, volume.metadata.name, change)
+
+
+def _waits_for_node(volume: PersistentVolume) -> bool:
+    """Deleted, bound to nothing, and its folder may still be there."""
+    meta = volume.metadata
+    waits = meta.deletion_timestamp is not None and FINALIZER in meta.finalizers and NODE_LABEL in meta.labels
+    return waits and volume.status.phase != "Bound"
 
 
 def _is_to_go(volume: PersistentVolume) -> bool:
@@ -175,14 +215,19 @@ def _is_to_go(volume: PersistentVolume) -> bool:
 
 def volume_for(claim: PersistentVolumeClaim, storage_class: StorageClass, node: Node) -> PersistentVolume:
     """Kept for the claim from the beginning: nobody else can take it."""
-    meta, name = claim.metadata, _name_of(claim)
+    meta, name = claim.metadata, volume_name(claim)
     folder = storage_class.parameters.get(PATH, FOLDER).rstrip("/")
     hostname = node.metadata.labels.get(HOSTNAME, node.metadata.name)
     only_there = NodeSelectorTerm(
         match_expressions=[NodeSelectorRequirement(key=HOSTNAME, operator="In", values=[hostname])]
     )
     return PersistentVolume(
-        metadata=ObjectMeta(name=name, annotations={PROVISIONED_BY: PROVISIONER}, finalizers=[VOLUME_FINALIZER]),
+        metadata=ObjectMeta(
+            name=name,
+            labels={NODE_LABEL: label_of(node.metadata.name)},
+            annotations={PROVISIONED_BY: PROVISIONER},
+            finalizers=[VOLUME_FINALIZER],
+        ),
         spec=PersistentVolumeSpec(
             capacity=claim.spec.resources.requests,
             access_modes=claim.spec.access_modes,
@@ -192,7 +237,7 @@ def volume_for(claim: PersistentVolumeClaim, storage_class: StorageClass, node: 
             mount_options=storage_class.mount_options,
             volume_mode="Filesystem",
             host_path=HostPathVolumeSource(
-                path=f"{folder}/{f'{name}_{meta.namespace}_{meta.name}'[:NAME_MAX]}", type="DirectoryOrCreate"
+                path=f"{folder}/{folder_name(name, meta.namespace, meta.name)}", type="DirectoryOrCreate"
             ),
             node_affinity=VolumeNodeAffinity(required=NodeSelector(node_selector_terms=[only_there])),
         ),
@@ -209,7 +254,3 @@ def _claim_that_lost(change: Change[PersistentVolume]) -> Iterable[Request]:
     if change.type != "deleted" or reference is None:
         return ()
     return (Request(reference.namespace, reference.name),)
-
-
-def _name_of(claim: PersistentVolumeClaim) -> str:
-    return f"pvc-{claim.metadata.uid}"

@@ -18,6 +18,7 @@ import msgspec
 from apiserver.api.core.node import Node
 from apiserver.api.core.persistent_volumes import PersistentVolume, PersistentVolumeClaim
 from apiserver.api.core.pod import Pod
+from apiserver.api.node_folders import PROVISIONER
 from apiserver.api.node_terms import node_term
 from apiserver.api.quantity import value
 from apiserver.api.storage import StorageClass, TopologySelectorTerm
@@ -194,7 +195,7 @@ class Volumes:
         storage_class = self._classes.get(class_of_claim(claim))
         if storage_class is None or storage_class.provisioner in ("", NO_PROVISIONER):
             return False
-        if storage_class.provisioner == host_path.PROVISIONER and host_path.why_not(claim, storage_class):
+        if storage_class.provisioner == PROVISIONER and host_path.why_not(claim, storage_class):
             return False
         terms = storage_class.allowed_topologies
         return not terms or any(_has_topology(node.metadata.labels, term) for term in terms)

@@ -16,8 +16,9 @@ import msgspec
 from apiserver.api.core.persistent_volumes import PersistentVolume, PersistentVolumeClaim
 from apiserver.api.core.pod import Pod
 from apiserver.api.core.volumes import Volume
-from apiserver.api.node_folders import own_folder
+from apiserver.api.node_folders import FINALIZER, own_folder
 from apiserver.api.node_terms import node_term
+from apiserver.client import Client
 from nodeagent.references import References
 
 from .failures import CannotMount
@@ -56,6 +57,18 @@ async def claimed(pod: Pod, wanted: Volume, references: References, node: str) -
         read_only=(source is not None and source.read_only) or volume.spec.access_modes == ["ReadOnlyMany"],
         grouped=volume.spec.local is not None or bool(own_folder(volume)),
     )
+
+
+async def mark(client: Client, volume: PersistentVolume) -> None:
+    """Before its folder is made: whoever deletes the volume waits for this node from now on. Raises ApiError."""
+    meta = volume.metadata
+    if FINALIZER in meta.finalizers:
+        return
+    if meta.deletion_timestamp is not None:
+        raise CannotMount(f'PV "{meta.name}" is being deleted')
+    finalizers = [*meta.finalizers, FINALIZER]
+    change = {"metadata": {"uid": meta.uid, "resourceVersion": meta.resource_version, "finalizers": finalizers}}
+    await client.patch(PersistentVolume, meta.name, change)
 
 
 async def _claim(pod: Pod, wanted: Volume, references: References) -> PersistentVolumeClaim:

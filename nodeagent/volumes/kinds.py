@@ -9,10 +9,12 @@ import msgspec
 
 from apiserver.api.core.pod import Pod
 from apiserver.api.core.volumes import Volume, VolumeSource
+from apiserver.api.node_folders import own_folder
+from apiserver.client import Client
 from nodeagent.references import References
 from nodeagent.spec.fields import Place
 
-from .claims import Claimed, claimed, place_of
+from .claims import Claimed, claimed, mark, place_of
 from .config import config_map_files, secret_files
 from .downward_api import downward_files
 from .empty_dir import make_empty_dir
@@ -38,8 +40,17 @@ class Kinds:
     """`memory`: bytes that the node has. Everything raises ApiError, CannotMount, OSError."""
 
     def __init__(
-        self, folders: PodFolders, references: References, tokens: Tokens, *, node: str, place: Place, memory: int
+        self,
+        client: Client,
+        folders: PodFolders,
+        references: References,
+        tokens: Tokens,
+        *,
+        node: str,
+        place: Place,
+        memory: int,
     ) -> None:
+        self._client = client
         self._folders = folders
         self._references = references
         self._tokens = tokens
@@ -110,6 +121,8 @@ class Kinds:
 
     async def _claimed(self, pod: Pod, volume: Volume) -> Ready:
         found = await claimed(pod, volume, self._references, self._node)
+        if own_folder(found.volume):
+            await mark(self._client, found.volume)
         place = await in_thread(self._place_of_claimed, pod, volume, found)
         return Ready(path=place, read_only=found.read_only)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -23,11 +25,10 @@ from .tokens import Tokens
 
 
 class NodeVolumes(msgspec.Struct, frozen=True, kw_only=True):
-    """`keeper` and `reclaimer` are run by whoever runs the agent."""
+    """`works` go on as long as the agent does."""
 
-    volumes: PodVolumes
-    keeper: Keeper
-    reclaimer: Reclaimer
+    pods: PodVolumes
+    works: Sequence[Callable[[], Coroutine[Any, Any, None]]]
 
 
 def volumes_of_node(
@@ -37,6 +38,7 @@ def volumes_of_node(
     folders, tokens = PodFolders(folder / "pods"), Tokens(client)
     place = Place(host_ips=machine.addresses, allocatable=allocatable_of(machine))
     memory = value(machine.capacity.get("memory", "0"))
-    kinds = Kinds(folders, references, tokens, node=node, place=place, memory=memory)
+    kinds = Kinds(client, folders, references, tokens, node=node, place=place, memory=memory)
     volumes = PodVolumes(folders, references, tokens, kinds, place=place)
-    return NodeVolumes(volumes=volumes, keeper=Keeper(volumes, events), reclaimer=Reclaimer(client, node, folders))
+    works = [Keeper(volumes, events).run, Reclaimer(client, node, folders).run]
+    return NodeVolumes(pods=volumes, works=works)

@@ -1,8 +1,8 @@
 """PersistentVolumes that are folders of this node, on their way out: the folder goes first, then the object may.
 
-The control plane makes such volumes with a finalizer, which is this node's to take away: for policy Delete when the
-folder is removed, for any other at once, for then the data stays. Nothing is removed that was not made for this very
-volume, nor while a pod here still has it. Without the API nothing happens.
+Such volumes have the node's finalizer since their folder was made. It is taken away for policy Delete when the folder
+is removed, for any other at once, for then the data stays. Nothing is removed that was not made for this very volume,
+nor while a pod here still has it. Without the API nothing happens.
 """
 
 from __future__ import annotations

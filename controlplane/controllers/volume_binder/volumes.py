@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from apiserver.api.core.persistent_volumes import PersistentVolume, PersistentVolumeClaim
 from apiserver.api.errors import NotFound
+from apiserver.api.node_folders import PROVISIONED_BY
 from controlplane.runtime import DONE, Context, Request, Result
 from controlplane.scheduler.volume_matching import BOUND_BY_CONTROLLER
 
 from .claims import COMPONENT
 from .writes import VolumeWrites
-
-PROVISIONED_BY = "pv.kubernetes.io/provisioned-by"
 
 
 class VolumeReconciler:

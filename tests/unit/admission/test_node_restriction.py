@@ -15,6 +15,7 @@ from two_views import TwoViews
 from apiserver.admission.node_restriction import NodeRestriction
 from apiserver.admission.plugin import Admission
 from apiserver.admission.pods import MIRROR_ANNOTATION
+from apiserver.api.node_folders import FINALIZER, NODE_LABEL
 from apiserver.auth.user import GROUP_NODES, User
 
 PLUGIN = NodeRestriction()
@@ -328,3 +329,43 @@ def test_a_node_asks_for_certificates_in_its_own_name(signer: str) -> None:
 def test_a_request_that_is_none_is_refused() -> None:
     broken = made(REQUESTS, "csr", spec={"request": "eA==", "signerName": "kubernetes.io/kubelet-serving"})
     assert why(by_node(REQUESTS, broken)).startswith("unable to parse csr: ")
+
+
+# --- volumes that are its folders -----------------------------------------------------------------------
+
+
+def folder(*finalizers: str, node: str = "n1", going: bool = True, **spec: Any) -> Any:
+    metadata: dict[str, Any] = {"labels": {NODE_LABEL: node}, "finalizers": list(finalizers)}
+    if going:
+        metadata["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    return made("persistentvolumes", "pv", metadata=metadata, spec=spec)
+
+
+def test_a_node_says_that_a_folder_is_made_and_that_it_is_gone() -> None:
+    made_now = folder("a", FINALIZER, going=False), folder("a", going=False)
+    gone = folder("a", "b"), folder("a", FINALIZER, "b")
+    for new, old in (made_now, gone):
+        pass_through(PLUGIN, by_node("persistentvolumes", new, old))
+
+
+@pytest.mark.parametrize(
+    ("new", "old", "words"),
+    [
+        (folder("a"), folder("a", FINALIZER, node="n2"), "that are its own folders"),
+        (folder("a", going=False), folder("a", FINALIZER, going=False), "that are deleted"),
+        (folder("a", FINALIZER), folder("a"), "that are deleted"),
+        (folder(), folder("a", FINALIZER), "only change its finalizer"),
+        (folder(FINALIZER, going=False), folder("a", going=False), "only change its finalizer"),
+        (folder(), folder(FINALIZER, hostPath={"path": "/a"}), "only change its finalizer"),
+        (folder(node="n2"), folder(FINALIZER), "only change its finalizer"),
+    ],
+)
+def test_and_nothing_else_of_a_volume(new: Any, old: Any, words: str) -> None:
+    assert words in why(by_node("persistentvolumes", new, old))
+
+
+def test_a_node_makes_and_deletes_no_volumes() -> None:
+    assert "only change its finalizer" in why(by_node("persistentvolumes", folder(FINALIZER)))
+    old = folder(FINALIZER)
+    assert "only change its finalizer" in why(by_node("persistentvolumes", None, old, operation="DELETE"))
+    assert "only change its finalizer" in why(by_node("persistentvolumes", folder(), old, subresource="status"))

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from apiserver.api.core.persistent_volumes import PersistentVolume
 from apiserver.api.core.pod import Pod
 from apiserver.api.errors import ServiceUnavailable
+from apiserver.api.node_folders import NODE_LABEL, label_of
 from apiserver.auth.node_authorizer import NodeAuthorizer, node_name
 from apiserver.auth.node_graph import NodeGraph, PodUses, VolumeUses, pod_uses, volume_uses
 from apiserver.auth.user import Attributes, Decision, User
@@ -371,3 +372,49 @@ def test_the_graph_is_what_its_last_states_say(changes: list[tuple[Any, Any]]) -
                 assert graph.runs_pod(node_, where, name) is (uses is not None and uses.node == node_)
         for name in ("v", "w"):
             assert graph.needs_volume(node_, name) is (name in claimed)
+
+
+# --- volumes that are folders of the node -----------------------------------------------------------------
+
+
+def folder(node: str, claim: str = "gone") -> PersistentVolume:
+    found = volume(claim)
+    found.metadata.labels = {NODE_LABEL: label_of(node)}
+    return found
+
+
+@pytest.mark.parametrize(
+    ("selector", "allowed"),
+    [
+        ("kmini.io/node=n1", True),
+        ("kmini.io/node in (n1),a=b", True),
+        ("kmini.io/node=n2", False),
+        ("kmini.io/node in (n1,n2)", False),
+        ("kmini.io/node!=n2", False),
+        ("kmini.io/node", False),
+        ("other=n1", False),
+        ("", False),
+        ("=", False),
+    ],
+)
+def test_volumes_are_watched_by_node(selector: str, allowed: bool) -> None:
+    for verb in ("list", "watch"):
+        asked = Attributes(verb, "", "v1", "persistentvolumes", label_selector=selector)
+        world = World()
+        assert asyncio.run(NodeAuthorizer(world.graph, world.linearize).authorize(NODE, asked)).allowed is allowed
+
+
+def test_finalizers_of_its_own_folders_and_of_no_others() -> None:
+    world = World(pod())
+    assert not world.ask("patch", "persistentvolumes", "pv-1", namespace="").allowed
+    world.graph.volume_changed("", "pv-1", volume_uses(folder("n1")))
+    assert world.ask("patch", "persistentvolumes", "pv-1", namespace="").allowed
+    for verb in ("update", "delete", "create"):
+        assert not world.ask(verb, "persistentvolumes", "pv-1", namespace="").allowed
+    assert not world.ask("patch", "persistentvolumes/status", "pv-1", namespace="").allowed
+    assert not world.ask("deletecollection", "persistentvolumes", namespace="").allowed
+    world.graph.volume_changed("", "pv-1", volume_uses(folder("n2", "data")))
+    assert world.ask("get", "persistentvolumes", "pv-1", namespace="").allowed
+    assert not world.ask("patch", "persistentvolumes", "pv-1", namespace="").allowed
+    world.graph.volume_changed("", "pv-1", volume_uses(volume()))
+    assert not world.ask("patch", "persistentvolumes", "pv-1", namespace="").allowed

@@ -12,9 +12,9 @@ from scheduler_invariants import SchedulingRules
 from apiserver.api.core.event import Event
 from apiserver.api.core.persistent_volumes import PersistentVolume, PersistentVolumeClaim
 from apiserver.api.core.pod import Pod
+from apiserver.api.node_folders import PROVISIONER
 from controlplane.controllers.provisioner import parts as provisioner_parts
 from controlplane.controllers.volume_binder import parts as binder_parts
-from controlplane.host_path import PROVISIONER
 from controlplane.runtime.options import Options
 from controlplane.scheduler import parts
 from controlplane.scheduler.volume_matching import NO_PROVISIONER, SELECTED_NODE

@@ -9,8 +9,11 @@ from controllers_world import World, run_world
 from controllers_world_objects import claim, node, persistent_volume, pod, storage_class
 
 from apiserver.api.core.event import Event
+from apiserver.api.core.node import Node
 from apiserver.api.core.persistent_volumes import PersistentVolume, PersistentVolumeClaim
 from apiserver.api.meta import DeleteOptions
+from apiserver.api.names import is_label_value
+from apiserver.api.node_folders import FINALIZER, NODE_LABEL, PROVISIONED_BY, PROVISIONER, label_of, own_folder
 from apiserver.api.storage import StorageClass
 from controlplane import host_path, scheduler
 from controlplane.controllers import provisioner, volume_binder, volume_protection
@@ -181,9 +184,7 @@ def test_there_is_a_default_class_unless_somebody_has_one() -> None:
     async def body(world: World) -> None:
         await world.settle(quiet_s=20)
         found = world.api.objects(StorageClass)
-        assert [(each.metadata.name, each.provisioner) for each in found] == [
-            (provisioner.CLASS, host_path.PROVISIONER)
-        ]
+        assert [(each.metadata.name, each.provisioner) for each in found] == [(provisioner.CLASS, PROVISIONER)]
 
     async def other(world: World) -> None:
         world.put(storage_class("ours", "example.com/x", default=True))
@@ -310,3 +311,71 @@ def test_a_folder_has_a_name_that_a_file_system_takes_however_long_the_claims_is
     assert folder == host_path.FOLDER
     assert name.startswith("pvc-1-2-3_nnn")
     assert len(name) == 255
+
+
+def folder_volume(**more: Any) -> PersistentVolume:
+    meta = {"labels": {NODE_LABEL: "node-1"}, "finalizers": [FINALIZER], **more}
+    return persistent_volume("pvc-x", metadata=meta, persistentVolumeReclaimPolicy="Delete")
+
+
+def test_a_deleted_volume_waits_for_its_node_to_remove_the_folder() -> None:
+    async def body(world: World) -> None:
+        world.put(node("node-1"), node("node-2"), folder_volume())
+        await world.settle()
+        await world.client.delete(PersistentVolume, "pvc-x")
+        await world.settle()
+        assert volume_of(world, "pvc-x").metadata.finalizers == [FINALIZER]
+
+    run_world(body, parts=ALL)
+
+
+def test_a_deleted_volume_does_not_wait_for_a_node_that_is_gone() -> None:
+    """Whether the node goes before or after it."""
+
+    async def body(world: World) -> None:
+        world.put(node("node-1"), folder_volume())
+        await world.settle()
+        await world.client.delete(PersistentVolume, "pvc-x")
+        await world.settle()
+        await world.client.delete(Node, "node-1")
+        await world.settle()
+        assert world.api.get(PersistentVolume, "pvc-x") is None
+        world.put(folder_volume())
+        await world.settle()
+        assert volume_of(world, "pvc-x"), "nobody deleted it"
+        await world.client.delete(PersistentVolume, "pvc-x")
+        await world.settle()
+        assert world.api.get(PersistentVolume, "pvc-x") is None
+
+    run_world(body, parts=ALL)
+
+
+def test_a_made_volume_says_whose_folder_it_is() -> None:
+    name = "n" * 80
+    made = provisioner.volume_for(claim("data", metadata={"uid": "1-2"}), StorageClass(), node(name))
+    assert made.metadata.labels == {NODE_LABEL: label_of(name)}
+    assert is_label_value(label_of(name)) == []
+    assert label_of(name) != label_of(name + "n")
+    assert label_of("node-1") == "node-1"
+    assert own_folder(made) == (made.spec.host_path.path if made.spec.host_path else None)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"path": "/etc"},
+        {"path": "/var/lib/kmini/volumes/pvc-1-2_default_data/../other"},
+        {"path": "/var/../pvc-1-2_default_data"},
+        {"path": "pvc-1-2_default_data"},
+        {"path": "/pvc-1-2_default_data"},
+        {"name": "pvc-9"},
+        {"by": "somebody/else"},
+    ],
+)
+def test_nothing_else_is_taken_for_a_folder_of_ours(change: dict[str, str]) -> None:
+    made = provisioner.volume_for(claim("data", metadata={"uid": "1-2"}), StorageClass(), node("node-1"))
+    assert made.spec.host_path is not None
+    made.spec.host_path.path = change.get("path", made.spec.host_path.path)
+    made.metadata.name = change.get("name", made.metadata.name)
+    made.metadata.annotations[PROVISIONED_BY] = change.get("by", PROVISIONER)
+    assert own_folder(made) == ""

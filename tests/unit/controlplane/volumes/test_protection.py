@@ -13,7 +13,7 @@ from volume_invariants import BIND_COMPLETED, PROVISIONED_BY, VolumeRules
 from apiserver.api.core.persistent_volumes import PersistentVolume, PersistentVolumeClaim
 from apiserver.api.core.pod import Pod
 from apiserver.api.meta import DeleteOptions
-from controlplane import host_path
+from apiserver.api.node_folders import PROVISIONER
 from controlplane.controllers import provisioner, volume_binder, volume_protection
 
 ALL = [volume_binder.parts, provisioner.parts, volume_protection.parts]
@@ -138,7 +138,7 @@ def test_a_volume_is_not_let_go_for_a_claim_that_no_cache_shows() -> None:
             world.put(claim("data", storageClassName="", volumeName="disk"))
         meta = claim_of(world).metadata
         reference = {"namespace": "default", "name": "data", "uid": meta.uid}
-        made = {"annotations": {PROVISIONED_BY: host_path.PROVISIONER}}
+        made = {"annotations": {PROVISIONED_BY: PROVISIONER}}
         world.put(persistent_volume("disk", claimRef=reference, metadata=made, persistentVolumeReclaimPolicy="Delete"))
         await world.settle(quiet_s=2 * BEHIND_S)
         assert seen == ["Pending", "Bound"]
@@ -283,7 +283,7 @@ def test_a_claim_of_the_same_name_does_not_get_what_was_chosen_for_another() -> 
 
 def test_a_volume_that_is_wiped_just_before_its_deletion_stays() -> None:
     async def body(world: World) -> None:
-        made = {"annotations": {PROVISIONED_BY: host_path.PROVISIONER}}
+        made = {"annotations": {PROVISIONED_BY: PROVISIONER}}
         await bound(world, metadata=made, persistentVolumeReclaimPolicy="Delete")
         slow_down(world)
         await world.client.delete(PersistentVolumeClaim, "data")
