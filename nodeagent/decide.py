@@ -2,7 +2,7 @@
 
 The order is Kubernetes': a sandbox; init containers one after another, of which sidecars (restartPolicy Always) stay;
 then all containers. What ended is started again as restartPolicy says. A pod is finished once nothing of it will run
-again.
+again. Ephemeral containers start whenever they come, once, and nothing waits for them.
 """
 
 from __future__ import annotations
@@ -83,9 +83,17 @@ def decide(pod: Pod, seen: Observed, judge: Judge) -> Decision:
         made.finished = True
     elif seen.sandbox is None:
         made.sandbox = True
-    elif _initialized(pod, seen, judge, made):
-        _containers(pod, seen, judge, made)
+    else:
+        if _initialized(pod, seen, judge, made):
+            _containers(pod, seen, judge, made)
+        made.start += [each for each in pod.spec.ephemeral_containers if _not_yet_run(each, seen)]
     return made
+
+
+def _not_yet_run(spec: ContainerSpec, seen: Observed) -> bool:
+    """Of an ephemeral container: it runs once, whatever becomes of it or of the sandbox."""
+    newest = seen.newest(spec.name)
+    return newest is None or (newest is seen.current(spec.name) and not newest.running and not newest.exited)
 
 
 def has_begun(pod: Pod, seen: Observed) -> bool:

@@ -23,7 +23,7 @@ from apiserver.api.times import parse_time
 from .clock import age_s, timestamp
 from .decide import Decision, Kill, decide, is_sidecar
 from .house import NORMAL, WARNING, House, NotYet
-from .observed import NOTHING, Observed, observed
+from .observed import NOTHING, Observed, observed, recalled
 from .phase import FINISHED
 from .runtime.interface import Container, PodKey, RuntimeFailure
 from .starting import GRACE_PERIOD_S, Starter
@@ -195,6 +195,8 @@ class PodWorker:
         runtime, uid = self._house.runtime, self.key.uid
         seen = observed(await runtime.list_sandboxes(pod_uid=uid), await runtime.list_containers(pod_uid=uid))
         self.signature = signature(seen)
+        if self.pod is not None:
+            seen = recalled(self.pod, seen)
         self._starter.note(seen)
         self._seen = seen
         if self.pod is not None and not self._gone:

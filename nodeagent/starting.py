@@ -10,7 +10,10 @@ import asyncio
 import logging
 from collections.abc import Sequence
 
+import msgspec
+
 from apiserver.api.core.containers import Container as ContainerSpec
+from apiserver.api.core.containers import EphemeralContainer
 from apiserver.api.core.pod import Pod
 from apiserver.api.times import format_duration
 
@@ -19,6 +22,7 @@ from .house import NORMAL, WARNING, House, NotYet
 from .observed import Observed
 from .runtime.interface import (
     Container,
+    ContainerConfig,
     Credentials,
     Image,
     ImageFailure,
@@ -120,6 +124,8 @@ class Starter:
         await parts.volumes.prepare(pod)
         mounts = await parts.volumes.mounts(pod, spec)
         config = await parts.specs.container(pod, spec, attempt=attempt, image=image, sandbox=sandbox, mounts=mounts)
+        if isinstance(spec, EphemeralContainer) and spec.target_container_name:
+            config = _beside(config, spec.target_container_name, seen)
         container_id = await self._house.runtime.create_container(sandbox.id, config)
         parts.events.event(pod, NORMAL, "Created", f"Created container: {spec.name}", container=spec.name)
         return container_id
@@ -145,7 +151,8 @@ class Starter:
             seconds = pod.spec.termination_grace_period_seconds
             await runtime.stop_container(container_id, grace_period_s=GRACE_PERIOD_S if seconds is None else seconds)
         for old in seen.containers.get(spec.name, [])[KEPT_CONTAINERS - 1 :]:
-            await runtime.remove_container(old.id)
+            if old.sandbox_id:  # else the runtime has lost it already
+                await runtime.remove_container(old.id)
         return None
 
     def _failed(self, pod: Pod, spec: ContainerSpec, error: RuntimeFailure, reason: str, again_s: float) -> float:
@@ -259,3 +266,12 @@ def _check_name(image: str) -> None:
     except ValueError as error:
         told = f'Failed to apply default image tag "{image}": couldn\'t parse image name "{image}": {error}'
         raise NotYet("InvalidImageName", told, event="InspectFailed") from error
+
+
+def _beside(config: ContainerConfig, target: str, seen: Observed) -> ContainerConfig:
+    """It sees the processes of another container, which must run. Raises NotYet."""
+    found = seen.current(target)
+    if found is None or not found.running:
+        raise NotYet("CreateContainerConfigError", f"unable to find target container {target}", event="Failed")
+    namespaces = msgspec.structs.replace(config.namespaces, target=found.id)
+    return msgspec.structs.replace(config, namespaces=namespaces)

@@ -88,6 +88,7 @@ def pod_status(pod: Pod, facts: Facts) -> PodStatus:
         start_time=facts.start_time,
         init_container_statuses=inits,
         container_statuses=containers,
+        ephemeral_container_statuses=[_ephemeral_status(pod, each, facts) for each in pod.spec.ephemeral_containers],
         conditions=conditions_of(
             pod, phase, inits, containers, has_network=sandbox is not None, begun=has_begun(pod, seen)
         ),
@@ -107,6 +108,13 @@ def _pod_ips(pod: Pod, facts: Facts) -> list[PodIP]:
 def _container_status(pod: Pod, spec: ContainerSpec, facts: Facts) -> ContainerStatus:
     again = not facts.ended and will_run(pod, facts.seen.newest(spec.name))
     return _status(pod, spec, facts, again=again)
+
+
+def _ephemeral_status(pod: Pod, spec: ContainerSpec, facts: Facts) -> ContainerStatus:
+    """Nobody waits for it, so it is never ready."""
+    status = _status(pod, spec, facts, again=False)
+    status.ready, status.started = False, None
+    return status
 
 
 def _init_status(pod: Pod, spec: ContainerSpec, facts: Facts) -> ContainerStatus:

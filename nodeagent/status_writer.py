@@ -47,6 +47,7 @@ _OWN_FIELDS = (
     "startTime",
     "initContainerStatuses",
     "containerStatuses",
+    "ephemeralContainerStatuses",
 )
 
 

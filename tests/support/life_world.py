@@ -37,6 +37,10 @@ class OneNode:
     def runtime(self, name: str) -> FakeRuntime:
         return self._runtime
 
+    def lose_data(self) -> None:
+        """Of the runtime: as if there never had been anything."""
+        self._runtime = FakeRuntime(node=NODE, wall=now_s, random=Random(1))
+
     async def start(self, *, boot_id: str = "") -> None:
         events = NodeEvents(self._client, NODE, wall=now_s)
         plain = msgspec.structs.replace(plain_parts(self._runtime), events=events, works=(events.run,))
