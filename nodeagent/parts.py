@@ -22,6 +22,7 @@ from .references import References
 from .runtime import cgroups
 from .runtime.cri import CriRuntime
 from .spec.specs import ContainerSpecs, facts_of
+from .volumes.opening import volumes_of_node
 
 
 def container_parts(
@@ -40,10 +41,12 @@ def container_parts(
     prober = Prober(runtime, events, wall=wall)
     facts = facts_of(machine, folder=folder, oom_group=cgroups.memory_is_v2())
     specs = ContainerSpecs(facts, network.network, references, network.services, events)
+    volumes = volumes_of_node(client, node, machine, folder, references, events)
     return msgspec.structs.replace(
         plain_parts(prober),
         specs=specs,
+        volumes=volumes.pods,
         hooks=LifecycleHooks(runtime, events),
         events=events,
-        works=[events.run, prober.run, network.run, *housekeeping(runtime)],
+        works=[events.run, prober.run, network.run, *volumes.works, *housekeeping(runtime)],
     )

@@ -81,8 +81,7 @@ class Tokens:
         )
         account = pod.spec.service_account_name or "default"
         path = requests.path_of(kind_of(ServiceAccount), meta.namespace, account, "token")
-        kind = kind_of(TokenRequest)
-        wanted = TokenRequest(api_version=kind.api_version, kind=kind.kind, spec=spec)
+        wanted = TokenRequest(api_version="authentication.k8s.io/v1", kind="TokenRequest", spec=spec)
         answer = decode_object((await self._client.send(requests.create(path, wanted))).body, TokenRequest)
         life_s = float(answer.spec.expiration_seconds or wish.lifetime_s)
         renew_at = now + min(life_s * RENEWED_AFTER, RENEWED_AFTER_MAX_S)
