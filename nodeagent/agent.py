@@ -182,10 +182,11 @@ class Agent:
             if missing:
                 node = await self._client.patch(Node, self.name, {"metadata": {"labels": missing}})
             node = await self._write_status(node, status)
-        self._node = node
+        self._node = self._newest(node)
         self._heartbeat.registered(node)
         self._reported = asyncio.get_running_loop().time()
-        await self._take_cidr(node)
+        await self._take_cidr(self._node)
+        self._network_came.set()  # it may be ready by that
         self.registered.set()
 
     def _node_changed(self, change: Change[Node]) -> None:
@@ -196,6 +197,11 @@ class Agent:
             self._node = change.object
             if change.object.spec.pod_cidr != self._cidr:
                 self._network_came.set()
+
+    def _newest(self, node: Node) -> Node:
+        """Of this one and what was heard of it meanwhile: an answer may come after the event that overtook it."""
+        heard = [each for each in self._nodes.of(self.name) if each.metadata.uid == node.metadata.uid]
+        return max([node, *heard], key=lambda each: int(each.metadata.resource_version))
 
     async def _beat(self) -> None:
         """Not without a Node: the lease would be collected as an orphan, and made again, for ever."""
@@ -214,7 +220,7 @@ class Agent:
             now = asyncio.get_running_loop().time()
             if now - self._reported < self._options.report_s and same_but_for_heartbeat(status, node.status):
                 return
-            self._node = await self._write_status(node, status)
+            self._node = self._newest(await self._write_status(node, status))
             self._reported = now
         except (ApiError, RuntimeFailure) as error:
             log.warning("a node's status was not written", extra={"node": self.name, "error": error.message})

@@ -169,6 +169,24 @@ def test_the_network_of_pods_is_the_one_that_the_node_was_given() -> None:
     run_story(story)
 
 
+def test_a_network_that_came_before_the_answer_to_the_registration_is_not_missed() -> None:
+    async def story(world: AgentWorld) -> None:
+        await world.nodes.stop_node("node-1")
+        await world.client.delete(Node, "node-1")
+        world.api.faults.of, world.api.faults.latency_s = (NODES,), (2.0, 2.0)
+        await world.nodes.start_node("node-1")
+        await world.until(lambda: world.api.get(Node, "node-1"))
+        patch = {"spec": {"podCIDR": "10.9.8.0/24", "podCIDRs": ["10.9.8.0/24"]}}
+        await world.client.patch(Node, "node-1", patch)
+        await asyncio.sleep(10)
+        world.api.heal()
+        await world.pod("a")
+        await world.running("a")
+        assert world.status("a").pod_ip == "10.9.8.2"
+
+    run_story(story)
+
+
 def test_images_are_reported() -> None:
     async def story(world: AgentWorld) -> None:
         await world.pod("a")
