@@ -233,6 +233,17 @@ def test_a_pause_and_a_hook_that_says_nothing() -> None:
     with_hooks(story)
 
 
+def test_a_pause_is_no_longer_than_the_grace_period() -> None:
+    async def story(world: LifeWorld, commands: Commands) -> None:
+        await world.pod("a", containers=[container() | {"lifecycle": {"preStop": {"sleep": {"seconds": 20}}}}])
+        await world.running("a")
+        await world.delete("a", grace_s=5)
+        await world.until(lambda: not world.there("a"), within_s=8)
+        assert commands.told == ["main gets SIGTERM and 2s"]
+
+    with_hooks(story)
+
+
 def test_a_container_that_is_replaced_has_its_stop_hook_too() -> None:
     async def story(world: LifeWorld, commands: Commands) -> None:
         await world.pod("a", containers=[container(stop="drain 1")])
