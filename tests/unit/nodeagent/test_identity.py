@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from apiserver.auth import pki, signing
-from nodeagent.errors import AgentError, BadIdentity, JoinRefused
+from nodeagent.errors import AgentError, BadIdentity, JoinRefused, NoAnswer
 from nodeagent.identity import Identity, certificate_hash, due_at, is_over, write_file
 from nodeagent.joining import TOKEN_BYTES_MAX, read_token
 
@@ -152,7 +152,7 @@ def test_one_wrong_character_is_enough(position: int, character: str) -> None:
 
 
 def test_a_token_file_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(JoinRefused, match="No such file or directory"):
+    with pytest.raises(NoAnswer, match="there is no token in"):  # it may come yet
         read_token(tmp_path / "none")
     with pytest.raises(AgentError, match="Is a directory"):
         read_token(tmp_path)
