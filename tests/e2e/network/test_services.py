@@ -1,0 +1,205 @@
+"""Services of real pods on two hosts: by name, while backends change, while agents die, with nobody behind them."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import ssl
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+from kmini.images import SAMPLE
+from kmini_process import eventually
+from network_cluster import OUTSIDE, PORT, Load, Rig, answers, ask, connect, deployment, request, rig, service
+from pod_network import inside
+
+REQUESTS = 1000
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[Rig]:
+    with rig() as made:
+        made.create(deployment("web", 4), service("web", "web", type="NodePort"), deployment("client", 2))
+        made.wait_pods("web", 4)
+        made.wait_pods("client", 2)
+        made.wait_routes()
+        yield made
+
+
+def client(world: Rig) -> dict[str, Any]:
+    return world.wait_pods("client", 2)[0]
+
+
+def test_a_pod_finds_services_by_name(world: Rig) -> None:
+    names = {each["metadata"]["name"] for each in world.wait_pods("web", 4)}
+    for pod in world.wait_pods("client", 2):
+        for name in ("web", "web.default", "web.default.svc.cluster.local"):
+            assert world.exec(pod, "wget", "-qO-", f"http://{name}/").strip() in names
+        assert "can't resolve" in world.exec(pod, "nslookup", "none.default.svc.cluster.local")
+
+
+def test_headless_services_and_other_names(world: Rig) -> None:
+    world.create(
+        service("direct", "web", clusterIP="None"),
+        service("alias", "web", type="ExternalName", externalName="web.default.svc.cluster.local"),
+    )
+    pod, addresses = client(world), {each["status"]["podIP"] for each in world.wait_pods("web", 4)}
+    told = ""
+    for _ in range(50):
+        told = world.exec(pod, "nslookup", "direct.default.svc.cluster.local")
+        if addresses <= set(told.split()):
+            break
+        time.sleep(0.1)
+    assert addresses <= set(told.split())
+    aliased = world.exec(pod, "nslookup", "alias.default.svc.cluster.local")
+    assert world.cluster_ip("web") in aliased
+    assert "web.default.svc.cluster.local" in aliased
+    back = world.exec(pod, "nslookup", world.cluster_ip("web"))
+    assert "web.default.svc.cluster.local" in back
+
+
+def test_the_api_is_reached_from_a_pod(world: Rig) -> None:
+    context = ssl.create_default_context(cafile=str(world.cluster.files.pki / "ca.crt"))
+    address = world.cluster_ip("kubernetes")
+    with (
+        connect(world.inside_pod(client(world)), address, 443) as plain,
+        context.wrap_socket(plain, server_hostname="kubernetes.default.svc") as connection,
+    ):
+        assert "v1.33" in request_path(connection, "/version")
+    token = "/var/run/secrets/kubernetes.io/serviceaccount"
+    assert set(world.exec(client(world), "ls", token).split()) >= {"ca.crt", "namespace", "token"}
+
+
+def request_path(connection: socket.socket, path: str) -> str:
+    connection.sendall(f"GET {path} HTTP/1.1\r\nHost: kubernetes.default.svc\r\nConnection: close\r\n\r\n".encode())
+    answer = b""
+    while piece := connection.recv(4096):
+        answer += piece
+    return answer.decode()
+
+
+def test_no_request_fails_while_the_backends_are_replaced(world: Rig) -> None:
+    before = {each["metadata"]["name"] for each in world.wait_pods("web", 4)}
+    spec = world.api("GET", "Service", "web")["spec"]
+    ways = [
+        (world.inside_pod(client(world)), spec["clusterIP"], 80),
+        (world.host("n1"), spec["clusterIP"], 80),
+        (OUTSIDE, world.address("n2"), spec["ports"][0]["nodePort"]),
+    ]
+    with ExitStack() as stack:
+        loads = [stack.enter_context(Load(*way, at_least=REQUESTS)) for way in ways]
+        annotations = {"spec": {"template": {"metadata": {"annotations": {"restarted": "1"}}}}}
+        patch(world, "Deployment", "web", annotations)
+        eventually(lambda: all_new(world, before), 90.0, "the new pods")
+    for load in loads:
+        assert load.failures == []
+        assert load.asked >= REQUESTS
+        assert load.answered_by > before, "both the old ones and the new ones answered"
+
+
+def patch(world: Rig, kind: str, name: str, change: dict[str, Any]) -> None:
+    """Merged into the object."""
+    for _ in range(20):
+        found = world.api("GET", kind, name)
+        merge(found, change)
+        try:
+            world.api("PUT", kind, name, found)
+        except Exception as error:
+            if "Conflict" not in str(error) and "modified" not in str(error):
+                raise
+        else:
+            return
+    raise AssertionError(f"{kind} {name} could not be changed")
+
+
+def merge(into: dict[str, Any], change: dict[str, Any]) -> None:
+    for key, value in change.items():
+        if isinstance(value, dict):
+            merge(into.setdefault(key, {}), value)
+        else:
+            into[key] = value
+
+
+def all_new(world: Rig, before: set[str]) -> bool:
+    status = world.api("GET", "Deployment", "web")["status"]
+    now = {each["metadata"]["name"] for each in world.pods("web")}
+    return len(now) == 4 and not now & before and status.get("replicas") == 4
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_connections_outlive_the_agent_and_services_answer_meanwhile(world: Rig, number: signal.Signals) -> None:
+    address = world.cluster_ip("web")
+    place = world.inside_pod(next(each for each in world.wait_pods("client", 2) if each["spec"]["nodeName"] == "n1"))
+    with connect(place, address, 80) as old:
+        if number is signal.SIGKILL:
+            world.cluster.kill("n1", process="agent")
+        else:
+            world.cluster.run("n1", ["kill", str(agent_pid(world, "n1"))])
+            eventually(lambda: not running(world, "n1"), 20.0, "the agent has ended")
+        with Load(place, address, 80, at_least=20) as load:
+            assert answers(place, address, 80, wanted=4) == {each["metadata"]["name"] for each in world.pods("web")}
+            if number is not signal.SIGKILL:
+                world.cluster.kill("n1", process="agent")  # so that the cluster knows
+            world.cluster.start("n1")
+            world.cluster.wait_ready("n1")
+            eventually(lambda: resolves(world), 20.0, "names are answered again")
+        assert load.failures == []
+        assert request(old), "a connection from before goes on"
+
+
+def agent_pid(world: Rig, host: str) -> int:
+    return next(each.pid for each in world.cluster.state.host(host).processes if each.name == "agent")
+
+
+def running(world: Rig, host: str) -> bool:
+    return world.cluster.run(host, ["kill", "-0", str(agent_pid(world, host))]).returncode == 0
+
+
+def resolves(world: Rig) -> bool:
+    on_first = [each for each in world.pods("client") if each["spec"]["nodeName"] == "n1"]
+    return "web.default" in world.exec(on_first[0], "nslookup", "web.default.svc.cluster.local")
+
+
+def test_nobody_behind_it_is_said_at_once(world: Rig) -> None:
+    world.create(service("nobody", "nobody"))
+    address = world.cluster_ip("nobody")
+
+    def refused() -> bool:
+        try:
+            ask(world.inside_pod(client(world)), address, 80)
+        except ConnectionRefusedError:
+            return True
+        except OSError:
+            return False
+        return False
+
+    eventually(refused, 10.0, "the refusal")
+
+
+def test_udp_leaves_a_backend_that_is_gone(world: Rig) -> None:
+    """A client that sends from one port for ever gets a new backend, once its old one has gone."""
+    says = ["sh", "-c", f"exec udpsvd 0.0.0.0 {PORT} hostname"]
+    world.create(
+        deployment("datagrams", 1, containers=[{"name": "main", "image": SAMPLE, "command": says}]),
+        service("datagrams", "datagrams", ports=[{"port": 53, "targetPort": PORT, "protocol": "UDP"}]),
+    )
+    first = eventually(lambda: world.pods("datagrams"), 60.0, "the first backend")[0]["metadata"]["name"]
+    address = world.cluster_ip("datagrams")
+    with inside(world.inside_pod(client(world))):
+        asking = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    with asking:
+        asking.settimeout(0.3)
+        eventually(lambda: heard(asking, address) == first, 20.0, "an answer of the first")
+        world.delete("Pod", first)
+        eventually(lambda: heard(asking, address) not in (first, ""), 60.0, "an answer of the second")
+
+
+def heard(asking: socket.socket, address: str) -> str:
+    asking.sendto(b"?\n", (address, 53))
+    try:
+        return asking.recv(200).decode().strip()
+    except OSError:
+        return ""
