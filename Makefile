@@ -1,6 +1,6 @@
 # Thin: each target calls one documented command. What they promise is in docs/contract.md.
 .DEFAULT_GOAL := help
-.PHONY: help venv up down test lint sim bench bench-store bench-api bench-sched lock
+.PHONY: help venv up down test lint sim bench bench-store bench-api bench-sched bench-pods lock
 
 SEEDS ?= 0:300
 BIN := .venv/bin
@@ -31,7 +31,7 @@ lint: venv ## ruff, mypy --strict, import-linter
 sim: venv ## the deterministic simulator over SEEDS=a:b (b excluded)
 	$(BIN)/python -m raftstore.sim run $(SEEDS) $(ARGS)
 
-bench: bench-store bench-api bench-sched ## all benchmarks
+bench: bench-store bench-api bench-sched bench-pods ## all benchmarks
 
 bench-store: ## the store beside Debian's etcd, in one run
 	@tools/bootstrap --with etcd --with h2load
@@ -43,6 +43,10 @@ bench-api: ## the API beside a bare hello of the same stack and Debian's etcd, i
 
 bench-sched: venv ## the scheduler alone and through the API, and a cluster with nothing to do
 	$(BIN)/python -m kmini.bench sched $(ARGS)
+
+bench-pods: ## pods on a node with real containers, beside the bare calls of the CRI
+	@tools/bootstrap --with containerd
+	$(BIN)/python -m kmini.bench pods $(ARGS)
 
 lock: ## write requirements.lock anew from pyproject.toml (pip-tools)
 	@tools/lock

@@ -1,5 +1,4 @@
-"""`python -m kmini.bench store|api|sched [--quick] [-o json]`: what `make bench-store`, `make bench-api` and
-`make bench-sched` call."""
+"""`python -m kmini.bench store|api|sched|pods [--quick] [-o json]`: what `make bench-store` and its like call."""
 
 from __future__ import annotations
 
@@ -15,9 +14,12 @@ from typing import Any
 import click
 import uvloop
 
-from . import api_kube, api_pods, api_rows, etcd, machine, report, sched_rows, wrk
+from . import api_kube, api_pods, api_rows, etcd, machine, pods_rows, report, sched_rows, wrk
 from .api_measure import ApiPlan, ApiRun
 from .measure import Plan, Run
+from .pods_measure import PodsPlan, PodsRun
+from .pods_measure import setup as pods_setup
+from .pods_node import own_network
 from .process import disk_folder
 from .rows import rows
 from .sched_measure import SchedPlan, SchedRun
@@ -73,6 +75,14 @@ def api(*, quick: bool, output: str, folder: Path | None, results: Path) -> None
 def sched(*, quick: bool, output: str, folder: Path | None, results: Path) -> None:
     """The scheduler: alone, and through the API of one replica; and what a cluster costs that does nothing."""
     _measure(lambda: _sched(SchedPlan.quick() if quick else SchedPlan(), folder), output, results, beside_etcd=False)
+
+
+@main.command()
+@_command
+def pods(*, quick: bool, output: str, folder: Path | None, results: Path) -> None:
+    """Pods on one node with real containers, through the API and beside the bare calls of the CRI. Needs root."""
+    own_network()
+    _measure(lambda: _pods(PodsPlan.quick() if quick else PodsPlan(), folder), output, results, beside_etcd=False)
 
 
 def _measure(
@@ -153,6 +163,17 @@ async def _sched(plan: SchedPlan, folder: Path | None) -> Ran:
     made = sched_rows.rows(record, plan)
     text = "\n\n".join((machine.described(facts), report.table(made), report.notes(made)))
     return report.document(made, machine=facts, setup=sched_setup(plan), benchmark="sched"), text
+
+
+async def _pods(plan: PodsPlan, folder: Path | None) -> Ran:
+    """As `_store`."""
+    _end_in_order()
+    with disk_folder(folder) as data_folder:
+        facts = machine.facts(data_folder)
+        record = await PodsRun(plan, data_folder, lambda text: click.echo(text, err=True)).all()
+    made = pods_rows.rows(record, plan)
+    text = "\n\n".join((machine.described(facts), report.table(made), report.notes(made)))
+    return report.document(made, machine=facts, setup=pods_setup(plan), benchmark="pods"), text
 
 
 def _plain(plan: Plan | ApiPlan) -> dict[str, float]:
