@@ -1,9 +1,9 @@
 """A SPDY connection with asyncio: streams that are read and written, over any wire, at either end.
 
-`run` is the connection: one task reads, one writes, one sends a sign of life. It ends when the other side is gone or
-breaks the rules; then every stream has ended. Reading never waits for writing: two sides that both have much to say do
-not block each other. Bounds: Session's for what came, OUTGOING_BYTES_MAX for what is to go; a side that asks for
-answers (pings, resets) without reading them is broken off.
+`run` is the connection: one task reads, one writes, a server's third sends signs of life. It ends when the other side
+is gone or breaks the rules; then every stream has ended. Reading never waits for writing: two sides that both have much
+to say do not block each other. Bounds: Session's for what came, OUTGOING_BYTES_MAX for what is to go; a side that asks
+for answers (pings, resets) without reading them is broken off.
 """
 
 from __future__ import annotations
@@ -105,6 +105,7 @@ class SpdyConnection:
         on_stream: Callable[[SpdyStream], None] | None = None,
     ) -> None:
         self._wire = wire
+        self._server = server
         self._session = Session(server=server, streams_max=streams_max)
         self._streams: dict[int, SpdyStream] = {}
         self._on_stream = on_stream
@@ -121,7 +122,9 @@ class SpdyConnection:
         """Until it is over. Cancelled, it just stops: `close` or `abort` it then."""
         try:
             async with asyncio.TaskGroup() as group:
-                others = [group.create_task(self._write_on()), group.create_task(self._show_life())]
+                others = [group.create_task(self._write_on())]
+                if self._server:
+                    others.append(group.create_task(self._show_life()))
                 try:
                     await self._read_on()
                 finally:
@@ -184,7 +187,8 @@ class SpdyConnection:
             self._consumed.notify()
 
     async def _show_life(self) -> None:
-        """So that writing tells when the other side is gone, even while we cannot read."""
+        """So that writing tells when a client is gone, even while we cannot read. A server would suffer by it: what
+        reaches it while it closes makes the kernel throw away what it said last."""
         while True:
             await asyncio.sleep(KEEPALIVE_S)
             if not self._session.waiting:

@@ -7,6 +7,7 @@ or the process has said all. A connection that breaks is broken at the other end
 from __future__ import annotations
 
 import asyncio
+import os
 from contextlib import suppress
 
 from nodeagent.runtime.interface import RuntimeFailure
@@ -41,7 +42,7 @@ class PodPorts:
         except NamespaceHidden:
             await self._by_runtime(port, stream, activity)
         except OSError as error:
-            why = error.strerror or type(error).__name__
+            why = os.strerror(error.errno) if error.errno else type(error).__name__
             raise RuntimeFailure(f"cannot connect to localhost:{port} in the pod's network: {why}") from error
         else:
             await _join(reader, writer, stream, activity)

@@ -67,15 +67,20 @@ async def _ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, place
 async def connected(wire: SocketWire, activity: Activity) -> AsyncIterator[SpdyConnection]:
     """The connection while the body runs; then it is broken off, and so is what runs behind it."""
     connection = SpdyConnection(wire, server=False, activity=activity)
+    failure: RuntimeFailure | None = None
     try:
         async with asyncio.TaskGroup() as group:
             running = group.create_task(connection.run())
             try:
                 yield connection
+            except RuntimeFailure as error:  # not as one of a group
+                failure = error
             finally:
                 running.cancel()
     finally:
         connection.abort()
+    if failure is not None:
+        raise failure
 
 
 async def open_streams(connection: SpdyConnection, names: Collection[Name]) -> Mapping[Name, SpdyStream]:

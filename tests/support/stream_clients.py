@@ -140,7 +140,8 @@ async def command_by_spdy(
         async def send() -> None:
             if into is not None:
                 await into.write(stdin or b"")
-                into.finish()
+                if not tty:  # a terminal would hang up
+                    into.finish()
 
         async with asyncio.TaskGroup() as group:
             group.create_task(send())

@@ -3,10 +3,11 @@
 `receive` takes what came and gives events; what has to go out waits in `take`. Whoever uses a session gives on what it
 received and says so (`consumed`), which grants the other side as much again.
 
-Windows. What we grant is 3.1's: 64 KiB for a stream and for the session, renewed as data is consumed. What is granted
-to us holds from the moment the other side shows that it keeps windows, by settings or by a grant. The library that
-kubectl and containerd use (spdystream) never does: towards it, and from it, only the connection itself holds anybody
-back. So `full` says when to read no more, and a session holds RECEIVED_BYTES_MAX and what one call of `receive` brings.
+Windows are 3.1's, 64 KiB for a stream and for the session, renewed as data is consumed, from the moment that the other
+side shows that it keeps them, by settings or by a grant. The library that kubectl and containerd use (spdystream)
+never does; worse, what reaches it after it has closed makes the kernel throw away what it said last, so grants that it
+ignores would cost output. There only the connection itself holds anybody back: `full` says when to read no more, and a
+session holds RECEIVED_BYTES_MAX and what one call of `receive` brings.
 """
 
 from __future__ import annotations
@@ -133,6 +134,8 @@ class Session:
     def consumed(self, stream_id: int, count: int) -> None:
         """So much of what was received is given on, or thrown away."""
         self._held -= count
+        if not self._keeps_windows:
+            return
         self._ungranted += count
         if self._ungranted >= WINDOW_BYTES // 2:
             self._write(WindowUpdate(stream_id=_OF_SESSION, delta=self._ungranted))

@@ -3,52 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
-from typing import Any, NamedTuple
+import hashlib
+import json
+from collections.abc import Coroutine
+from typing import Any
 
 import pytest
 from container_host import Host
-from kmini.agent_runtime import open_runtime
-from kmini.images import SAMPLE
-from stream_clients import Result, command_by_spdy, command_by_websocket, node_server
+from joined_agent import until
+from stream_clients import Result, command_by_spdy, command_by_websocket, everything, spdy, websocket
+from streaming_pod import streaming_pod
 
-from nodeagent.runtime.cri import CriRuntime
-from nodeagent.runtime.cri_streaming import CriStreaming
-from nodeagent.runtime.interface import ContainerConfig, PodKey, SandboxConfig
-from nodeagent.streams import ExecRequest, Streams
+from nodeagent.runtime.interface import NotThere, RuntimeFailure
+from nodeagent.streams import ExecRequest
 
-POD_CIDR = "10.200.0.0/24"
+MIB = 1024 * 1024
+LARGE_MIB = 100
 PROTOCOLS = ("spdy", "websocket")
-
-
-class Node(NamedTuple):
-    runtime: CriRuntime
-    streams: Streams
-    container_id: str
-
-    @asynccontextmanager
-    async def running(self, *command: str, **wanted: bool) -> AsyncIterator[int]:
-        """The port of a server at which exec of this command can be asked for."""
-        request = ExecRequest(container_id=self.container_id, command=command, **({"stdout": True} | wanted))
-        async with node_server(lambda asked: self.streams.exec(asked, request)) as port:
-            yield port
-
-
-@asynccontextmanager
-async def node(host: Host, *command: str, **more: Any) -> AsyncIterator[Node]:
-    """With a container that runs this."""
-    async with open_runtime(host.settings) as runtime:
-        await runtime.update_pod_cidr(POD_CIDR)
-        pod = PodKey(namespace="default", name="p", uid="uid-p")
-        sandbox_id = await runtime.run_sandbox(SandboxConfig(pod=pod, hostname="p"))
-        try:
-            config = ContainerConfig(name="main", attempt=0, image=SAMPLE, command=command, **more)
-            container_id = await runtime.create_container(sandbox_id, config)
-            await runtime.start_container(container_id)
-            yield Node(runtime, Streams(CriStreaming(runtime.connection)), container_id)
-        finally:
-            await runtime.remove_sandbox(sandbox_id)
 
 
 def run(work: Coroutine[Any, Any, None]) -> None:
@@ -65,11 +36,12 @@ async def command(protocol: str, port: int, stdin: bytes | None = None) -> Resul
 def test_a_command_has_its_own_output_errors_and_exit_code(host: Host, protocol: str) -> None:
     async def work() -> None:
         async with (
-            node(host) as made,
-            made.running("sh", "-c", "echo out; echo err >&2; exit 7", stderr=True) as port,
+            streaming_pod(host) as pod,
+            pod.exec("sh", "-c", "echo out; echo err >&2; exit 7", stderr=True) as port,
         ):
             found = await command(protocol, port)
             assert (found.stdout, found.stderr, found.exit_code) == (b"out\n", b"err\n", 7)
+            assert found.status["reason"] == "NonZeroExitCode"
 
     run(work())
 
@@ -77,8 +49,174 @@ def test_a_command_has_its_own_output_errors_and_exit_code(host: Host, protocol:
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_stdin_that_ends_ends_cat(host: Host, protocol: str) -> None:
     async def work() -> None:
-        async with node(host) as made, made.running("cat", stdin=True, stderr=True) as port:
+        async with streaming_pod(host) as pod, pod.exec("cat", stdin=True, stderr=True) as port:
             found = await command(protocol, port, b"x\n")
             assert (found.stdout, found.exit_code) == (b"x\n", 0)
+
+    run(work())
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_command_that_is_not_there_says_so(host: Host, protocol: str) -> None:
+    async def work() -> None:
+        async with streaming_pod(host) as pod, pod.exec("nosuch", stderr=True) as port:
+            found = await command(protocol, port)
+            assert found.status["status"] == "Failure"
+            assert 'exec: "nosuch": executable file not found in $PATH' in found.status["message"]
+
+    run(work())
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_much_goes_in_and_comes_out_whole(host: Host, protocol: str) -> None:
+    """cat gives back every byte, while both directions are busy."""
+    data = hashlib.shake_256(b"much").digest(MIB) * LARGE_MIB
+
+    async def work() -> None:
+        async with streaming_pod(host) as pod, pod.exec("cat", stdin=True, stderr=True) as port:
+            found = await command(protocol, port, data)
+            assert len(found.stdout) == len(data)
+            assert found.stdout == data
+            assert found.exit_code == 0
+
+    run(work())
+
+
+def test_a_terminal_has_the_size_that_its_client_says(host: Host) -> None:
+    async def work() -> None:
+        wait = "until [ \"$(stty size 2>/dev/null)\" = '33 100' ]; do sleep 0.05; done"
+        script = f"{wait}; stty size; tty; echo err >&2; read line; echo got $line"
+        async with (
+            streaming_pod(host) as pod,
+            pod.exec("sh", "-c", script, stdin=True, stderr=True, tty=True) as port,
+        ):
+            found = await command_by_spdy(port, stdin=b"typed\n", tty=True, sizes=[(80, 24), (100, 33)])
+            lines = [each for each in found.stdout.replace(b"\r", b"").split(b"\n") if each]
+            assert lines == [b"typed", b"33 100", b"/dev/pts/0", b"err", b"got typed"], "the terminal echoes"
+            assert found.exit_code == 0
+
+    run(work())
+
+
+def test_a_terminal_by_websocket(host: Host) -> None:
+    async def work() -> None:
+        async with (
+            streaming_pod(host) as pod,
+            pod.exec("sh", stdin=True, tty=True) as port,
+            websocket(port, "v5.channel.k8s.io") as socket,
+        ):
+            await socket.send_bytes(b"\x04" + json.dumps({"Width": 77, "Height": 11}).encode())
+            await socket.send_bytes(
+                b"\x00until [ \"$(stty size)\" = '11 77' ]; do sleep 0.05; done; stty size; exit 3\n"
+            )
+            found = [bytearray() for _ in range(5)]
+            async for message in socket:
+                found[message.data[0]] += message.data[1:]
+            assert b"\n11 77\r\n" in found[1]
+            assert Result(b"", b"", bytes(found[3])).exit_code == 3
+
+    run(work())
+
+
+def test_a_client_of_version_4_ends_nothing_but_gets_everything(host: Host) -> None:
+    async def work() -> None:
+        async with streaming_pod(host) as pod, pod.exec("head", "-n", "1", stdin=True, stderr=True) as port:
+            found = await command_by_websocket(port, stdin=b"line\n", protocol="v4.channel.k8s.io")
+            assert (found.stdout, found.exit_code) == (b"line\n", 0)
+
+    run(work())
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_client_that_vanishes_ends_what_reads_from_it(host: Host, protocol: str) -> None:
+    async def work() -> None:
+        async with streaming_pod(host) as pod, pod.exec("cat", stdin=True) as port:
+            if protocol == "spdy":
+                async with spdy(port, "v4.channel.k8s.io") as client:
+                    streams = [await client.open(streamtype=each) for each in ("error", "stdin", "stdout")]
+                    await streams[1].write(b"x")
+                    assert await streams[2].read() == b"x"
+            else:
+                async with websocket(port, "v5.channel.k8s.io") as socket:
+                    await socket.send_bytes(b"\0x")
+                    assert (await socket.receive_bytes(), await socket.receive_bytes()) == (b"\1", b"\1x")
+
+            async def gone() -> bool:
+                return "cat" not in (await pod.output("ps")).split()
+
+            assert await until(gone, "the end of cat")
+            assert pod.streams.open == 0
+
+    run(work())
+
+
+def test_a_slow_client_slows_the_command_down(host: Host) -> None:
+    """Nothing is read for a while: the command waits, as at the end of any pipe."""
+
+    async def work() -> None:
+        script = "yes | dd bs=1024 count=65536 2>/tmp/done"
+        async with (
+            streaming_pod(host) as pod,
+            pod.exec("sh", "-c", script) as port,
+            spdy(port, "v4.channel.k8s.io") as client,
+        ):
+            error = await client.open(streamtype="error")
+            stdout = await client.open(streamtype="stdout")
+
+            async def stands_still() -> bool:
+                before = await written(pod.output)
+                await asyncio.sleep(0.3)
+                return 0 < before == await written(pod.output)
+
+            assert await until(stands_still, "dd to stand still")
+            assert await written(pod.output) < 20 * MIB
+            data = await everything(stdout)
+            assert len(data) == 64 * MIB
+            assert json.loads(await everything(error))["status"] == "Success"
+
+    async def written(output: Any) -> int:
+        """By dd, as the kernel counts."""
+        return int(await output("sh", "-c", "awk '/wchar/ {print $2}' /proc/$(pidof dd)/io") or 0)
+
+    run(work())
+
+
+def test_attach_gives_what_the_container_says_and_takes_what_it_reads(host: Host) -> None:
+    async def work() -> None:
+        script = ["sh", "-c", "while read line; do echo got $line; done; exit 4"]
+        async with (
+            streaming_pod(host, script, stdin=True) as pod,
+            pod.attach(stdin=True, stderr=True) as port,
+            spdy(port, "v4.channel.k8s.io") as client,
+        ):
+            error, stdin, stdout, _ = [
+                await client.open(streamtype=each) for each in ("error", "stdin", "stdout", "stderr")
+            ]
+            await stdin.write(b"one\n")
+            assert await stdout.read() == b"got one\n"
+            await stdin.write(b"two\n")
+            assert await stdout.read() == b"got two\n"
+            await pod.runtime.stop_container(pod.container_id, grace_period_s=0)
+            assert json.loads(await everything(error))["status"] == "Success"
+
+    run(work())
+
+
+def test_a_container_that_is_not_there_is_an_answer_not_a_stream(host: Host) -> None:
+    async def work() -> None:
+        async with streaming_pod(host) as pod:
+            with pytest.raises(NotThere):
+                await pod.streaming.exec_url("0" * 64, ["ls"], stdin=False, stdout=True, stderr=True, tty=False)
+            await pod.runtime.stop_container(pod.container_id, grace_period_s=0)
+            with pytest.raises(RuntimeFailure, match="CONTAINER_EXITED"):
+                await pod.streaming.exec_url(
+                    ExecRequest(container_id=pod.container_id, command=["ls"]).container_id,
+                    ["ls"],
+                    stdin=False,
+                    stdout=True,
+                    stderr=True,
+                    tty=False,
+                )
 
     run(work())
