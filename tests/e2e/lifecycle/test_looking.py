@@ -1,0 +1,60 @@
+"""How people look into pods with kubectl: `debug` and `describe`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kmini.images import SAMPLE
+from kubectl_shell import Shell
+from pods_place import PodsPlace, container
+
+
+def ephemeral(place: PodsPlace, name: str) -> dict[str, Any]:
+    """The state of the last one."""
+    found = place.status(name).get("ephemeralContainerStatuses", ())
+    state: dict[str, Any] = found[-1]["state"] if found else {}
+    return state
+
+
+def output(place: PodsPlace, name: str, which: str) -> str:
+    uid = place.get(name)["metadata"]["uid"]
+    log = place.host.folder / "agent" / "logs" / f"default_{name}_{uid}" / which / "0.log"
+    return log.read_text() if log.exists() else ""
+
+
+def test_kubectl_debug_sees_the_processes_of_the_container_it_is_about(place: PodsPlace, shell: Shell) -> None:
+    place.make("odd", container("main", "sleep 54321; true"))
+    place.runs("odd")
+    shell.ok(f"debug odd --image={SAMPLE} --target=main -c look -- sh -c 'ps; hostname'")
+    place.until(lambda: ephemeral(place, "odd").get("terminated"), "the look has ended")
+    assert ephemeral(place, "odd")["terminated"]["exitCode"] == 0
+    said = output(place, "odd", "look")
+    assert "sleep 54321" in said
+    assert said.rstrip().endswith(" odd"), "in the pod's own namespaces"
+    shell.ok(f"debug odd --image={SAMPLE} -c alone -- ps")
+    place.until(lambda: len(place.status("odd")["ephemeralContainerStatuses"]) == 2, "the second one is shown")
+    place.until(lambda: ephemeral(place, "odd").get("terminated"), "the second look has ended")
+    assert "sleep 54321" not in output(place, "odd", "alone"), "without a target it sees its own"
+    status = place.container("odd")
+    assert (status["restartCount"], status["ready"]) == (0, True)
+
+
+def test_describe_tells_the_story_of_a_pod_and_of_the_node(place: PodsPlace, shell: Shell) -> None:
+    probe = {"exec": {"command": ["false"]}, "periodSeconds": 1}
+    place.make("story", container("main", "sleep 1000", readinessProbe=probe))
+    place.has_event("story", "Unhealthy", "Readiness probe failed")
+    described = shell.ok("describe pod story")
+    for reason, teller, words in (
+        ("Scheduled", "default-scheduler", f"Successfully assigned default/story to {place.host.name}"),
+        ("Pulled", "kubelet", f'Container image "{SAMPLE}" already present on machine'),
+        ("Created", "kubelet", "Created container: main"),
+        ("Started", "kubelet", "Started container main"),
+        ("Unhealthy", "kubelet", "Readiness probe failed:"),
+    ):
+        assert any(all(each in line for each in (reason, teller, words)) for line in described.splitlines()), described
+    listed = shell.ok("get events -o wide --field-selector involvedObject.name=story,reason=Started")
+    assert "spec.containers{main}" in listed
+    assert f"kubelet, {place.host.name}" in listed
+    node = shell.ok(f"describe node {place.host.name}")
+    assert "NodeReady" in node
+    assert "Starting kubelet." in node

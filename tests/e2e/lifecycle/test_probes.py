@@ -1,0 +1,67 @@
+"""Probes of real containers, from the node to the pod's own network."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kmini.images import SAMPLE
+from pods_place import PodsPlace, container
+
+SERVER = {"name": "main", "image": SAMPLE, "ports": [{"name": "web", "containerPort": 8080}]}
+
+
+def ready(place: PodsPlace, name: str) -> bool:
+    conditions = {each["type"]: each["status"] for each in place.status(name).get("conditions", ())}
+    return conditions.get("Ready") == "True"
+
+
+def command(*words: str, **more: Any) -> dict[str, Any]:
+    return {"exec": {"command": list(words)}, "periodSeconds": 1} | more
+
+
+def test_a_pod_is_ready_once_its_server_answers(place: PodsPlace) -> None:
+    web = {"httpGet": {"path": "/", "port": "web"}, "periodSeconds": 1}
+    open_port = {"tcpSocket": {"port": 8080}, "periodSeconds": 1}
+    probes = {"startupProbe": open_port, "livenessProbe": open_port, "readinessProbe": web}
+    place.make("answers", SERVER | probes)
+    place.until(lambda: ready(place, "answers"), "the pod is ready")
+    assert place.container("answers")["restartCount"] == 0
+
+
+def test_a_pod_without_an_answer_is_not_ready_and_says_why(place: PodsPlace) -> None:
+    missing = {"httpGet": {"path": "/cgi-bin/none", "port": 8080}, "periodSeconds": 1}
+    closed = {"tcpSocket": {"port": 81}, "periodSeconds": 1}
+    place.make("refuses", SERVER | {"readinessProbe": missing})
+    place.make("closed", SERVER | {"readinessProbe": closed})
+    place.has_event("refuses", "Unhealthy", "Readiness probe failed: HTTP probe failed with statuscode: 404")
+    address = place.runs("closed")["podIP"]
+    words = f"Readiness probe failed: dial tcp {address}:81: connect: connection refused"
+    place.has_event("closed", "Unhealthy", words)
+    assert not ready(place, "refuses")
+    assert not ready(place, "closed")
+
+
+def test_a_container_that_is_not_alive_starts_anew(place: PodsPlace) -> None:
+    script = "touch /alive; sleep 3; rm /alive; sleep 1000"
+    liveness = command("cat", "/alive", failureThreshold=2)
+    place.make("dies", container("main", script, livenessProbe=liveness))
+    place.until(lambda: place.container("dies").get("restartCount", 0) >= 1, "a restart")
+    place.has_event("dies", "Unhealthy", "Liveness probe failed: cat: can't open '/alive'")
+    place.has_event("dies", "Killing", "Container main failed liveness probe, will be restarted")
+
+
+def test_a_command_that_takes_too_long_has_failed(place: PodsPlace) -> None:
+    place.make("slow", container("main", "sleep 1000", readinessProbe=command("sleep", "100", timeoutSeconds=1)))
+    place.has_event("slow", "Unhealthy", 'command timed out: "sleep 100" timed out after 1s')
+    assert not ready(place, "slow")
+
+
+def test_nothing_is_asked_before_a_container_has_started(place: PodsPlace) -> None:
+    startup = command("test", "-f", "/go", failureThreshold=1000)
+    probes = {"startupProbe": startup, "readinessProbe": command("true"), "livenessProbe": command("touch", "/early")}
+    place.make("starts", container("main", "sleep 5; test -f /early && exit 9; touch /go; sleep 1000", **probes))
+    place.runs("starts")
+    assert place.container("starts")["started"] is False
+    assert not ready(place, "starts")
+    place.until(lambda: ready(place, "starts"), "the pod is ready")
+    assert place.container("starts")["restartCount"] == 0
