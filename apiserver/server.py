@@ -55,7 +55,8 @@ from apiserver.http.frontend import Frontend
 from apiserver.http.health import Observed, StoreCollector, readiness
 from apiserver.http.limits import Gate, Limits
 from apiserver.http.metrics import GaugeCollector, RequestMetrics
-from apiserver.http.node_proxy import NodeProxy
+from apiserver.http.node_places import Places
+from apiserver.http.node_proxy import AgentTls, NodeProxy
 from apiserver.http.openid import OpenId
 from apiserver.http.port import ApiPort
 from apiserver.http.special import Handler, SpecialPaths
@@ -66,6 +67,8 @@ from apiserver.registry.table import Table, table
 from apiserver.reviews import Reviews
 from apiserver.storage import Storage
 from apiserver.tracing import span
+from apiserver.usage.reader import UsageReader
+from apiserver.usage.summaries import Summaries
 from apiserver.verbs.deleting import Deleter
 from apiserver.verbs.reading import Reader
 from apiserver.verbs.verbs import Verbs
@@ -199,7 +202,17 @@ class ApiServer:
     @cached_property
     def verbs(self) -> Verbs:
         deleter = Deleter(self.writer, self.reader)
-        return Verbs(self.reader, self.writer, deleter, Reviews(self.authenticator, self.authorizer), self._issue_token)
+        reviews = Reviews(self.authenticator, self.authorizer)
+        usage = UsageReader(self.reader, self.table, self.summaries)
+        return Verbs(self.reader, self.writer, deleter, reviews, self._issue_token, usage)
+
+    @cached_property
+    def summaries(self) -> Summaries:
+        return Summaries(self.lookup, Places(self.lookup, self._agent_tls))
+
+    @cached_property
+    def _agent_tls(self) -> AgentTls:
+        return AgentTls(self.options.pki_dir)
 
     async def _issue_token(self, account: Any, request: Any, warn: Callable[[str], None]) -> Any:
         return await answer_token_request(self.tokens, self.lookup, account, request, warn)
@@ -215,7 +228,7 @@ class ApiServer:
             await self._admit(request)
             await self._check(request)
 
-        return NodeProxy(self.lookup, self.options.pki_dir, connect)
+        return NodeProxy(Places(self.lookup, self._agent_tls), connect)
 
     @cached_property
     def frontend(self) -> Frontend:
@@ -274,6 +287,7 @@ class ApiServer:
         self.dispatcher.end_sessions()
         await self._finish_requests()
         await self.node_proxy.finish()
+        await self.summaries.close()
         self.port.serve(None, self.checks)
         self.feeds.close(ServiceUnavailable("the server is going down", retry_after_s=1))
         self.reader.close()

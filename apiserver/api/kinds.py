@@ -50,6 +50,7 @@ _GROUPS = {
     "coordination": ("coordination.k8s.io", "v1"),
     "discovery": ("discovery.k8s.io", "v1"),
     "events": ("events.k8s.io", "v1"),
+    "metrics": ("metrics.k8s.io", "v1beta1"),
     "policy": ("policy", "v1"),
     "rbac": ("rbac.authorization.k8s.io", "v1"),
     "scheduling": ("scheduling.k8s.io", "v1"),
@@ -76,6 +77,7 @@ _NAMESPACED: dict[str, tuple[str, ...]] = {
     "coordination": ("Lease",),
     "discovery": ("EndpointSlice",),
     "events": ("Event",),
+    "metrics": ("PodMetrics:pods",),
     "rbac": ("Role", "RoleBinding"),
 }
 _CLUSTER: dict[str, tuple[str, ...]] = {
@@ -84,6 +86,7 @@ _CLUSTER: dict[str, tuple[str, ...]] = {
     "authentication": ("TokenReview", "SelfSubjectReview"),
     "authorization": ("SelfSubjectAccessReview", "SelfSubjectRulesReview", "SubjectAccessReview"),
     "certificates": ("CertificateSigningRequest",),
+    "metrics": ("NodeMetrics:nodes",),
     "rbac": ("ClusterRole", "ClusterRoleBinding"),
     "scheduling": ("PriorityClass:priorityclasses",),
     "storage": ("StorageClass:storageclasses",),

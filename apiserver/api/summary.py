@@ -70,5 +70,8 @@ class NodeStats(_Part):
 
 
 class Summary(_Part):
+    """`window_seconds`, which the kubelet does not say: between the two looks that rates are made from."""
+
     node: NodeStats
+    window_seconds: float = 0.0
     pods: list[PodStats] = []

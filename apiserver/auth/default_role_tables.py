@@ -102,6 +102,7 @@ CLUSTER_ROLES: dict[str, Rows] = {
         ),
         (READ, "policy", "poddisruptionbudgets poddisruptionbudgets/status"),
         (READ, "networking.k8s.io", "ingresses ingresses/status networkpolicies"),
+        (READ, "metrics.k8s.io", "nodes pods"),  # as metrics-server's role for aggregation
     ),
     "system:auth-delegator": _REVIEWS,
     "system:basic-user": (

@@ -151,7 +151,7 @@ class Discovery:
             resource["shortNames"] = list(row.short_names)
         if row.categories:
             resource["categories"] = list(row.categories)
-        if "get" in row.verbs:
+        if "get" in row.verbs and not row.computed:
             stored = self._stored.get(row.stored_as, row)
             resource["storageVersionHash"] = storage_version_hash(stored.group, stored.version, stored.kind)
         yield resource

@@ -54,7 +54,7 @@ class ResourceView:
 
     def items(self, items: Sequence[Stored], begin: bytes = b"", end: bytes = b"") -> bytes:
         """`begin`, the items with commas between, `end`."""
-        if self.resource.conversion is None:
+        if self.resource.conversion is None and not self.resource.computed:  # what is not stored has no version
             return joined_items(self.head, items, begin, end)
         return begin + b",".join([self.object(stored) for stored in items]) + end
 

@@ -156,6 +156,8 @@ class Frontend:
             return await self._dispatcher.to_node(request, target, user)
         call = self._call(target, user, verb, query, request.headers, seen.request_id)
         self._let_create(call, attributes)
+        if target.resource.computed:  # waits for agents, and has a bound of its own
+            return await self._dispatcher.answer(request, target, call)
         if verb == "watch":
             async with self._gate.watching():
                 return await self._dispatcher.answer(request, target, call)

@@ -17,7 +17,7 @@ from urllib.parse import quote
 import msgspec
 from aiohttp import HttpVersion11, web
 
-from apiserver.admission.plugin import Admission, Lookup
+from apiserver.admission.plugin import Admission
 from apiserver.api.errors import (
     ApiError,
     BadRequest,
@@ -72,14 +72,13 @@ class NodeProxy:
 
     def __init__(
         self,
-        lookup: Lookup,
-        pki_dir: Path,
+        places: Places,
         connect: Connect,
         *,
         streams_max: int = STREAMS_MAX,
     ) -> None:
         self._connect = connect
-        self._places = Places(lookup, AgentTls(pki_dir))
+        self._places = places
         self._relay = Relay()
         self._tunnels: set[Tunnel] = set()
         self._streams_max = streams_max

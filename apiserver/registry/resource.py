@@ -76,6 +76,7 @@ class Resource(msgspec.Struct, frozen=True, kw_only=True):
     selectable: Mapping[str, Callable[[Any], str]] = {}  # field selectors beside metadata.name and metadata.namespace
     subresources: tuple[Subresource, ...] = ()
     encrypted: bool = False  # at rest
+    computed: bool = False  # made when it is asked for, and never stored
     stored_as: str = ""  # `plural` (or `group/plural`) of the row whose objects these are; "" is its own
     conversion: Conversion | None = None  # needed with stored_as
     description: str = ""

@@ -15,6 +15,7 @@ from apiserver.api import (
     certificates,
     coordination,
     discovery,
+    metrics,
     rbac,
     scheduling,
     storage,
@@ -389,5 +390,19 @@ def _newer_events() -> Resource:
     )
 
 
+def _usage() -> tuple[Resource, ...]:
+    """Made when they are asked for (apiserver/usage)."""
+    asked: dict[str, Any] = {
+        "group": "metrics.k8s.io",
+        "version": "v1beta1",
+        "verbs": ("get", "list"),
+        "computed": True,
+    }
+    return (
+        _row("nodes", metrics.NodeMetrics, Strategy(), "What a node uses.", namespaced=False, **asked),
+        _row("pods", metrics.PodMetrics, Strategy(), "What the containers of a pod use.", **asked),
+    )
+
+
 #: In the order discovery names the groups: the first that knows a short name is the one that is meant by it.
-ROWS: tuple[Resource, ...] = (*_pods(), *_core(), *_apps(), _newer_events(), *_questions(), *_others())
+ROWS: tuple[Resource, ...] = (*_pods(), *_core(), *_apps(), _newer_events(), *_questions(), *_others(), *_usage())

@@ -17,6 +17,8 @@ from apiserver.verbs.writing import Writer
 
 #: Answers a review (a kind that is never stored): the typed body → the same with its status.
 Review = Callable[[Call, Any], Awaitable[Any]]
+#: Answers get and list of a kind that is made when it is asked for.
+Compute = Callable[[Call], Awaitable[Answer]]
 #: Makes a token: (account, request, warn) → the request with its status.
 IssueToken = Callable[[Any, TokenRequest, Callable[[str], None]], Awaitable[Any]]
 
@@ -25,18 +27,27 @@ class Verbs:
     """Raises ApiError."""
 
     def __init__(
-        self, reader: Reader, writer: Writer, deleter: Deleter, review: Review, issue_token: IssueToken
+        self,
+        reader: Reader,
+        writer: Writer,
+        deleter: Deleter,
+        review: Review,
+        issue_token: IssueToken,
+        compute: Compute,
     ) -> None:
         self.reader = reader
         self.writer = writer
         self.deleter = deleter
         self._review = review
         self._issue_token = issue_token
+        self._compute = compute
 
     async def run(self, call: Call) -> Answer:
         """Anything but a watch."""
         if call.subresource and call.subresource != "status":
             return await self._subresource(call)
+        if call.resource.computed:
+            return await self._compute(call)
         match call.verb:
             case "get":
                 return ObjectAnswer(call.resource, await self.reader.get(call))

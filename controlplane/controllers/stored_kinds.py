@@ -8,8 +8,8 @@ EVENT = KINDS["core", "Event"]
 LEASE = KINDS["coordination", "Lease"]
 POD = KINDS["core", "Pod"]
 
-#: Packages whose kinds are other forms of what is stored under its own kind.
-_OTHER_FORMS = ("v1alpha1", "events")
+#: Packages whose kinds are other forms of what is stored under its own kind, or are made when they are asked for.
+_NOT_STORED = ("v1alpha1", "events", "metrics")
 
 
 def stored_kinds() -> list[Kind]:
@@ -17,5 +17,5 @@ def stored_kinds() -> list[Kind]:
     return [
         kind
         for (package, name), kind in KINDS.items()
-        if package not in _OTHER_FORMS and name != "Binding" and not name.endswith("Review")
+        if package not in _NOT_STORED and name != "Binding" and not name.endswith("Review")
     ]

@@ -102,6 +102,7 @@ class Stats:
                 by_pod.setdefault(usage.pod, []).append(usage)
         return Summary(
             node=_node_stats(self._node, before, now),
+            window_seconds=round(now.taken - before.taken, 3),
             pods=[_pod_stats(pod, begun.get(pod.uid, ""), usages, before, now) for pod, usages in by_pod.items()],
         )
 

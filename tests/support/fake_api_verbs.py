@@ -67,7 +67,7 @@ class FakeVerbs:
         self.writer.random = random
         self.reader = FakeReader(storage, cast(Feeds, None))
         deleter = Deleter(self.writer, self.reader)
-        self.verbs = Verbs(self.reader, self.writer, deleter, _no_review, _no_token)
+        self.verbs = Verbs(self.reader, self.writer, deleter, _no_review, _no_token, _no_usage)
 
     def uid(self) -> str:
         return uid_of(self.random)
@@ -118,6 +118,10 @@ async def _no_review(call: Call, review: Any) -> Any:
 
 async def _no_token(account: Any, request: Any, warn: Any) -> Any:
     raise NotFound("the fake API makes no tokens")
+
+
+async def _no_usage(call: Call) -> Any:
+    raise NotFound("the fake API has no nodes to ask what they use")
 
 
 # --- what would differ from run to run ------------------------------------------------------------------

@@ -64,8 +64,8 @@ def recorded_type(name: str) -> type:
 
 
 def kinds() -> set[type]:
-    """The types of Kubernetes' own versions; ours have no protobuf form."""
-    return {row.type for row in table().rows if row.version != "v1alpha1"}
+    """The types of Kubernetes' own versions that can be sent; ours have no protobuf form."""
+    return {row.type for row in table().rows if row.version != "v1alpha1" and not row.computed}
 
 
 def sendable() -> set[type]:

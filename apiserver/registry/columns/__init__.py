@@ -12,6 +12,7 @@ from .access import CERTIFICATE_SIGNING_REQUEST, ROLE, ROLE_BINDING
 from .cells import AGE, NAME
 from .config import CONFIG_MAP, LEASE, NAMESPACE, PRIORITY_CLASS, SECRET, SERVICE_ACCOUNT
 from .events import EVENT
+from .metrics import NODE_METRICS, POD_METRICS
 from .network import ENDPOINT_SLICE, ENDPOINTS, SERVICE
 from .nodes import NODE
 from .pods import POD
@@ -44,5 +45,7 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
     "rbac.authorization.k8s.io/clusterrolebindings": ROLE_BINDING,
     "storage.k8s.io/storageclasses": STORAGE_CLASS,
     "scheduling.k8s.io/priorityclasses": PRIORITY_CLASS,
+    "metrics.k8s.io/nodes": NODE_METRICS,
+    "metrics.k8s.io/pods": POD_METRICS,
     "certificates.k8s.io/certificatesigningrequests": CERTIFICATE_SIGNING_REQUEST,
 }

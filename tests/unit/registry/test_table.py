@@ -88,9 +88,11 @@ def test_groups_are_in_the_order_of_discovery() -> None:
         "scheduling.k8s.io",
         "coordination.k8s.io",
         "discovery.k8s.io",
+        "metrics.k8s.io",
     ]
     assert groups[0].versions == ("v1", "v1alpha1")
-    assert {group.preferred_version for group in groups} == {"v1"}
+    assert {group.preferred_version for group in groups[:-1]} == {"v1"}
+    assert groups[-1].versions == ("v1beta1",)
 
 
 def test_objects_of_both_events_are_the_same() -> None:
@@ -133,7 +135,13 @@ def test_questions_are_asked_and_never_stored() -> None:
         "selfsubjectaccessreviews",
         "selfsubjectrulesreviews",
     }
-    assert {row.plural for row in ROWS if row.verbs not in (ALL_VERBS, ("create",))} == {"namespaces"}
+    others = {row.key for row in ROWS if row.verbs not in (ALL_VERBS, ("create",)) and not row.computed}
+    assert others == {"namespaces"}
+
+
+def test_what_is_made_when_it_is_asked_for() -> None:
+    computed = {row.key: row.verbs for row in ROWS if row.computed}
+    assert computed == dict.fromkeys(("metrics.k8s.io/nodes", "metrics.k8s.io/pods"), ("get", "list"))
 
 
 def test_secrets_alone_are_encrypted() -> None:

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 import view_objects as some
 
-from apiserver.api import apps, certificates, coordination, discovery, events, rbac, scheduling, storage
+from apiserver.api import apps, certificates, coordination, discovery, events, metrics, rbac, scheduling, storage
 from apiserver.api.core import config, endpoints, event, namespace, node, persistent_volumes, pod, service
 from apiserver.api.core.service_account import ServiceAccount
 from apiserver.api.meta import LabelSelector
@@ -276,6 +276,22 @@ KINDS: dict[str, list[tuple[str, type, dict[str, Any]]]] = {
                 "status": {
                     "conditions": [some.condition("Approved"), some.condition("Denied"), some.condition("Failed")]
                 }
+            },
+        ),
+    ],
+    "metrics.k8s.io/nodes": [
+        ("busy", metrics.NodeMetrics, {"window": "10.5s", "usage": {"cpu": "1500000001n", "memory": "2048Ki"}}),
+    ],
+    "metrics.k8s.io/pods": [
+        (
+            "two containers",
+            metrics.PodMetrics,
+            {
+                "window": "10.5s",
+                "containers": [
+                    {"name": "a", "usage": {"cpu": "1500000n", "memory": "2Mi"}},
+                    {"name": "b", "usage": {"cpu": "500000n", "memory": "1Mi"}},
+                ],
             },
         ),
     ],
