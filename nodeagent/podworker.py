@@ -89,11 +89,11 @@ class PodWorker:
             self._task = asyncio.create_task(self._run(), name=f"pod {self.key.namespace}/{self.key.name}")
 
     def health_changed(self) -> None:
-        """A verdict may have changed. While it stops what runs, all that is left to do is to say so."""
-        if self._stopping_since is not None and self._stepping and self.pod is not None:
-            self._publish(self.pod, self._seen)
-        else:
-            self.wake()
+        """A verdict may have changed. A step may take long, and who is ready meanwhile, or is not, is said at once."""
+        pod, looked = self.pod, self.signature is not None
+        if self._stepping and looked and pod is not None and pod.status.phase not in FINISHED:
+            self._publish(pod, self._seen)
+        self.wake()
 
     @property
     def leaving(self) -> bool:
@@ -227,6 +227,9 @@ class PodWorker:
             if again_s is not None:
                 waiting.add(spec.name)
                 self.look_again_in(again_s)
+            elif spec is not decision.start[-1]:  # the next one may take long
+                seen = await self._look()
+                self._publish(pod, seen)
         if decision.sandbox or decision.start:
             seen = await self._look()
             self._publish(pod, seen)

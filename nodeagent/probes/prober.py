@@ -106,7 +106,7 @@ class Prober:
         self._events = events
         self._wall = wall
         self._random = random or Random()
-        self._began = wall()
+        self._met: set[str] = set()  # uids of pods that were looked at
         self._room = asyncio.Semaphore(at_once)
         self._due: asyncio.Queue[_Probing] = asyncio.Queue()  # each at most once
         self._pods: dict[str, dict[str, _Watched]] = {}  # by uid and container id
@@ -126,7 +126,9 @@ class Prober:
         self._changed.append(changed)
 
     def look(self, pod: Pod, seen: Observed, address: str) -> None:
-        known, found = self._pods.get(pod.metadata.uid, {}), {}
+        uid = pod.metadata.uid
+        known, found, taken_over = self._pods.get(uid, {}), {}, uid not in self._met
+        self._met.add(uid)
         for spec in (*pod.spec.init_containers, *pod.spec.containers):
             container = seen.newest(spec.name)
             if container is None or not container.running or not _has_probes(spec):
@@ -134,32 +136,32 @@ class Prober:
             asked = Asked(spec, container.id, address)
             watched = known.get(container.id)
             if watched is None:
-                watched = self._watch(pod, asked, container)
+                watched = self._watch(pod, asked, container, taken_over=taken_over)
             watched.pod, watched.asked = pod, asked
             found[container.id] = watched
         for container_id, watched in known.items():
             if container_id not in found:
                 _end(watched.probings)
         if found:
-            self._pods[pod.metadata.uid] = found
+            self._pods[uid] = found
         else:
-            self._pods.pop(pod.metadata.uid, None)
+            self._pods.pop(uid, None)
 
     def ending(self, pod_uid: str) -> None:
         for watched in self._pods.get(pod_uid, {}).values():
             _end(each for each in (watched.startup, watched.liveness) if each is not None)
 
     def forget(self, pod_uid: str) -> None:
+        self._met.discard(pod_uid)
         for watched in self._pods.pop(pod_uid, {}).values():
             _end(watched.probings)
 
     # --- containers that are new --------------------------------------------------------------------------
 
-    def _watch(self, pod: Pod, asked: Asked, container: Container) -> _Watched:
-        """It starts to be asked. One that was here before this agent keeps what the API says of it, and its first
-        question comes somewhere within a period: not all at once."""
+    def _watch(self, pod: Pod, asked: Asked, container: Container, *, taken_over: bool) -> _Watched:
+        """It starts to be asked. One that was here before this agent (it ran when the pod was met) keeps what the API
+        says of it, and its first question comes somewhere within a period: not all at once."""
         loop, spec = asyncio.get_running_loop(), asked.spec
-        taken_over = container.started_at < self._began
         age_s = max(0.0, self._wall() - container.started_at) if taken_over else 0.0
         watched = _Watched(pod, asked, loop.time() - age_s)
         shown = _status_of(pod, container)

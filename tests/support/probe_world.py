@@ -108,6 +108,7 @@ class ProbeWorld:
         return self.pod.spec.containers[0]
 
     async def __aenter__(self) -> ProbeWorld:
+        self.look()
         self._task = asyncio.create_task(self.prober.run(), name="prober")
         return self
 
@@ -135,6 +136,10 @@ class ProbeWorld:
         )
         self.look(container)
         return container
+
+    def met_anew(self) -> None:
+        """As by an agent that has just started."""
+        self.prober.forget(UID)
 
     def look(self, *containers: Container) -> None:
         key = PodKey(namespace="default", name="a", uid=UID)

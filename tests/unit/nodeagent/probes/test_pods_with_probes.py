@@ -131,3 +131,19 @@ def test_readiness_is_asked_and_shown_while_the_pod_ends() -> None:
         await world.until(lambda: not world.there("a"))
 
     with_probes(story)
+
+
+def test_who_is_ready_is_shown_while_another_image_is_on_its_way() -> None:
+    async def story(world: LifeWorld, answers: Answers) -> None:
+        readiness = probe("readiness", initialDelaySeconds=5, periodSeconds=1)
+        await world.pod("a", containers=[container(readinessProbe=readiness), container("late")])
+        await world.until(lambda: world.container("a").state.running)
+        assert not world.container("a").ready
+        await world.until(lambda: world.container("a").ready, within_s=8)
+        assert world.waiting("a", "late") == "ContainerCreating"
+        answers.answer = lambda ask: False
+        await world.until(lambda: not world.container("a").ready, within_s=5)
+        assert world.waiting("a", "late") == "ContainerCreating"
+        await world.running("a")
+
+    with_probes(story, latency=Latency(pull_s=100))

@@ -113,7 +113,7 @@ def test_a_new_agent_believes_what_the_api_shows_until_it_knows_better() -> None
     """Its restart takes nobody out of a Service."""
 
     async def story(world: ProbeWorld) -> None:
-        await asyncio.sleep(1)
+        world.met_anew()
         world.shown("one", ready=True)
         container = world.runs(since_s=1000)
         assert world.verdict(container).ready
@@ -130,6 +130,7 @@ def test_a_new_agent_believes_what_the_api_shows_until_it_knows_better() -> None
 @pytest.mark.parametrize("shown", ["another", "one"])
 def test_a_new_agent_believes_nothing_of_another_container_or_of_one_that_was_not_ready(shown: str) -> None:
     async def story(world: ProbeWorld) -> None:
+        world.met_anew()
         world.shown(shown, ready=shown == "another", started=shown == "another")
         container = world.runs(since_s=1000)
         assert not world.verdict(container).ready
@@ -144,6 +145,7 @@ def test_a_new_agent_does_not_ask_everybody_at_once() -> None:
 
         async def main(seed: int = seed) -> None:
             async with ProbeWorld(Answers(), seed=seed, readiness={}) as world:
+                world.met_anew()
                 world.runs(since_s=100)
                 await asyncio.sleep(10)
                 firsts.add(round(world.answers.asked[0].at_s, 2))
