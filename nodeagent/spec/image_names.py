@@ -13,7 +13,7 @@ _ADDRESS = rf"(?:{_HOST}(?:\.{_HOST})*|\[[a-fA-F0-9:]+\])(?::[0-9]+)?"
 _PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _TAG = r"[\w][\w.-]{0,127}"
 _DIGEST = r"[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,}"
-_reference_re = re.compile(rf"(?P<name>(?:{_ADDRESS}/)?{_PART}(?:/{_PART})*)(?::{_TAG})?(?:@{_DIGEST})?", re.ASCII)
+_reference_re = re.compile(rf"({_ADDRESS}/{_PART}(?:/{_PART})*)(?::{_TAG})?(?:@{_DIGEST})?", re.ASCII)
 _id_re = re.compile(r"[a-f0-9]{64}")
 
 
@@ -21,19 +21,23 @@ def repository_of(image: str) -> str:
     """Host and path, without tag and digest. Raises ValueError in the words that Kubernetes has from docker."""
     if _id_re.fullmatch(image):
         raise ValueError(f"invalid repository name ({image}), cannot specify 64-byte hexadecimal strings")
-    match = _reference_re.fullmatch(image)
+    host, path = _split(image)
+    shown = path.partition(":")[0]
+    if shown != shown.lower():
+        raise ValueError(f"invalid reference format: repository name ({shown}) must be lowercase")
+    match = _reference_re.fullmatch(f"{host}/{path}")
     if match is None:
-        if _reference_re.fullmatch(image.lower()):
-            raise ValueError("invalid reference format: repository name must be lowercase")
         raise ValueError("invalid reference format")
-    name = match["name"]
-    if len(name) > NAME_CHARACTERS_MAX:
+    if len(match[1]) > NAME_CHARACTERS_MAX:
         raise ValueError(f"repository name must not be more than {NAME_CHARACTERS_MAX} characters")
-    host, slash, path = name.partition("/")
-    if not slash or not (set(".:[") & set(host) or host == "localhost" or host != host.lower()):
-        host, path = DEFAULT_HOST, name
+    return match[1]
+
+
+def _split(image: str) -> tuple[str, str]:
+    """What stands before the first slash is a host if it looks like one."""
+    host, slash, path = image.partition("/")
+    if not slash or not (set(".:") & set(host) or host == "localhost" or host != host.lower()):
+        host, path = DEFAULT_HOST, image
     if host == _OTHER_DEFAULT_HOST:
         host = DEFAULT_HOST
-    if host == DEFAULT_HOST and "/" not in path:
-        path = f"{_DEFAULT_FOLDER}/{path}"
-    return f"{host}/{path}"
+    return host, f"{_DEFAULT_FOLDER}/{path}" if host == DEFAULT_HOST and "/" not in path else path

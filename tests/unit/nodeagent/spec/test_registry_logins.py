@@ -45,7 +45,8 @@ def test_repositories(image: str, repository: str) -> None:
     ("image", "words"),
     [
         ("", "invalid reference format"),
-        ("Nginx", "invalid reference format: repository name must be lowercase"),
+        ("Nginx", "invalid reference format: repository name (library/Nginx) must be lowercase"),
+        ("Team/Web:1", "invalid reference format: repository name (Web) must be lowercase"),
         ("a b", "invalid reference format"),
         ("nginx:", "invalid reference format"),
         ("nginx:-1", "invalid reference format"),
