@@ -40,7 +40,7 @@ class ProxyOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds."""
 
     interval_s: float = 0.1
-    check_s: float = 300.0  # how often it is looked whether the table is still there
+    check_s: float = 60.0  # how often it is looked whether the table is still there
 
 
 def service_informer(client: Client) -> Informer[Service]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Callable, Sequence
 from random import Random
 
 import msgspec
@@ -21,7 +22,7 @@ from apiserver.client import Change, Client, Informer
 from apiserver.client.retry import Backoff
 
 from .kernel import Kernel
-from .links import Orders
+from .links import Item, Orders
 from .overlay import Overlay, Own, overlay_items, places, pod_network, services_items, trimmed
 from .programs import ProgramFailed
 from .underlay import link_of, still_there
@@ -57,8 +58,9 @@ class Routing:
         overlay: Overlay,
         options: RoutingOptions | None = None,
         random: Random | None = None,
+        there: Callable[[Sequence[Item]], bool] = still_there,
     ) -> None:
-        """`address`: the node's, by which others reach it."""
+        """`address`: the node's, by which others reach it. `there`: whether what was made still is, at a glance."""
         self.applied = asyncio.Event()  # the address of the DNS is there
         self._nodes = nodes
         self._kernel = kernel
@@ -68,6 +70,7 @@ class Routing:
         self._overlay = overlay
         self._options = options or RoutingOptions()
         self._random = random or Random()
+        self._there = there
         self._changed = asyncio.Event()
         self._made: Orders | None = None  # what the kernel took, all of it
         self._refused: list[str] = []
@@ -107,7 +110,7 @@ class Routing:
         try:
             orders = self._orders()
             due = now - self._checked_at >= self._options.check_s
-            if orders == self._made and not due and still_there(orders.items):
+            if orders == self._made and not due and self._there(orders.items):
                 return True
             report = await self._kernel.arrange(orders)
         except (ProgramFailed, OSError) as error:
