@@ -75,7 +75,7 @@ def container_host() -> Iterator[Host]:
     """This thread, and what it starts, is in the host's network meanwhile."""
     folder = Path(tempfile.mkdtemp(prefix="kmini-", dir=_TEMPORARY))
     host = Host(folder.name.replace("_", "-").lower(), folder)
-    with _own_network():
+    with own_network():
         try:
             yield host
         finally:
@@ -87,7 +87,7 @@ def container_host() -> Iterator[Host]:
 
 
 @contextmanager
-def _own_network() -> Iterator[None]:
+def own_network() -> Iterator[None]:
     """Without a name: it ends with the last process in it."""
     libc = ctypes.CDLL(None, use_errno=True)
     before = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)

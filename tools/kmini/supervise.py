@@ -72,6 +72,12 @@ class Daemon(msgspec.Struct, frozen=True, kw_only=True):
                     loop.remove_reader(descriptor)
         raise CommandError(f"{self.what} ended: {last_error(self.log, self.log_start)}")
 
+    def end(self, *, warn: Callable[[str], None]) -> None:
+        """One that we started, whatever it has said of itself by now: its id is no other's as long as we live."""
+        with _handle(self.pid) as descriptor:
+            if descriptor is not None:
+                _end(self.pid, descriptor, warn)
+
 
 def launch(what: str, arguments: Sequence[str], *, log: Path) -> Daemon:
     """Run `kmini ARGUMENTS` in the background, in a session of its own; it outlives us. Does not wait."""

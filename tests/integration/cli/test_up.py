@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+import signal
 import ssl
 import subprocess
+import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -14,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kmini.api import api_request
-from kmini.layout import Layout
+from kmini.api import ApiFailure, api_request
+from kmini.layout import Layout, worked_on
 from kmini_process import environment, kmini
 from ports import free_ports
 
@@ -112,8 +115,12 @@ def test_status_for_people_and_machines(upped: tuple[Up, str]) -> None:
     text = up.run("status")
     assert text.returncode == 0
     assert "leader n1" in text.stdout
+    assert re.search(r"node \S+  ready: agent \d+, simulated, 2 of 2 pods run", text.stdout)
     found: dict[str, Any] = json.loads(up.run("status", "-o", "json").stdout)
     assert found["healthy"] is True
+    node = found["node"]
+    assert (node["runtime"], node["ready"], node["containerd"], len(node["pods"])) == ("fake", True, 0, 2)
+    assert (found["sample"]["ready"], found["sample"]["answered"], found["problems"]) == (2, [], [])
     (member,) = found["cluster"]["members"]
     assert (member["name"], member["leader"], member["reachable"]) == ("n1", True, True)
 
@@ -189,3 +196,59 @@ def test_down_refuses_to_purge_what_is_not_ours(tmp_path: Path) -> None:
     done = kmini("down", "--data-dir", tmp_path, "--purge")
     assert done.returncode == 1
     assert (tmp_path / "state" / "precious").exists()
+
+
+def test_one_command_at_a_time(tmp_path: Path) -> None:
+    up = Up(tmp_path)
+    with worked_on(Layout(up.data_dir)):
+        for done in (up.up(), up.run("down")):
+            assert done.returncode == 1
+            assert done.stderr.startswith("error: another `kmini up` or `kmini down` works on ")
+    assert up.run("status").returncode == 1
+
+
+def test_a_daemon_that_ends_at_once_is_told_of_and_leaves_nothing(tmp_path: Path) -> None:
+    """What the agent cannot use was left by somebody else."""
+    up = Up(tmp_path)
+    (up.data_dir / "agent").mkdir(parents=True)
+    (up.data_dir / "agent" / "client.pem").write_text("no certificate")
+    done = up.up()
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert done.stderr.startswith("error: the node's agent ended: ")
+    assert "client.pem holds no certificate" in done.stderr
+    assert up.run("status").returncode == 1
+    assert Layout(up.data_dir).running() is None
+
+
+def test_in_the_foreground_it_ends_when_a_daemon_does(tmp_path: Path) -> None:
+    up = Up(tmp_path)
+    command = [sys.executable, "-m", "kmini", *map(str, up.arguments), "--foreground"]
+    pipe = subprocess.PIPE
+    try:
+        with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=environment()) as process:
+            assert process.stdout is not None
+            assert process.stderr is not None
+            assert any(line.startswith("Ctrl-C ends ") for line in process.stdout)
+            agent = Layout(up.data_dir).running_agent()
+            assert agent is not None
+            os.kill(agent.pid, signal.SIGKILL)
+            assert process.wait(30) == 1
+            assert process.stderr.read().startswith("error: the node's agent ended: ")
+        found = up.run("status")
+        assert found.returncode == 1
+        assert re.search(r"problem: node \S+: its agent does not run", found.stdout)
+    finally:
+        up.run("down", "--purge")
+
+
+def test_without_a_sample(tmp_path: Path) -> None:
+    up = Up(tmp_path)
+    try:
+        done = up.up("--no-sample")
+        assert done.returncode == 0, done.stderr
+        assert "hello" not in done.stdout
+        assert json.loads(up.run("status", "-o", "json").stdout)["sample"] is None
+        with pytest.raises(ApiFailure, match="not found"):
+            api_request(Layout(up.data_dir), "GET", HELLO)
+    finally:
+        up.run("down", "--purge")

@@ -47,7 +47,8 @@ def up(data_dir: Path, no_sample: bool, foreground: bool, **flags: Any) -> None:
 
 
 def _run(course: Course, layout: Layout) -> Outcome:
-    """Who fails leaves nothing behind that it began; who is only late is left to come."""
+    """Who fails leaves nothing behind that it started; who is only late is left to come. Containers that were there
+    before are not touched."""
     from ..up.ending import bring_down
 
     try:
@@ -55,7 +56,9 @@ def _run(course: Course, layout: Layout) -> Outcome:
     except NotReady:
         raise
     except CommandError:
-        if course.started and course.started == course.daemons:
+        for daemon in course.started:
+            daemon.end(warn=_warn)
+        if course.started and not course.had_node:
             bring_down(layout, say=lambda _: None, warn=_warn)
         raise
 
@@ -68,6 +71,7 @@ def _stay(course: Course, layout: Layout) -> None:
         asked = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, asked.set)
+        click.echo("Ctrl-C ends all of it.")
         await asked.wait()
 
     asyncio.run(alongside(until_a_signal(), course.daemons))

@@ -67,11 +67,14 @@ class Progress:
 
 
 class Course:
-    """Of one data directory, which the caller holds. `started` are the daemons that were not there before."""
+    """Of one data directory, which the caller holds. `started` are the daemons that were not there before; `had_node`:
+    containers may have been."""
 
     def __init__(self, layout: Layout, wish: Wish, progress: Progress) -> None:
         self.started: list[Daemon] = []
         self.daemons: list[Daemon] = []
+        last = layout.last_agent()
+        self.had_node = last is not None and not last.torn_down
         self._layout = layout
         self._wish = wish
         self._progress = progress

@@ -1,0 +1,106 @@
+"""What `kmini up` looks at before it starts anything."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from kmini.errors import CommandError
+from kmini.layout import Layout, RunningAgent, owned_agent
+from kmini.options import DEFAULT_DATA_DIR
+from kmini.up import machine
+from ports import free_ports
+
+from nodeagent.runtime import cgroups
+
+
+@pytest.fixture
+def complete(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that has everything, and no node."""
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(machine, "_packages", list)
+    monkeypatch.setattr(cgroups, "hierarchies", lambda: [Path("/")])
+    monkeypatch.setattr(os, "access", lambda *_: True)
+
+
+def refusal(layout: Layout) -> str:
+    with pytest.raises(CommandError) as caught:
+        machine.check_containers(layout)
+    return str(caught.value)
+
+
+def test_all_that_is_missing_is_named_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(machine, "missing_packages", lambda: ["containerd", "runc"])
+    monkeypatch.setattr(machine, "SEARCHED", [str(tmp_path)])
+    monkeypatch.setattr(machine, "BUSYBOX", tmp_path / "busybox")
+    message = refusal(Layout(tmp_path))
+    assert message.startswith("real containers need root and the packages containerd runc nftables busybox-static: ")
+    assert "`make up` as root" in message
+    assert "`kmini up --runtime fake`" in message
+
+
+def test_control_groups_must_be_there_to_be_made(
+    complete: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    machine.check_containers(Layout(tmp_path))
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    assert "need control groups that can be written to" in refusal(Layout(tmp_path))
+
+
+@pytest.fixture
+def containerd(tmp_path: Path) -> Iterator[Path]:
+    """The data directory of a node whose containerd seems to run in our network."""
+    data_dir = tmp_path / "there"
+    code = "import sys; sys.stdin.read()"
+    config = data_dir / "agent" / "containerd" / "config.toml"
+    with subprocess.Popen([sys.executable, "-c", code, "--config", config], stdin=subprocess.PIPE) as process:
+        yield data_dir
+        assert process.stdin is not None
+        process.stdin.close()
+
+
+def test_another_node_in_this_network_is_named(complete: None, containerd: Path, tmp_path: Path) -> None:
+    message = refusal(Layout(tmp_path / "here"))
+    assert message.startswith(f"{containerd} has a node with containers in this network")
+    assert f"kmini down --data-dir {containerd}" in message
+    link = tmp_path / "link"
+    link.symlink_to(containerd)
+    for own in (containerd, link):
+        machine.check_containers(Layout(own))
+
+
+def test_ports_must_differ_and_be_free() -> None:
+    one, other = free_ports(2)
+    machine.check_ports({"--api-port": one, "--peer-port": other})
+    with pytest.raises(CommandError, match="--api-port and --node-port must differ"):
+        machine.check_ports({"--api-port": one, "--peer-port": other, "--node-port": one})
+    with (
+        socket.create_server(("127.0.0.1", one)),
+        pytest.raises(CommandError, match=f"--api-port {one} cannot be used"),
+    ):
+        machine.check_ports({"--api-port": one})
+
+
+def test_a_node_keeps_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    layout = Layout(tmp_path)
+    monkeypatch.setattr(socket, "gethostname", lambda: "Box-7.example.org")
+    assert machine.node_name(layout) == "box-7"
+    monkeypatch.setattr(socket, "gethostname", lambda: "under_score")
+    assert machine.node_name(layout) == "node"
+    with owned_agent(layout) as file:
+        file.announce(RunningAgent(pid=1, node="was", runtime="fake", private=False, group="/x", boot_id=""))
+    assert layout.running_agent() is None
+    assert machine.node_name(layout) == "was"
+
+
+def test_each_data_directory_has_its_control_group(tmp_path: Path) -> None:
+    groups = {machine.group_of(Layout(each)) for each in (DEFAULT_DATA_DIR, tmp_path / "a", tmp_path / "b")}
+    assert len(groups) == 3
+    assert "/kmini" in groups
+    assert machine.group_of(Layout(tmp_path / "a")) in groups
