@@ -60,9 +60,11 @@ class Joined:
         return Client(self.identity.access(self.servers), learn=False, user_agent="kmini-agent")
 
     @asynccontextmanager
-    async def runs(self) -> AsyncIterator[NodeAgent]:
-        """The agent, registered."""
-        machine = simulated(self.name, "192.0.2.7", capacity=CAPACITY, labels={})
+    async def runs(self, *, port: int = 0) -> AsyncIterator[NodeAgent]:
+        """The agent, registered. With a port its API listens there, on loopback."""
+        address = "127.0.0.1" if port else "192.0.2.7"
+        machine = simulated(self.name, address, capacity=CAPACITY, labels={})
+        machine = msgspec.structs.replace(machine, node_port=port)
         async with self.client() as client:
             node = NodeAgent(
                 client, self.name, machine, self.runtime, plain_parts(self.runtime), identity=self.identity
