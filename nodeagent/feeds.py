@@ -27,6 +27,7 @@ class Feed(Generic[T]):
         self._informer = informer
         self._node_of = node_of
         self._handlers: dict[str, Handler[T]] = {}
+        self._ended = asyncio.Event()
         self._listeners: list[Handler[T]] = []
         informer.add_index(_BY_NODE, lambda obj: (node_of(obj),))
         informer.add_handler(self._changed)
@@ -48,8 +49,13 @@ class Feed(Generic[T]):
     def leave(self, node: str) -> None:
         self._handlers.pop(node, None)
 
+    async def watch_over(self) -> None:
+        """Until the end. Raises what ended the informer: an agent must not go on by a copy that stands still."""
+        await self._ended.wait()
+        self._informer.check()
+
     async def __aenter__(self) -> Feed[T]:
-        self._informer.start()
+        self._informer.start(ended=self._ended.set)
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -86,6 +86,8 @@ class NodeAgent:
 
     async def run(self) -> None:
         async with self._pods, self._nodes, asyncio.TaskGroup() as group:
+            for feed in (self._pods, self._nodes):
+                group.create_task(feed.watch_over())
             group.create_task(self.writer.run())
             group.create_task(self.agent.run())
             for work in self._works:

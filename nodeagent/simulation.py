@@ -120,6 +120,12 @@ class SimulatedNodes:
                 if place.agent is not None:
                     await place.agent.registered.wait()
 
+    async def watch_over(self) -> None:
+        """Until the end. Raises what ended the informers of all agents."""
+        async with asyncio.TaskGroup() as group:
+            for feed in (self._pods, self._nodes):
+                group.create_task(feed.watch_over())
+
     # --- what may happen ----------------------------------------------------------------------------------
 
     def fail(self, selector: Selector, fault: Fault) -> Rule:

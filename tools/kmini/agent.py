@@ -245,7 +245,7 @@ async def _simulate(settings: AgentSettings) -> None:
             collector.started()
             names = nodes.names
             click.echo(f"{names[0]} to {names[-1]} are ready: {len(names)} simulated nodes")
-            await asyncio.Event().wait()
+            await nodes.watch_over()
 
 
 async def _client(settings: AgentSettings) -> tuple[Client, Identity | None]:
