@@ -63,6 +63,13 @@ def _fail(message: str) -> None:
     click.echo("error: " + " ".join(message.split()), err=True)
 
 
+def _cause(error: BaseException) -> BaseException:
+    """Of tasks that failed together, the first one's error: the others were ended for it."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
 def run(arguments: list[str]) -> int:
     """Run one command line; returns the exit code."""
     invocation = Invocation()
@@ -82,8 +89,9 @@ def run(arguments: list[str]) -> int:
     except Exception as caught:
         if invocation.debug:
             traceback.print_exc()
-        _fail(str(caught) if isinstance(caught, CommandError) else f"{type(caught).__name__}: {caught}")
-        return caught.exit_code if isinstance(caught, CommandError) else EXIT_FAILED
+        cause = _cause(caught)
+        _fail(str(cause) if isinstance(cause, CommandError) else f"{type(cause).__name__}: {cause}")
+        return cause.exit_code if isinstance(cause, CommandError) else EXIT_FAILED
     return result if isinstance(result, int) else EXIT_OK
 
 

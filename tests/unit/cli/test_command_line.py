@@ -160,6 +160,7 @@ def test_a_key_of_another_command_is_no_error(
         (CommandError("the disk\nis gone"), 1, "error: the disk is gone\n"),
         (NotReady("no leader"), 3, "error: no leader\n"),
         (ValueError("odd"), 1, "error: ValueError: odd\n"),
+        (ExceptionGroup("tasks", [ExceptionGroup("more", [NotReady("no leader")])]), 3, "error: no leader\n"),
     ],
 )
 def test_a_failure_is_one_line_without_a_traceback(
