@@ -344,6 +344,7 @@ class Agent:
         worker = self._add(key_of(pod), pod)
         if refused is not None:
             log.info("a pod was refused", extra={"pod": pod.metadata.name, "reason": refused.reason})
+            self._parts.events.event(pod, WARNING, refused.reason, refused.message)
             worker.reject(refused)
         worker.wake()
 

@@ -146,6 +146,9 @@ class PodWorker:
             self.look_again_in(error.again_s)
         except RuntimeFailure as error:
             log.warning("a pod waits for the runtime", extra=self._fields() | {"error": error.message})
+            if self.pod is not None and self.leaving:
+                words = f"error killing pod: {error.message}"
+                self._house.parts.events.event(self.pod, WARNING, "FailedKillPod", words)
             self.look_again_in(RETRY_S * (1 + self._house.random.random() / 2))
         except Exception:
             log.exception("a step of a pod failed", extra=self._fields())
@@ -186,10 +189,17 @@ class PodWorker:
         seen = await self._look()
         if pod is not None and not self.leaving:
             self._ending = DEADLINE if self._deadline_over(pod) else self._house.parts.volumes.look(pod)
+            self._tell_ending(pod)
         if pod is None or self.leaving:
             await self._leave(seen)
         else:
             await self._advance(pod, seen)
+
+    def _tell_ending(self, pod: Pod) -> None:
+        ending = self._ending
+        if ending is not None:
+            type_ = NORMAL if ending is DEADLINE else WARNING
+            self._house.parts.events.event(pod, type_, ending.reason, ending.message)
 
     async def _look(self) -> Observed:
         runtime, uid = self._house.runtime, self.key.uid

@@ -72,6 +72,9 @@ class Starter:
     async def make_sandbox(self, pod: Pod, seen: Observed) -> None:
         """A new one in place of those that do not work. Raises RuntimeFailure, NotYet."""
         runtime, parts = self._house.runtime, self._house.parts
+        if seen.sandboxes:
+            words = "Pod sandbox changed, it will be killed and re-created."
+            parts.events.event(pod, NORMAL, "SandboxChanged", words)
         for sandbox in seen.sandboxes:
             await runtime.stop_sandbox(sandbox.id)  # gives back what it still holds
         await parts.volumes.prepare(pod)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from unittest.mock import patch
 
 from agent_world import NODES
 from life_world import NODE, LifeWorld, run_life
 
 from nodeagent.runtime.fake import Latency
 from nodeagent.runtime.faults import Fault
+from nodeagent.runtime.interface import RuntimeFailure
 
 SIDECAR = {"name": "beside", "image": "registry.test/beside:1", "restartPolicy": "Always"}
 
@@ -85,5 +87,37 @@ def test_the_node_tells_when_it_starts_is_ready_and_was_rebooted() -> None:
         await asyncio.sleep(5)
         assert world.reasons(NODE).count("Rebooted") == 1
         assert next(each for each in world.events(NODE) if each.reason == "Rebooted").count == 1
+
+    run_life(story)
+
+
+def test_what_else_becomes_of_pods_is_told() -> None:
+    async def story(world: LifeWorld) -> None:
+        await world.pod("late", activeDeadlineSeconds=20)
+        await world.running("late")
+        world.runtime.kill_sandbox(world.get("late").metadata.uid)
+        await world.until(lambda: "SandboxChanged" in world.reasons("late"))
+        await world.until(lambda: "DeadlineExceeded" in world.reasons("late"))
+        await world.pod("stuck")
+        await world.running("stuck")
+
+        async def refuses(container_id: str, *, grace_period_s: float) -> None:
+            raise RuntimeFailure("the shim does not answer")
+
+        with patch.object(world.runtime, "stop_container", refuses):
+            await world.delete("stuck")
+            words = "error killing pod: the shim does not answer"
+            await world.until(lambda: ("Warning", "FailedKillPod", words) in world.told("stuck"))
+        await world.until(lambda: not world.there("stuck"))
+
+    run_life(story)
+
+
+def test_a_pod_that_is_refused_is_told_why() -> None:
+    async def story(world: LifeWorld) -> None:
+        container = {"name": "main", "image": "i", "resources": {"requests": {"cpu": "100"}}}
+        await world.pod("large", containers=[container])
+        await world.until(lambda: world.reasons("large") == ["OutOfcpu"])
+        assert world.told("large")[0][2] == world.status("large").message
 
     run_life(story)
