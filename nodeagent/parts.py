@@ -21,6 +21,7 @@ from .probes.prober import Prober
 from .references import References
 from .runtime import cgroups
 from .runtime.cri import CriRuntime
+from .spec.known_services import KnownServices
 from .spec.specs import ContainerSpecs, facts_of
 from .volumes.opening import volumes_of_node
 
@@ -40,7 +41,8 @@ def container_parts(
     events = NodeEvents(client, node, wall=wall)
     prober = Prober(runtime, events, wall=wall)
     facts = facts_of(machine, folder=folder, oom_group=cgroups.memory_is_v2())
-    specs = ContainerSpecs(facts, network.network, references, network.services, events)
+    services = KnownServices(network.services, folder / "services.json")
+    specs = ContainerSpecs(facts, network.network, references, services, events)
     volumes = volumes_of_node(client, node, machine, folder, references, events)
     return msgspec.structs.replace(
         plain_parts(prober),
@@ -48,5 +50,5 @@ def container_parts(
         volumes=volumes.pods,
         hooks=LifecycleHooks(runtime, events),
         events=events,
-        works=[events.run, prober.run, network.run, *volumes.works, *housekeeping(runtime)],
+        works=[events.run, prober.run, network.run, services.run, *volumes.works, *housekeeping(runtime)],
     )

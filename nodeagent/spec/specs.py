@@ -17,10 +17,8 @@ from apiserver.api.base import ResourceList
 from apiserver.api.cluster_network import ClusterNetwork
 from apiserver.api.core.containers import Container as ContainerSpec
 from apiserver.api.core.pod import Pod
-from apiserver.api.core.service import Service
 from apiserver.api.errors import ApiError
 from apiserver.api.quantity import value
-from apiserver.client import Informer
 from nodeagent.house import WARNING, EventSink
 from nodeagent.machine import Machine
 from nodeagent.node import allocatable_of
@@ -42,6 +40,7 @@ from .expansion import expand_all
 from .failures import config_error
 from .fields import Place
 from .hosts import hosts_text, hosts_text_of_node
+from .known_services import KnownServices
 from .names import domain_of, kernel_name, short_name
 from .registry_logins import Place as RegistryPlace
 from .registry_logins import credentials_for, places_of
@@ -94,7 +93,7 @@ class ContainerSpecs:
         facts: NodeFacts,
         network: ClusterNetwork,
         references: References,
-        services: Informer[Service],
+        services: KnownServices,
         events: EventSink,
     ) -> None:
         self._facts = facts
@@ -137,6 +136,7 @@ class ContainerSpecs:
             args=expand_all(spec.args, variables),
             environment=list(variables.items()),
             stdin_once=spec.stdin_once,
+            hostname="" if pod.spec.host_network else kernel_name(pod, self._network.domain),
             hosts=await self._hosts(pod, sandbox),
             last_words=LastWords(
                 path=spec.termination_message_path, from_log=spec.termination_message_policy == _FROM_LOG_TOO
@@ -161,15 +161,16 @@ class ContainerSpecs:
 
     def _of_services(self, pod: Pod) -> dict[str, str]:
         """Raises NotYet: a container without them would be another one."""
-        if not self._services.synced.is_set():
+        namespace = pod.metadata.namespace
+        own, masters = self._services.of(namespace), self._services.of(MASTER_NAMESPACE)
+        if own is None or masters is None:
             words = "services have not yet been read at least once, cannot construct envvars"
             error = config_error(words)
             error.again_s = _SERVICES_AGAIN_S
             raise error
-        namespace, cache = pod.metadata.namespace, self._services.cache
-        master = cache.in_namespace(MASTER_NAMESPACE) if namespace != MASTER_NAMESPACE else ()
         linked = pod.spec.enable_service_links is not False
-        return service_variables([*cache.in_namespace(namespace), *master], namespace, linked=linked)
+        found = [*own, *(masters if namespace != MASTER_NAMESPACE else ())]
+        return service_variables(found, namespace, linked=linked)
 
     async def _hosts(self, pod: Pod, sandbox: Sandbox) -> str:
         aliases = pod.spec.host_aliases

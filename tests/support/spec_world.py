@@ -19,6 +19,7 @@ from apiserver.api.core.service import Service
 from apiserver.api.errors import ApiError
 from apiserver.client import Client, Informer
 from nodeagent.runtime.interface import ContainerConfig, Image, PodKey, Sandbox
+from nodeagent.spec.known_services import KnownServices
 from nodeagent.spec.specs import ContainerSpecs, NodeFacts
 
 NETWORK = ClusterNetwork(
@@ -110,7 +111,8 @@ class SpecWorld:
             app_armor=False,
             oom_group=False,
         )
-        self.specs = ContainerSpecs(self.facts, NETWORK, self.objects, self.services, self.told)
+        services = KnownServices(self.services, Path("/nowhere/services.json"))
+        self.specs = ContainerSpecs(self.facts, NETWORK, self.objects, services, self.told)
 
     async def made(self, wanted: Pod, sandbox: Sandbox = SANDBOX, image: Image = IMAGE) -> ContainerConfig:
         """Of its first container."""

@@ -173,9 +173,13 @@ def test_a_node_that_hears_no_server_keeps_its_pods_running(cluster: Cluster) ->
 
         await until(alive_again, what="it is started again without the API", timeout_s=RESTARTED_WITHIN_S)
         await asyncio.to_thread(cluster.heal)
+
+        async def told() -> bool:
+            return restarts(await world.pods())[dead.pod.uid] == 1
+
+        await until(told, what="the API hears of it", timeout_s=NOTICED_WITHIN_S)
         await world.whole(NOTICED_WITHIN_S)
         assert {pod.metadata.uid for pod in await world.pods()} == {pod.metadata.uid for pod in pods}
-        assert restarts(await world.pods())[dead.pod.uid] == 1
 
     run_story(cluster, story)
 
