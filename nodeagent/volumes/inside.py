@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import os
 import stat
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .failures import CannotMount
@@ -19,7 +20,10 @@ from .failures import CannotMount
 LINKS_MAX = 40  # as in Linux
 STEPS_MAX = 1024
 DEPTH_MAX = 256  # descriptors that are open at once
+_NEW = ".kmini-new"
 _STEP = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+
+_one_at_a_time = threading.Lock()
 
 
 @contextmanager
@@ -93,16 +97,17 @@ class _Walk:
         self._left.extend(reversed(target.split("/")))
 
     def _make(self, name: str) -> None:
+        """It has its mode before it has its name: who is killed in between leaves none that is half made."""
         mode = stat.S_IMODE(os.fstat(self._folders[0]).st_mode)
-        try:
-            os.mkdir(name, 0o700, dir_fd=self.here)
-        except FileExistsError:
-            return  # somebody was faster: it is looked at like any other
-        made = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self.here)
-        try:
-            os.fchmod(made, mode)
-        finally:
-            os.close(made)
+        with _one_at_a_time:
+            with suppress(FileExistsError):
+                os.mkdir(_NEW, 0o700, dir_fd=self.here)
+            made = os.open(_NEW, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self.here)
+            try:
+                os.fchmod(made, mode)
+            finally:
+                os.close(made)
+            os.rename(_NEW, name, src_dir_fd=self.here, dst_dir_fd=self.here)
 
     def _refuse(self) -> None:
         raise CannotMount(f'subPath "{self._path}" not within volume path "{self._volume}"')
