@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable
-from contextlib import suppress
 
+import aiohttp
 import msgspec
 
 from apiserver.admission.plugin import Lookup
@@ -97,11 +97,13 @@ class Summaries:
             if answer.status != 200:
                 raise ServiceUnavailable(f"it answered with status {answer.status}")
             body = bytearray()
-            with suppress(ConnectionError):  # what came is not all there is: it does not decode
+            try:
                 async for data in answer.content.iter_any():
                     body += data
                     if len(body) > SUMMARY_BYTES_MAX:
                         raise ServiceUnavailable(f"it answered with more than {SUMMARY_BYTES_MAX} bytes")
+            except (aiohttp.ClientError, ConnectionError) as error:
+                raise ServiceUnavailable(f"its answer broke off: {type(error).__name__}") from None
         try:
             if len(body) <= DECODED_ON_LOOP_BYTES:
                 return _decode(body)

@@ -8,6 +8,7 @@ files are opened before they are read: those who have them open miss nothing whe
 
 from __future__ import annotations
 
+import errno
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -50,7 +51,7 @@ def open_all(log: Path) -> list[BinaryIO]:
                 files.append(open_log(path))
         if put_aside(log) == before:
             if not files:
-                raise FileNotFoundError(f"{log} is not there")
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(log))
             return files
         for file in files:
             file.close()

@@ -7,7 +7,7 @@ import contextlib
 import itertools
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from joined_agent import WITHIN_S, Joined, make_token, phase_is, pod_named
 from kmini.testing.fixture import Kmini
 from logging_runtime import LoggingRuntime
 from ports import free_ports
-from raw_http import RawAnswer, raw_connection
+from raw_http import RawAnswer, RawConnection, raw_connection
 
 from apiserver.api.core.pod import Pod
 from apiserver.auth import pki
@@ -63,6 +63,13 @@ class NodeWorld:
                 return connection.answer(method)
 
         return await asyncio.to_thread(asked)
+
+    @asynccontextmanager
+    async def line(self, context: ssl.SSLContext | None = None) -> AsyncIterator[RawConnection]:
+        """A connection, the administrator's unless said otherwise."""
+        with ExitStack() as stack:
+            opening = raw_connection(("127.0.0.1", self.port), context or self.masters())
+            yield await asyncio.to_thread(stack.enter_context, opening)
 
     def masters(self) -> ssl.SSLContext:
         return self.tls("admin", "system:masters")

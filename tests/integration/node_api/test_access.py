@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import datetime
 import ssl
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -62,9 +61,7 @@ def test_its_certificate_names_the_node_alone_and_is_renewed_while_it_works(kmin
             assert not (world.identity.folder / "serving.key").exists()
             before = await shown(world.port, world.masters())
             assert names(before) == ["access-3"]
-            with ExitStack() as stack:
-                opening = raw_connection(("127.0.0.1", world.port), world.masters())
-                old = await asyncio.to_thread(stack.enter_context, opening)
+            async with world.line() as old:
                 assert world.node.server is not None
                 await world.node.server._renewal.renew()
                 after = await shown(world.port, world.masters())
