@@ -55,7 +55,7 @@ class Starter:
         self._crashes = Backoffs()
         self._pulls = Backoffs()
         self._pull_failed: dict[str, tuple[float, str]] = {}  # by image: when, and the words
-        self._shown_until: dict[str, float] = {}  # by container: a failure that people should see for a moment
+        self._resting: dict[str, tuple[str, float]] = {}  # by container: after a failure; of which image, until when
         self._ends: dict[str, float] = {}  # by container id: when its end was seen, by the loop's clock
 
     def note(self, seen: Observed) -> None:
@@ -110,7 +110,7 @@ class Starter:
             words = f"Error: {error.message}" if error.event == "Failed" else error.message
             self._house.parts.events.event(pod, WARNING, error.event, words, container=spec.name)
             self.waiting[spec.name] = Waiting(error.reason, error.message)
-            return error.again_s
+            return self._rest(spec, error.again_s)
         except Unavailable:
             raise
         except RuntimeFailure as error:
@@ -143,7 +143,6 @@ class Starter:
         except Unavailable:
             raise
         except RuntimeFailure as error:
-            self._shown_until[spec.name] = asyncio.get_running_loop().time() + SHOW_FAILURE_S
             return self._failed(pod, spec, error, "RunContainerError", SHOW_FAILURE_S)  # then it waits as after a crash
         self.waiting.pop(spec.name, None)
         parts.events.event(pod, NORMAL, "Started", f"Started container {spec.name}", container=spec.name)
@@ -162,11 +161,18 @@ class Starter:
         self.waiting[spec.name] = Waiting(error.reason or reason, error.message)
         self._house.parts.events.event(pod, WARNING, "Failed", f"Error: {error.message}", container=spec.name)
         log.info("a container did not start", extra=self._fields(spec) | {"error": error.message})
+        return self._rest(spec, again_s)
+
+    def _rest(self, spec: ContainerSpec, again_s: float) -> float:
+        """For so long nothing wakes it: what it waits with is written, which is news, and must not be tried at once."""
+        self._resting[spec.name] = (spec.image, asyncio.get_running_loop().time() + again_s)
         return again_s
 
     def _wait_s(self, pod: Pod, spec: ContainerSpec, newest: Container | None) -> float:
-        """How long to leave it alone: people should see a failure for a moment, and who ends again and again waits."""
-        left_s = self._shown_until.get(spec.name, 0.0) - asyncio.get_running_loop().time()
+        """How long to leave it alone: people should see a failure for a moment, and who ends again and again waits.
+        Another image is another try."""
+        image, until = self._resting.get(spec.name, ("", 0.0))
+        left_s = until - asyncio.get_running_loop().time() if image == spec.image else 0.0
         if left_s > 0 or newest is None or not newest.exited:
             return left_s
         return self._crash_wait_s(pod, spec.name, newest)
@@ -239,8 +245,7 @@ class Starter:
             words = f'Failed to pull image "{name}": {error.message}'
             events.event(pod, WARNING, "Failed", words, container=spec.name)
             events.event(pod, WARNING, "Failed", f"Error: {reason}", container=spec.name)
-            self._shown_until[spec.name] = now + SHOW_FAILURE_S
-            return None, SHOW_FAILURE_S
+            return None, self._rest(spec, SHOW_FAILURE_S)
         self._pull_failed.pop(name, None)
         took = f"{loop.time() - began:.3g}s"
         events.event(pod, NORMAL, "Pulled", f'Successfully pulled image "{name}" in {took}', container=spec.name)

@@ -223,8 +223,8 @@ class CriRuntime:
         request = pb.CreateContainerRequest(
             pod_sandbox_id=sandbox_id,
             config=cri_messages.container_message(settings.node, sandbox.pod, config, files),
-            sandbox_config=cri_messages.sandbox_reference(
-                sandbox.pod, sandbox.attempt, logs=settings.logs, cgroup_parent=settings.cgroup_parent
+            sandbox_config=cri_messages.sandbox_of_container(
+                sandbox, config, logs=settings.logs, cgroup_parent=settings.cgroup_parent
             ),
         )
         async with self._unpacking(config.image_id or config.image):

@@ -93,12 +93,22 @@ def sandbox_message(node: str, config: SandboxConfig, *, logs: Path, cgroup_pare
 
 
 def sandbox_reference(pod: PodKey, attempt: int, *, logs: Path, cgroup_parent: str) -> pb.PodSandboxConfig:
-    """What has to be said of a sandbox when a container is made in it."""
+    """Which sandbox is meant."""
     return pb.PodSandboxConfig(
         metadata=pb.PodSandboxMetadata(name=pod.name, uid=pod.uid, namespace=pod.namespace, attempt=attempt),
         log_directory=str(pod_folder(logs, pod)),
         linux=pb.LinuxPodSandboxConfig(cgroup_parent=cgroup_of(cgroup_parent, pod)),
     )
+
+
+def sandbox_of_container(
+    sandbox: Sandbox, config: ContainerConfig, *, logs: Path, cgroup_parent: str
+) -> pb.PodSandboxConfig:
+    """What has to be said of a sandbox when a container is made in it: containerd does not look it up."""
+    message = sandbox_reference(sandbox.pod, sandbox.attempt, logs=logs, cgroup_parent=cgroup_parent)
+    message.hostname = config.hostname
+    message.linux.security_context.privileged = config.security.privileged
+    return message
 
 
 def container_message(

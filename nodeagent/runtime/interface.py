@@ -181,7 +181,8 @@ class Sandbox(msgspec.Struct, frozen=True, kw_only=True):
 class ContainerConfig(msgspec.Struct, frozen=True, kw_only=True):
     """`attempt` counts the containers of this name in the pod. `runs_to_end`: init containers, which are to end by
     themselves; a runtime that only pretends to run needs to know. `hosts`: what its /etc/hosts says; the image's own
-    when empty. `last_words`: what it leaves there is the message of its end."""
+    when empty. `last_words`: what it leaves there is the message of its end. `hostname`: its pod's, for $HOSTNAME; the
+    node's when empty."""
 
     name: str
     attempt: int
@@ -196,6 +197,7 @@ class ContainerConfig(msgspec.Struct, frozen=True, kw_only=True):
     stdin_once: bool = False
     tty: bool = False
     runs_to_end: bool = False
+    hostname: str = ""
     hosts: str = ""
     last_words: LastWords | None = None
     resources: Resources = Resources()

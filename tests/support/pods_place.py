@@ -84,10 +84,10 @@ class PodsPlace:
 
         soon(there, f"an event {reason} of {name} that says {words!r}")
 
-    def groups(self, name: str, controller: str) -> tuple[Path, Path]:
-        """Of the pod and of its first container."""
+    def groups(self, name: str, controller: str, index: int = 0) -> tuple[Path, Path]:
+        """Of the pod and of one of its containers."""
         uid = self.get(name)["metadata"]["uid"]
-        container_id = self.status(name)["containerStatuses"][0]["containerID"].rpartition("/")[2]
+        container_id = self.status(name)["containerStatuses"][index]["containerID"].rpartition("/")[2]
         candidates = [group / "kubepods" / f"pod{uid}" for group in self.host.groups]
         pod = next(each for each in candidates if list(each.glob(f"{controller}.*")))
         return pod, pod / container_id

@@ -7,7 +7,10 @@ from itertools import pairwise
 
 from agent_world import AgentWorld, run_story
 
+from apiserver.api.core.pod import Pod
+from apiserver.client import Patch
 from nodeagent.runtime.faults import Fault
+from nodeagent.runtime.interface import RuntimeFailure
 
 
 def test_a_bad_image_is_named_and_tried_again_with_patience() -> None:
@@ -51,6 +54,41 @@ def test_an_image_that_may_not_be_pulled_must_be_there() -> None:
         await world.pod("b", containers=[{"name": "main", "image": "registry.test/other:1"}])
         await world.running("b")
         await world.running("a")
+
+    run_story(story)
+
+
+def test_what_fails_with_other_words_each_time_is_still_left_alone() -> None:
+    """Its status changes with the words, and a change of the pod wakes the worker."""
+    tries: list[float] = []
+
+    async def story(world: AgentWorld) -> None:
+        async def refused(*_: object) -> str:
+            tries.append(asyncio.get_running_loop().time())
+            raise RuntimeFailure(f"cannot make container number {len(tries)}")
+
+        world.runtime.create_container = refused  # type: ignore[method-assign,assignment]
+        await world.pod("a")
+        await world.until(lambda: world.waiting("a") == "CreateContainerError")
+        for number in range(20):
+            label = {"metadata": {"labels": {"news": str(number)}}}
+            await world.client.patch(Pod, "a", label, namespace="default")
+            await asyncio.sleep(1)
+
+    run_story(story)
+    assert [round(later - earlier) for earlier, later in pairwise(tries)] == [10, 10]
+
+
+def test_another_image_is_tried_at_once() -> None:
+    async def story(world: AgentWorld) -> None:
+        await world.pod("a", containers=[{"name": "main", "image": "Bad"}])
+        await world.until(lambda: world.waiting("a") == "InvalidImageName")
+        state = world.container("a").state.waiting
+        assert state is not None
+        assert state.message.endswith("invalid reference format: repository name (library/Bad) must be lowercase")
+        spec = {"containers": [{"name": "main", "image": "good"}]}
+        await world.client.patch(Pod, "a", {"spec": spec}, Patch.STRATEGIC, namespace="default")
+        assert await world.until(lambda: world.phase("a") == "Running") < 2
 
     run_story(story)
 
