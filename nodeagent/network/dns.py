@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import ipaddress
 import logging
+import socket
 import struct
 from collections.abc import Iterable
 from random import Random
@@ -150,9 +151,8 @@ class DnsServer:
         try:
             self._tcp = await asyncio.start_server(self._serve, self._address, self.port, limit=TCP_MAX)
             self.port = self._tcp.sockets[0].getsockname()[1]
-            self._udp, _ = await loop.create_datagram_endpoint(
-                lambda: _Questions(self), local_addr=(self._address, self.port)
-            )
+            bound = _bound(self._address, self.port)
+            self._udp, _ = await loop.create_datagram_endpoint(lambda: _Questions(self), sock=bound)
         except OSError:
             await self.__aexit__()
             raise
@@ -224,6 +224,19 @@ class DnsServer:
             writer.write(len(answer).to_bytes(2, "big") + answer)
             async with asyncio.timeout(self._options.silence_s):
                 await writer.drain()
+
+
+def _bound(address: str, port: int) -> socket.socket:
+    """Raises OSError, and leaves nothing open then."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    made = socket.socket(family, socket.SOCK_DGRAM)
+    try:
+        made.setblocking(False)
+        made.bind((address, port))
+    except OSError:
+        made.close()
+        raise
+    return made
 
 
 class _Questions(asyncio.DatagramProtocol):

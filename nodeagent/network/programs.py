@@ -19,12 +19,9 @@ class ProgramFailed(AgentError):
 async def run_program(command: Sequence[str], *, given: bytes = b"", timeout_s: float, answer_max: int) -> bytes:
     """What it printed. Raises ProgramFailed with the first line of its complaint."""
     name = command[0]
-    pipe = asyncio.subprocess.PIPE
     try:
         with _to_read(given) as stdin:
-            process = await asyncio.create_subprocess_exec(
-                *command, stdin=stdin, stdout=pipe, stderr=pipe, limit=answer_max
-            )
+            process = await _started(command, stdin, answer_max)
     except OSError as error:
         raise ProgramFailed(f"{name} cannot be started: {error.strerror}; is it installed?") from error
     try:
@@ -34,15 +31,32 @@ async def run_program(command: Sequence[str], *, given: bytes = b"", timeout_s: 
     except TimeoutError as error:
         raise ProgramFailed(f"{name} did not end within {timeout_s:g} s") from error
     finally:
-        if process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
+        await _end(process)
     if len(printed) > answer_max:
         raise ProgramFailed(f"{name} printed more than {answer_max} bytes")
     if code != 0:
         raise ProgramFailed(f"{name} failed: {_first_line(complaint or printed) or f'exit code {code}'}")
     return printed
+
+
+async def _started(command: Sequence[str], stdin: int, limit: int) -> asyncio.subprocess.Process:
+    """Whole or not at all: who is cancelled in the middle of it would leave a process that nobody ends."""
+    pipe = asyncio.subprocess.PIPE
+    starting = asyncio.ensure_future(
+        asyncio.create_subprocess_exec(*command, stdin=stdin, stdout=pipe, stderr=pipe, limit=limit)
+    )
+    try:
+        return await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        await _end(await starting)
+        raise
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
 
 
 @contextlib.contextmanager
