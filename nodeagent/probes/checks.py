@@ -43,7 +43,10 @@ class Unasked(Exception):
 
 
 class Executor(Protocol):
-    async def exec_sync(self, container_id: str, command: Sequence[str], *, timeout_s: float) -> ExecResult: ...
+    async def exec_sync(
+        self, container_id: str, command: Sequence[str], *, timeout_s: float, brief: bool = False
+    ) -> ExecResult:
+        """`brief`: who prints much has failed."""
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -73,7 +76,7 @@ async def check(probe: Probe, asked: Asked, executor: Executor, *, within_s: flo
 async def _exec(action: ExecAction, asked: Asked, executor: Executor, within_s: float) -> Outcome:
     try:
         async with asyncio.timeout(within_s + RUNTIME_EXTRA_S):
-            found = await executor.exec_sync(asked.container_id, action.command, timeout_s=within_s)
+            found = await executor.exec_sync(asked.container_id, action.command, timeout_s=within_s, brief=True)
     except TookTooLong:
         words = f'command timed out: "{" ".join(action.command)}" timed out after {within_s:g}s'
         return Outcome(Result.FAILURE, words)

@@ -55,6 +55,7 @@ PULL_WITHIN_S = 1800.0
 STOP_EXTRA_S = 120.0
 NETWORK_WITHIN_S = 5.0
 ASK_EVERY_S = 0.02
+BRIEF_BYTES_MAX = 1024 * 1024
 _RUNTIME, _IMAGES = "/runtime.v1.RuntimeService/", "/runtime.v1.ImageService/"
 
 Answer = TypeVar("Answer", bound="Message")
@@ -91,9 +92,11 @@ class CriRuntime:
 
     def __init__(self, settings: CriSettings) -> None:
         self.connection = Connection(settings.socket)
+        self._brief = Connection(settings.socket, answer_bytes_max=BRIEF_BYTES_MAX)
         self.mtu = settings.mtu  # of pods whose sandbox is made from now on
         self._settings = settings
         self._sandboxes: dict[str, Sandbox] = {}  # those that were ready when they were asked for
+        self._addresses: dict[str, tuple[str, ...]] = {}  # of sandboxes: containerd forgets them when one ends
         layers = settings.layers
         self._layers = UnpackedLayers(self.connection, layers) if layers is not None else None
         self._containers: dict[str, tuple[int, Container]] = {}  # with the state they had in the CRI's words
@@ -104,6 +107,7 @@ class CriRuntime:
 
     async def close(self) -> None:
         await self.connection.close()
+        await self._brief.close()
 
     async def answers(self) -> bool:
         try:
@@ -185,6 +189,7 @@ class CriRuntime:
         if not pod_uid:
             known = {each.id for each in found}
             self._sandboxes = {key: value for key, value in self._sandboxes.items() if key in known}
+            self._addresses = {key: value for key, value in self._addresses.items() if key in known}
         listed = []
         for each in found:
             kept = self._sandboxes.get(each.id)
@@ -206,6 +211,9 @@ class CriRuntime:
         request = pb.PodSandboxStatusRequest(pod_sandbox_id=sandbox_id)
         found = await self._call("PodSandboxStatus", request, pb.PodSandboxStatusResponse)
         sandbox = cri_messages.sandbox_of(found.status)
+        if not sandbox.ips:
+            sandbox = msgspec.structs.replace(sandbox, ips=self._addresses.get(sandbox_id, ()))
+        self._addresses[sandbox_id] = sandbox.ips
         if sandbox.ready:
             self._sandboxes[sandbox_id] = sandbox
         else:
@@ -312,10 +320,16 @@ class CriRuntime:
 
         return CriStreaming(self.connection)
 
-    async def exec_sync(self, container_id: str, command: Sequence[str], *, timeout_s: float) -> ExecResult:
-        """Run it beside the container's own process. Raises RuntimeFailure; TookTooLong, and then it was killed."""
+    async def exec_sync(
+        self, container_id: str, command: Sequence[str], *, timeout_s: float, brief: bool = False
+    ) -> ExecResult:
+        """Run it beside the container's own process. `brief`: to print more than 1 MiB is a failure, for many may be
+        asked at once. Raises RuntimeFailure; TookTooLong, and then it was killed."""
         request = pb.ExecSyncRequest(container_id=container_id, cmd=command, timeout=max(1, math.ceil(timeout_s)))
-        found = await self._call("ExecSync", request, pb.ExecSyncResponse, within_s=timeout_s + CALL_WITHIN_S)
+        connection = self._brief if brief else self.connection
+        found = await connection.call(
+            _RUNTIME + "ExecSync", request, pb.ExecSyncResponse, within_s=timeout_s + CALL_WITHIN_S
+        )
         return ExecResult(stdout=found.stdout, stderr=found.stderr, exit_code=found.exit_code)
 
     async def usage(self) -> Sequence[Usage]:

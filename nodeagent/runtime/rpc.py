@@ -26,7 +26,6 @@ CALL_WITHIN_S = 120.0
 _OPTIONS: Sequence[tuple[str, int]] = (
     ("grpc.enable_http_proxy", 0),
     ("grpc.initial_reconnect_backoff_ms", 50),
-    ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
     ("grpc.max_reconnect_backoff_ms", 500),
     ("grpc.min_reconnect_backoff_ms", 50),
 )
@@ -42,10 +41,11 @@ class AnswerType(Protocol[Answer]):
 
 
 class Connection:
-    """To one socket; used from one event loop. `close` when done."""
+    """To one socket; used from one event loop. A longer answer is a failure. `close` when done."""
 
-    def __init__(self, socket: Path) -> None:
+    def __init__(self, socket: Path, *, answer_bytes_max: int = MESSAGE_BYTES_MAX) -> None:
         self.socket = socket
+        self._options = (*_OPTIONS, ("grpc.max_receive_message_length", answer_bytes_max))
         self.timings: dict[str, Timing] = {}  # by method, of `call`
         self._channel: grpc.aio.Channel | None = None
 
@@ -120,7 +120,7 @@ class Connection:
             os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")  # nobody of ours goes on in a fork
             import grpc.aio
 
-            self._channel = grpc.aio.insecure_channel(f"unix:{self.socket}", options=_OPTIONS)
+            self._channel = grpc.aio.insecure_channel(f"unix:{self.socket}", options=self._options)
         return self._channel
 
 

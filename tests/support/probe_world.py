@@ -47,7 +47,10 @@ class Answers:
         self.at_once = 0
         self.most_at_once = 0
 
-    async def exec_sync(self, container_id: str, command: Sequence[str], *, timeout_s: float) -> ExecResult:
+    async def exec_sync(
+        self, container_id: str, command: Sequence[str], *, timeout_s: float, brief: bool = False
+    ) -> ExecResult:
+        assert brief, "many are asked at once"
         ask = Ask(asyncio.get_running_loop().time(), command[0], container_id)
         self.asked.append(ask)
         self.at_once += 1

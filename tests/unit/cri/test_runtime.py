@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import msgspec
 import pytest
 from cri_server import CriServer, Refusal, runtime_of, served
 from joined_agent import until
@@ -19,10 +20,12 @@ from nodeagent.runtime.interface import (
     ContainerPhase,
     Credentials,
     ImageFailure,
+    LastWords,
     NotThere,
     PodKey,
     RuntimeFailure,
     SandboxConfig,
+    TookTooLong,
     Unavailable,
 )
 
@@ -202,5 +205,64 @@ def test_a_pull_shows_who_asks_and_fails_as_an_image(tmp_path: Path) -> None:
         server.refusals["PullImage"] = Refusal(grpc.StatusCode.UNAVAILABLE, "gone")
         with pytest.raises(Unavailable):
             await runtime.pull_image("registry.test/web:1")
+
+    run(tmp_path, work)
+
+
+def test_what_a_brief_command_prints_is_bounded(tmp_path: Path) -> None:
+    """Many may be asked at once, and none is to cost the agent its memory."""
+
+    async def work(server: CriServer, runtime: CriRuntime) -> None:
+        long = [str(2 * 1024 * 1024)]
+        assert len((await runtime.exec_sync("c", long, timeout_s=5)).stdout) == int(long[0])
+        assert len((await runtime.exec_sync("c", ["1000"], timeout_s=5, brief=True)).stdout) == 1000
+        with pytest.raises(RuntimeFailure, match="larger than max"):
+            await runtime.exec_sync("c", long, timeout_s=5, brief=True)
+
+    run(tmp_path, work)
+
+
+def test_a_command_that_took_too_long_has_an_error_of_its_own(tmp_path: Path) -> None:
+    async def work(server: CriServer, runtime: CriRuntime) -> None:
+        server.refusals["ExecSync"] = Refusal(grpc.StatusCode.DEADLINE_EXCEEDED, "timeout 1s exceeded")
+        with pytest.raises(TookTooLong):
+            await runtime.exec_sync("c", ["1"], timeout_s=1)
+
+    run(tmp_path, work)
+
+
+def test_last_words_are_read_once_it_has_ended_and_by_who_comes_later(tmp_path: Path) -> None:
+    wanted = LastWords(path="/dev/termination-log")
+
+    async def work(server: CriServer, runtime: CriRuntime) -> None:
+        sandbox_id = await runtime.run_sandbox(SandboxConfig(pod=POD))
+        container_id = await runtime.create_container(sandbox_id, msgspec.structs.replace(MAIN, last_words=wanted))
+        await runtime.start_container(container_id)
+        (mount,) = server.requests["CreateContainer"].config.mounts
+        assert mount.container_path == wanted.path
+        Path(mount.host_path).write_text("goodbye")
+        (found,) = await runtime.list_containers()
+        assert found.message == ""
+        await runtime.stop_container(container_id, grace_period_s=0)
+        (found,) = await runtime.list_containers()
+        assert found.message == "goodbye"
+        later = runtime_of(tmp_path)
+        assert [each.message for each in await later.list_containers()] == ["goodbye"]
+        await later.close()
+        await runtime.remove_container(container_id)
+        assert not Path(mount.host_path).exists()
+
+    run(tmp_path, work)
+
+
+def test_an_address_is_known_after_its_end(tmp_path: Path) -> None:
+    async def work(server: CriServer, runtime: CriRuntime) -> None:
+        sandbox_id = await runtime.run_sandbox(SandboxConfig(pod=POD))
+        server.sandboxes[sandbox_id].network.ip = "10.0.0.9"
+        assert [each.ips for each in await runtime.list_sandboxes()] == [("10.0.0.9",)]
+        await runtime.stop_sandbox(sandbox_id)
+        server.sandboxes[sandbox_id].ClearField("network")
+        (found,) = await runtime.list_sandboxes()
+        assert (found.ready, found.ips) == (False, ("10.0.0.9",))
 
     run(tmp_path, work)

@@ -24,7 +24,9 @@ class Commands:
     def __init__(self) -> None:
         self.log: list[tuple[float, str]] = []
 
-    async def exec_sync(self, container_id: str, command: Sequence[str], *, timeout_s: float) -> ExecResult:
+    async def exec_sync(
+        self, container_id: str, command: Sequence[str], *, timeout_s: float, brief: bool = False
+    ) -> ExecResult:
         name, takes_s = command[0], float(command[1])
         self.tell(f"{name} begins")
         if name == "breaks":
