@@ -25,6 +25,7 @@ from .exposition import CONTENT_TYPE, Exposition
 from .pod_starts import PodStarts
 from .stats import Stats
 
+_CRI = "/runtime.v1."
 _NANOSECONDS = 1e9
 
 
@@ -75,8 +76,8 @@ class Metrics:
         made.gauge("kubelet_running_containers", "Containers by state", rows)
 
     def _runtime_operations(self, made: Exposition) -> None:
-        named = sorted((operation_name(method), timing) for method, timing in self._operations.items())
-        labelled = [({"operation_type": name}, timing) for name, timing in named]
+        named = {operation_name(method): self._operations[method] for method in sorted(self._operations)}
+        labelled = [({"operation_type": name}, timing) for name, timing in named.items() if name]
         rows = [(labels, float(sum(timing.counts))) for labels, timing in labelled]
         made.counter("kubelet_runtime_operations_total", "Calls of the container runtime", rows)
         rows = [(labels, float(timing.errors)) for labels, timing in labelled if timing.errors]
@@ -99,7 +100,10 @@ class Metrics:
 
 
 def operation_name(method: str) -> str:
-    """As the kubelet calls it: `/runtime.v1.RuntimeService/RunPodSandbox` is `run_podsandbox`."""
+    """As the kubelet calls it: `/runtime.v1.RuntimeService/RunPodSandbox` is `run_podsandbox`; "" for what is not of
+    the CRI."""
+    if not method.startswith(_CRI):
+        return ""
     word = method.rpartition("/")[2].replace("PodSandbox", "Podsandbox")
     return "".join(f"_{each.lower()}" if each.isupper() else each for each in word).lstrip("_")
 
