@@ -32,22 +32,23 @@ class PodPorts:
         self._sandbox_id = sandbox_id
         self._network = network
 
-    async def forward(self, port: int, stream: SpdyStream, activity: Activity) -> None:
-        """Until both directions are over. Raises RuntimeFailure when nobody listens."""
+    async def forward(self, port: int, data: SpdyStream, error: SpdyStream, activity: Activity) -> None:
+        """A ports.Forward."""
         network = self._network
         try:
             if not network.is_node and not network.namespace:
                 raise NamespaceHidden("the runtime does not say which it is")
             reader, writer = await connect("" if network.is_node else network.namespace, port)
         except NamespaceHidden:
-            await self._by_runtime(port, stream, activity)
-        except OSError as error:
-            why = os.strerror(error.errno) if error.errno else type(error).__name__
-            raise RuntimeFailure(f"cannot connect to localhost:{port} in the pod's network: {why}") from error
+            await self._by_runtime(port, data, activity)
+        except OSError as failure:
+            why = os.strerror(failure.errno) if failure.errno else type(failure).__name__
+            raise RuntimeFailure(f"cannot connect to localhost:{port} in the pod's network: {why}") from failure
         else:
-            await _join(reader, writer, stream, activity)
+            await _join(reader, writer, data, error, activity)
 
     async def _by_runtime(self, port: int, stream: SpdyStream, activity: Activity) -> None:
+        """The runtime ends both directions a second after the first."""
         wire = await runtime_side.dial(await self._runtime.port_forward_url(self._sandbox_id), PORT_PROTOCOL)
         async with runtime_side.connected(wire, activity) as connection:
             headers = {"port": str(port), "requestid": "0"}
@@ -88,14 +89,19 @@ class _Process:
 
 
 async def _join(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, stream: SpdyStream, activity: Activity
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    data: SpdyStream,
+    error: SpdyStream,
+    activity: Activity,
 ) -> None:
     try:
         async with asyncio.TaskGroup() as group:
-            group.create_task(_inward(stream, writer, activity))
-            group.create_task(_outward(reader, stream, activity))
+            group.create_task(_inward(data, writer, activity))
+            await _outward(reader, data, activity)
+            error.finish()
     finally:
-        writer.transport.abort() if stream.broken else writer.close()
+        writer.transport.abort() if data.broken else writer.close()
         with suppress(OSError):
             await writer.wait_closed()
 

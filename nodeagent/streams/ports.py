@@ -1,7 +1,8 @@
 """Port-forward: each connection of a client is two streams with one requestID, `data` and `error`.
 
 What the process in the pod and the client send each other goes through `data`, and each may end its direction first.
-`error` says why there was no connection, and otherwise nothing but its end: newer clients end everything at a word.
+`error` says why there was no connection, and otherwise nothing but its end: newer clients end everything at a word,
+older ones close a connection only when they have read that end. So it comes as soon as the process has said all.
 """
 
 from __future__ import annotations
@@ -46,8 +47,9 @@ class Pair:
             each.reset()
 
 
-#: Joins a stream to a port until both directions are over. Raises RuntimeFailure when it cannot.
-Forward = Callable[[int, SpdyStream, Activity], Awaitable[None]]
+#: Joins data to a port until both directions are over, and finishes error when the process has said all.
+#: (port, data, error, activity). Raises RuntimeFailure when it cannot.
+Forward = Callable[[int, SpdyStream, SpdyStream, Activity], Awaitable[None]]
 
 
 class PortClient:
@@ -101,15 +103,15 @@ class PortClient:
         try:
             if not await pair.complete():
                 return
-            error = pair.streams["error"]
+            data, error = pair.streams["data"], pair.streams["error"]
             try:
-                await self._forward(pair.port, pair.streams["data"], self._activity)
+                await self._forward(pair.port, data, error, self._activity)
             except RuntimeFailure as failure:
                 log.info("a port was not forwarded", extra={"port": pair.port, "error": str(failure)})
                 with suppress(OSError):
                     await error.write(f"error forwarding port {pair.port}: {failure}".encode())
             error.finish()
-            pair.streams["data"].finish()
+            data.finish()
             await _all(error)
         finally:
             del self._pairs[request]
