@@ -98,11 +98,13 @@ def pod_status(pod: Pod, facts: Facts) -> PodStatus:
 
 
 def _pod_ips(pod: Pod, facts: Facts) -> list[PodIP]:
-    """Of the sandbox that works, else of the last one: an address stays in the status as long as the pod."""
+    """Of the sandbox that works, else of the last one: an address stays in the status as long as the pod, also when the
+    runtime has forgotten it."""
     sandbox = facts.seen.sandbox or next(iter(facts.seen.sandboxes), None)
     if sandbox is None:
         return list(pod.status.pod_ips)
-    return [PodIP(ip=each) for each in (facts.host_ips if pod.spec.host_network else sandbox.ips)]
+    found = facts.host_ips if pod.spec.host_network else sandbox.ips
+    return [PodIP(ip=each) for each in found] or list(pod.status.pod_ips)
 
 
 def _container_status(pod: Pod, spec: ContainerSpec, facts: Facts) -> ContainerStatus:

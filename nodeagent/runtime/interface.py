@@ -167,7 +167,8 @@ class LastWords(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Sandbox(msgspec.Struct, frozen=True, kw_only=True):
-    """`ready` is False once it was stopped or died. `ips` is empty in the node's own network."""
+    """`ready` is False once it was stopped or died. `ips`: what it has, or had, as far as that is remembered; empty in
+    the node's own network."""
 
     id: str
     pod: PodKey

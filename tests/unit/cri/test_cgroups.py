@@ -62,3 +62,35 @@ def test_one_that_is_in_use_stays(tmp_path: Path) -> None:
     assert not cgroups.remove("/n1/kubepods/pod1", mounts, within_s=0)
     assert busy.exists()
     assert not (tmp_path / "unified/n1/kubepods/pod1").exists()
+
+
+def test_what_a_pod_weighs(tmp_path: Path) -> None:
+    mounts = hybrid(tmp_path)
+    for name, file in (("cpu", "cpu.shares"), ("unified", "cpu.weight")):
+        (tmp_path / name / "n1").mkdir()
+        (tmp_path / name / "n1" / file).write_text("old")
+    cgroups.weigh("/n1", 512, mounts)
+    assert (tmp_path / "cpu/n1/cpu.shares").read_text() == "512"
+    assert (tmp_path / "unified/n1/cpu.weight").read_text() == "20"
+    assert not (tmp_path / "cpuset/n1").exists()
+    cgroups.weigh("/none", 512, mounts)
+
+
+def test_the_weights_of_v2_are_within_what_the_kernel_takes(tmp_path: Path) -> None:
+    mounts = hybrid(tmp_path)
+    (tmp_path / "unified/n1").mkdir()
+    weight = tmp_path / "unified/n1/cpu.weight"
+    weight.touch()
+    for shares, expected in ((2, "1"), (262_144, "10000")):
+        cgroups.weigh("/n1", shares, mounts)
+        assert weight.read_text() == expected
+
+
+def test_who_counts_memory(tmp_path: Path) -> None:
+    mounts = hybrid(tmp_path)
+    assert not cgroups.memory_is_v2(mounts)
+    controllers = tmp_path / "unified" / "cgroup.controllers"
+    controllers.write_text("cpu hugetlb\n")
+    assert not cgroups.memory_is_v2(mounts)
+    controllers.write_text("cpu memory pids\n")
+    assert cgroups.memory_is_v2(mounts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,11 +13,13 @@ from nodeagent.runtime.interface import (
     ContainerConfig,
     ContainerPhase,
     Dns,
+    LastWords,
     Mount,
     Namespaces,
     PodKey,
     PortMapping,
     Resources,
+    Sandbox,
     SandboxConfig,
     Security,
 )
@@ -188,3 +191,65 @@ def test_a_container_comes_back_with_the_name_its_image_was_asked_for_by() -> No
     assert (found.image, found.image_id) == ("web", "sha256:1")
     assert (found.created_at, found.started_at, found.finished_at) == (1, 2, 3)
     assert (found.phase, found.exit_code, found.reason) == (ContainerPhase.EXITED, 137, "OOMKilled")
+
+
+# --- what the runtime adds --------------------------------------------------------------------------------
+
+
+def made(config: ContainerConfig, *files: Mount) -> pb.ContainerConfig:
+    return cri_messages.container_message("n1", POD, config, files)
+
+
+def plain(**more: Any) -> ContainerConfig:
+    return ContainerConfig(name="main", attempt=0, image="web", **more)
+
+
+def test_its_own_files_give_way_to_the_pods() -> None:
+    theirs = Mount(host_path="/volume", container_path="/etc/hosts", read_only=True)
+    ours = [Mount(host_path="/a", container_path="/etc/hosts"), Mount(host_path="/b", container_path="/m")]
+    message = made(plain(mounts=[theirs]), *ours)
+    assert [(each.host_path, each.container_path) for each in message.mounts] == [
+        ("/volume", "/etc/hosts"),
+        ("/b", "/m"),
+    ]
+
+
+@pytest.mark.parametrize("wanted", [LastWords(path="/m"), LastWords(path="", from_log=True), None])
+def test_who_reads_last_words_later_knows_where(wanted: LastWords | None) -> None:
+    message = made(plain(last_words=wanted))
+    assert cri_messages.last_words_of(pb.ContainerStatus(annotations=message.annotations)) == wanted
+
+
+def test_containerd_is_told_of_the_sandbox_each_time() -> None:
+    place = Sandbox(id="s", pod=POD, attempt=3, ready=True, created_at=0.0)
+    config = plain(hostname="web", security=Security(privileged=True))
+    message = cri_messages.sandbox_of_container(place, config, logs=LOGS, cgroup_parent=PARENT)
+    assert (message.hostname, message.metadata.attempt) == ("web", 3)
+    assert message.linux.security_context.privileged is True
+    message = cri_messages.sandbox_of_container(place, plain(), logs=LOGS, cgroup_parent=PARENT)
+    assert message.linux.security_context.privileged is False
+
+
+def test_a_user_by_name_and_a_group() -> None:
+    context = made(plain(security=Security(username="app", group=7))).linux.security_context
+    assert (context.run_as_username, context.HasField("run_as_user"), context.run_as_group.value) == ("app", False, 7)
+
+
+def test_what_is_masked_and_confined() -> None:
+    security = Security(masked_paths=["/proc/kcore"], read_only_paths=["/proc/sys"], app_armor="localhost/ours")
+    context = made(plain(security=security)).linux.security_context
+    assert (list(context.masked_paths), list(context.readonly_paths)) == (["/proc/kcore"], ["/proc/sys"])
+    assert (context.apparmor.profile_type, context.apparmor.localhost_ref) == (pb.SecurityProfile.Localhost, "ours")
+
+
+def test_all_of_a_container_ends_together_where_the_kernel_can() -> None:
+    assert dict(made(plain()).linux.resources.unified) == {}
+    resources = made(plain(resources=Resources(oom_group=True))).linux.resources
+    assert dict(resources.unified) == {"memory.oom.group": "1"}
+
+
+def test_as_whom_an_image_runs() -> None:
+    assert cri_messages.image_of(pb.Image(id="i")).user is None
+    assert cri_messages.image_of(pb.Image(id="i", uid=pb.Int64Value(value=0))).user == 0
+    found = cri_messages.image_of(pb.Image(id="i", username="app"))
+    assert (found.user, found.username) == (None, "app")

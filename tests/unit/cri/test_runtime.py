@@ -240,7 +240,7 @@ def test_last_words_are_read_once_it_has_ended_and_by_who_comes_later(tmp_path: 
         await runtime.start_container(container_id)
         (mount,) = server.requests["CreateContainer"].config.mounts
         assert mount.container_path == wanted.path
-        Path(mount.host_path).write_text("goodbye")
+        await asyncio.to_thread(Path(mount.host_path).write_text, "goodbye")
         (found,) = await runtime.list_containers()
         assert found.message == ""
         await runtime.stop_container(container_id, grace_period_s=0)
@@ -250,7 +250,7 @@ def test_last_words_are_read_once_it_has_ended_and_by_who_comes_later(tmp_path: 
         assert [each.message for each in await later.list_containers()] == ["goodbye"]
         await later.close()
         await runtime.remove_container(container_id)
-        assert not Path(mount.host_path).exists()
+        assert not await asyncio.to_thread(Path(mount.host_path).exists)
 
     run(tmp_path, work)
 
