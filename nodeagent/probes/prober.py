@@ -192,15 +192,19 @@ class Prober:
     # --- asking -------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        async with asyncio.TaskGroup() as group:
-            while True:
-                probing = await self._due.get()
-                await self._room.acquire()
-                if probing.over:  # meanwhile
-                    self._room.release()
-                    continue
-                probing.task = group.create_task(self._ask(probing), name=f"{probing.kind} probe")
-                probing.task.add_done_callback(lambda _: self._room.release())
+        try:
+            async with asyncio.TaskGroup() as group:
+                while True:
+                    probing = await self._due.get()
+                    await self._room.acquire()
+                    if probing.over:  # meanwhile
+                        self._room.release()
+                        continue
+                    probing.task = group.create_task(self._ask(probing), name=f"{probing.kind} probe")
+                    probing.task.add_done_callback(lambda _: self._room.release())
+        finally:
+            for uid in list(self._pods):
+                self.forget(uid)
 
     def _arm(self, probing: _Probing, delay_s: float) -> None:
         if not probing.over:
