@@ -141,6 +141,7 @@ class PodWorker:
                 raise
             self._dirty = True
         except NotYet as error:
+            log.info("a pod waits", extra=self._fields() | {"reason": error.reason, "error": error.message})
             if self.pod is not None:
                 self._house.parts.events.event(self.pod, WARNING, error.event, error.message)
             self.look_again_in(error.again_s)

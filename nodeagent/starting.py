@@ -110,6 +110,7 @@ class Starter:
             words = f"Error: {error.message}" if error.event == "Failed" else error.message
             self._house.parts.events.event(pod, WARNING, error.event, words, container=spec.name)
             self.waiting[spec.name] = Waiting(error.reason, error.message)
+            log.info("a container waits", extra=self._fields(spec) | {"reason": error.reason, "error": error.message})
             return self._rest(spec, error.again_s)
         except Unavailable:
             raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import msgspec
 
 from apiserver.api.core.pod import Pod
 from apiserver.api.core.volumes import Volume, VolumeSource
+from apiserver.api.errors import ServiceUnavailable, Timeout
 from apiserver.api.node_folders import own_folder
 from apiserver.client import Client
 from nodeagent.references import References
@@ -27,6 +29,8 @@ from .payload import Payload
 from .projected import projected_files
 from .tokens import Tokens
 from .writing import write
+
+log = logging.getLogger(__name__)
 
 
 class Ready(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,9 +65,8 @@ class Kinds:
     async def make(self, pod: Pod, volume: Volume) -> Ready:
         """Nothing that is there already is made again."""
         if has_files(volume):
-            place = self._place_of_files(pod, volume)
-            await self.write(pod, volume)
-            return Ready(path=place, read_only=True)
+            await self._write_or_keep(pod, volume)
+            return Ready(path=self._place_of_files(pod, volume), read_only=True)
         if volume.empty_dir is not None:
             made = await in_thread(
                 make_empty_dir,
@@ -83,6 +86,15 @@ class Kinds:
         raise CannotMount(f"volumes of kind {', '.join(_kinds_of(volume)) or 'none'} are not supported here")
 
     # --- files --------------------------------------------------------------------------------------------
+
+    async def _write_or_keep(self, pod: Pod, volume: Volume) -> None:
+        """What an agent before us wrote will do while the API is away."""
+        try:
+            await self.write(pod, volume)
+        except (ServiceUnavailable, Timeout) as error:
+            if not self.is_there(pod, volume):
+                raise
+            log.info("a volume is taken as it is", extra={"volume": volume.name, "reason": error.message})
 
     async def write(self, pod: Pod, volume: Volume) -> bool:
         """Of a volume that has files: as they are to be now. Whether anything changed."""

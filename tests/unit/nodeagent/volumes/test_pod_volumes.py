@@ -178,6 +178,27 @@ def test_a_new_agent_finds_everything_as_it_was(tmp_path: Path) -> None:
     run_volumes(tmp_path, story)
 
 
+def test_an_agent_that_starts_without_the_api_takes_files_as_they_are(tmp_path: Path) -> None:
+    async def story(world: VolumesWorld) -> None:
+        world.config_map("settings", a="1")
+        world.secret("password", p="aGlkZGVu")
+        pod = world.pod(
+            [{"name": "c", "configMap": {"name": "settings"}}, {"name": "s", "secret": {"secretName": "password"}}]
+        )
+        first = await world.ready(pod)
+        world.api.faults.of = ("agent",)
+        world.api.faults.refused = 1.0
+        world.new_agent()
+        assert await world.ready(pod) == first
+        assert await world.shown(pod, "/s") == {"p": "hidden"}
+        other = world.pod([{"name": "c", "configMap": {"name": "settings"}}], name="other")
+        with pytest.raises(NotYet):
+            await world.volumes.prepare(other)
+        world.api.faults.refused = 0.0
+
+    run_volumes(tmp_path, story)
+
+
 def test_preparing_may_end_anywhere_and_is_finished_by_the_next_agent(tmp_path: Path) -> None:
     """As if the process were killed just before any of its steps on files."""
 
