@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from container_agent import agent_of, server_of
+from container_agent import agent_of, container, server_of
 from container_host import Host
-from pods_place import PodsPlace, container
+from pods_place import PodsPlace
 
 
 def condition(place: PodsPlace, name: str) -> dict[str, Any]:

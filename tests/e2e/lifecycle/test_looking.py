@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from container_agent import container
 from kmini.images import SAMPLE
 from kubectl_shell import Shell
-from pods_place import PodsPlace, container
+from pods_place import PodsPlace
 
 
 def ephemeral(place: PodsPlace, name: str) -> dict[str, Any]:
@@ -37,6 +38,15 @@ def test_kubectl_debug_sees_the_processes_of_the_container_it_is_about(place: Po
     assert "sleep 54321" not in output(place, "odd", "alone"), "without a target it sees its own"
     status = place.container("odd")
     assert (status["restartCount"], status["ready"]) == (0, True)
+
+
+def test_kubectl_debug_may_be_talked_to(place: PodsPlace, shell: Shell) -> None:
+    place.make("asked", container("main", "sleep 1000"))
+    place.runs("asked")
+    script = "echo the answer is \\$((6*7))"
+    answer = shell.run(f'echo "{script}" | timeout 50 kubectl debug -i asked --image={SAMPLE} -c talk -- sh')
+    assert "the answer is 42" in answer[0]
+    assert answer[1] == 0
 
 
 def test_describe_tells_the_story_of_a_pod_and_of_the_node(place: PodsPlace, shell: Shell) -> None:

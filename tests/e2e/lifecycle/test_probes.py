@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from container_agent import container
 from kmini.images import SAMPLE
-from pods_place import PodsPlace, container
+from pods_place import PodsPlace
 
 SERVER = {"name": "main", "image": SAMPLE, "ports": [{"name": "web", "containerPort": 8080}]}
 

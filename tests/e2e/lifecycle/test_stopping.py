@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from container_agent import PODS, asked
+from container_agent import PODS, asked, container
 from kubectl_shell import Shell
-from pods_place import PodsPlace, container
+from pods_place import PodsPlace
 
 POLITE = "trap 'echo TERM; exit 0' TERM; echo up; while :; do sleep 0.1; done"
 
