@@ -176,7 +176,12 @@ async def _read(answer: aiohttp.ClientResponse, bytes_max: int) -> bytes:
 
 
 def _lowered(headers: Mapping[str, str]) -> dict[str, str]:
-    return {name.lower(): value for name, value in headers.items()}
+    """By lower-case name; a header that is there several times is one with commas (RFC 9110 5.2)."""
+    found: dict[str, str] = {}
+    for name, value in headers.items():
+        lower = name.lower()
+        found[lower] = f"{found[lower]}, {value}" if lower in found else value
+    return found
 
 
 def _transport_error(server: str, error: BaseException, timeout_s: float) -> TransportError:

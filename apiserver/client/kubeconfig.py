@@ -58,20 +58,23 @@ class KubeConfig:
                     raise ValueError(f"{path}: an entry of {section} has no name or no {section.removesuffix('s')}")
                 known.setdefault(name, _Entry(body, path.parent, path))
 
-    def access(self, context: str | None = None) -> Access:
-        """Raises ValueError naming what is missing or cannot be done."""
+    def access(self, context: str | None = None, *, user: str = "", cluster: str = "") -> Access:
+        """`user` and `cluster` are entries to take instead of the context's. Raises ValueError naming what is missing
+        or cannot be done."""
         name = context or self.current_context
         if not name:
             raise ValueError(f"{self._named()}: no current-context is set, and no context was asked for")
         chosen = self._get("contexts", name)
-        cluster = self._get("clusters", _text(chosen, "cluster"))
-        user_name = _text(chosen, "user")
+        return self._access(chosen, cluster or _text(chosen, "cluster"), user or _text(chosen, "user"))
+
+    def _access(self, chosen: _Entry, cluster_name: str, user_name: str) -> Access:
+        cluster = self._get("clusters", cluster_name)
         user = self._get("users", user_name) if user_name else _Entry({}, cluster.folder, cluster.file)
         _refuse(cluster, _UNSUPPORTED_CLUSTER)
         _refuse(user, _UNSUPPORTED_USER)
         server = _text(cluster, "server")
         if not server:
-            raise ValueError(f"{cluster.file}: the cluster of context {name!r} names no server")
+            raise ValueError(f"{cluster.file}: the cluster {cluster_name!r} names no server")
         groups = user.body.get("as-groups") or []
         return Access(
             servers=(server,),

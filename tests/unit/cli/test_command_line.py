@@ -11,10 +11,8 @@ from typing import Any
 
 import click
 import pytest
-from click.testing import CliRunner
 from kmini import cli, options
 from kmini.errors import CommandError, NotReady
-from kminictl.cli import main as kminictl_main
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
@@ -192,12 +190,6 @@ def test_pki_refuses_a_folder_without_an_authority(capsys: pytest.CaptureFixture
     code, _out, err = run(capsys, "pki", "client", "--ca-dir", str(tmp_path), "--user", "app")
     assert code == 1
     assert "ca.crt" in err
-
-
-def test_kminictl_says_its_version_and_what_is_not_there() -> None:
-    runner = CliRunner()
-    assert runner.invoke(kminictl_main, ["version"]).output.startswith("kminictl ")
-    assert "not built yet" in runner.invoke(kminictl_main, ["-h"]).output
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""`kminictl describe`: one file per family of kinds, in kubectl's words and columns."""

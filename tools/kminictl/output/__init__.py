@@ -1,0 +1,1 @@
+"""How answers look: tables, YAML, JSON, jsonpath, custom columns, ages. Pure; no file, no socket."""
