@@ -17,13 +17,13 @@ from node_api_world import NodeWorld, node_world
 from node_world import answers
 
 from apiserver.api.core.node import Node
-from apiserver.api.errors import BadRequest, Forbidden, MethodNotAllowed, NotFound
+from apiserver.api.errors import BadRequest, Forbidden, MethodNotAllowed, NotFound, TooManyRequests
 from apiserver.api.meta import ObjectMeta
 from apiserver.api.metrics import NodeMetrics, PodMetrics
 from apiserver.api.quantity import parse
 from apiserver.client import Client
 from apiserver.client.requests import Request
-from apiserver.usage import summaries
+from apiserver.usage import reader, summaries
 from nodeagent.server import stats
 
 GROUP = "/apis/metrics.k8s.io/v1beta1"
@@ -180,6 +180,17 @@ def test_agents_are_asked_once_in_a_while_however_many_want_to_know(kmini: Kmini
             asked = [names(world, PodMetrics) for _ in range(20)] + [names(world, NodeMetrics) for _ in range(5)]
             await asyncio.gather(*asked)
             assert world.runtime.asked == 2, "two looks, for all of them"
+
+    asyncio.run(story())
+
+
+def test_only_so_many_wait_for_agents(kmini: Kmini, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader, "RUNNING_MAX", 0)
+
+    async def story() -> None:
+        async with kmini.client as client:
+            with pytest.raises(TooManyRequests, match="wait for agents already"):
+                await client.get(NodeMetrics, "any")
 
     asyncio.run(story())
 
