@@ -75,6 +75,17 @@ def test_what_is_missing_is_made_like_the_volume(volume: Path) -> None:
         assert (volume / each).stat().st_mode & 0o7777 == 0o2775
 
 
+def test_a_link_where_a_folder_is_made_changes_nothing_outside(volume: Path, tmp_path: Path) -> None:
+    """Before it has its name a new folder has one that a container may know."""
+    outside = tmp_path / "outside"
+    outside.mkdir(0o700)
+    (volume / ".kmini-new").symlink_to(outside)
+    volume.chmod(0o777)
+    with pytest.raises(OSError, match="kmini-new"):
+        where(volume, "new", make=True)
+    assert outside.stat().st_mode & 0o777 == 0o700
+
+
 def test_nothing_is_made_through_a_link_that_leads_out(volume: Path, tmp_path: Path) -> None:
     (tmp_path / "outside").mkdir()
     (volume / "link").symlink_to("../outside")
