@@ -312,10 +312,13 @@ class PodWorker:
 
     async def _stop_one(self, container: Container, grace_s: float, seen: Observed) -> None:
         """Its hook and its signal share the grace period."""
+        signal = ""
         if self.pod is not None and container.running:
             hooks, address = self._house.parts.hooks, self._house.address(self.pod, seen.sandbox)
             grace_s = await hooks.stopping(self.pod, container, address, grace_period_s=grace_s)
-        await self._house.runtime.stop_container(container.id, grace_period_s=max(GRACE_PERIOD_MIN_S, grace_s))
+            signal = stop_signal(self.pod, container.name)
+        grace_s = max(GRACE_PERIOD_MIN_S, grace_s)
+        await self._house.runtime.stop_container(container.id, grace_period_s=grace_s, signal=signal)
 
     def _tell_killing(self, container: Container, words: str) -> None:
         if self.pod is not None:
@@ -355,6 +358,14 @@ class PodWorker:
         if left > 0:
             self.look_again_in(left)
         return left <= 0
+
+
+def stop_signal(pod: Pod, name: str) -> str:
+    """By which a container is asked to end; "" for its image's."""
+    for spec in (*pod.spec.containers, *pod.spec.init_containers):
+        if spec.name == name and spec.lifecycle is not None:
+            return spec.lifecycle.stop_signal or ""
+    return ""
 
 
 def signature(seen: Observed) -> object:

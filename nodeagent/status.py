@@ -137,6 +137,7 @@ def _status(pod: Pod, spec: ContainerSpec, facts: Facts, *, again: bool) -> Cont
     length_max = LAST_WORDS_BYTES_MAX // (len(pod.spec.containers) + len(pod.spec.init_containers))
     status = ContainerStatus(
         name=spec.name,
+        stop_signal=spec.lifecycle.stop_signal if spec.lifecycle is not None else None,
         ready=verdict.ready and verdict.started,
         started=verdict.started,
         restart_count=newest.attempt if newest else 0,

@@ -22,6 +22,7 @@ from nodeagent.timings import Timing
 from . import cgroups, container_files, cri_messages, log_files
 from .containerd_config import SANDBOX_IMAGE
 from .cri_exits import Exits
+from .cri_signals import end_by, signal_number
 from .gen import cri_pb2 as pb
 from .interface import (
     Container,
@@ -158,9 +159,8 @@ class CriRuntime:
         request = pb.RunPodSandboxRequest(config=message)
         async with self._unpacking(SANDBOX_IMAGE):
             found = await self._call("RunPodSandbox", request, pb.RunPodSandboxResponse, within_s=SANDBOX_WITHIN_S)
-        if config.cpu_shares:  # the group is there now
-            group = cri_messages.cgroup_of(settings.cgroup_parent, config.pod)
-            await asyncio.to_thread(cgroups.weigh, group, config.cpu_shares)
+        group = cri_messages.cgroup_of(settings.cgroup_parent, config.pod)  # it is there now
+        await asyncio.to_thread(cgroups.bound, group, config.resources)
         return found.pod_sandbox_id
 
     async def stop_sandbox(self, sandbox_id: str) -> None:
@@ -242,7 +242,11 @@ class CriRuntime:
         request = pb.StartContainerRequest(container_id=container_id)
         await self._call("StartContainer", request, pb.StartContainerResponse)
 
-    async def stop_container(self, container_id: str, *, grace_period_s: float) -> None:
+    async def stop_container(self, container_id: str, *, grace_period_s: float, signal: str = "") -> None:
+        number = signal_number(signal)
+        if number and grace_period_s > 0:
+            had_its_time = await end_by(self.connection, container_id, number, within_s=grace_period_s)
+            grace_period_s = 0.0 if had_its_time else grace_period_s
         request = pb.StopContainerRequest(container_id=container_id, timeout=math.ceil(max(0.0, grace_period_s)))
         within_s = grace_period_s + STOP_EXTRA_S
         await self._unless_gone("StopContainer", request, pb.StopContainerResponse, within_s=within_s)

@@ -234,7 +234,7 @@ class FakeRuntime:
         self._arm(container)
         self._changed(container.state.pod.uid)
 
-    async def stop_container(self, container_id: str, *, grace_period_s: float) -> None:
+    async def stop_container(self, container_id: str, *, grace_period_s: float, signal: str = "") -> None:
         self._check()
         container = self._containers.get(container_id)
         if container is None or container.state.exited:

@@ -142,7 +142,7 @@ class Namespaces(msgspec.Struct, frozen=True, kw_only=True):
 class SandboxConfig(msgspec.Struct, frozen=True, kw_only=True):
     """`attempt` differs for each sandbox of one pod. `grace_period_s`: what containers get to end when nobody is left
     to ask, kept for an agent that finds the pod after it is gone from the API. Without `dns` a pod has the node's.
-    `cpu_shares`: what the pod as a whole weighs against others; not set when 0."""
+    `resources`: what the pod as a whole weighs and may use; of these its shares, quota and memory."""
 
     pod: PodKey
     attempt: int = 0
@@ -156,7 +156,7 @@ class SandboxConfig(msgspec.Struct, frozen=True, kw_only=True):
     sysctls: Mapping[str, str] = {}
     namespaces: Namespaces = Namespaces()
     security: Security = Security()
-    cpu_shares: int = 0
+    resources: Resources = Resources()
 
 
 class LastWords(msgspec.Struct, frozen=True, kw_only=True):
@@ -311,8 +311,8 @@ class Runtime(Protocol):
 
     async def start_container(self, container_id: str) -> None: ...
 
-    async def stop_container(self, container_id: str, *, grace_period_s: float) -> None:
-        """Ask it to end (SIGTERM), kill it when it has not ended in time."""
+    async def stop_container(self, container_id: str, *, grace_period_s: float, signal: str = "") -> None:
+        """Ask it to end, by this signal, else its image's, else SIGTERM; kill it when it has not ended in time."""
 
     async def remove_container(self, container_id: str) -> None: ...
 

@@ -73,6 +73,20 @@ def test_hooks_signals_and_sidecars_have_their_order(place: PodsPlace, shell: Sh
         assert place.container("polite")["state"]["terminated"]["exitCode"] == 0
 
 
+def test_a_signal_of_the_pods_choice(place: PodsPlace, shell: Shell) -> None:
+    script = "trap 'echo USR1; exit 5' USR1; trap 'echo TERM; exit 6' TERM; echo up; while :; do sleep 0.1; done"
+    ignores = "trap '' USR1; trap 'echo TERM; exit 6' TERM; echo up; while :; do sleep 0.1; done"
+    by_choice = {"lifecycle": {"stopSignal": "SIGUSR1"}}
+    containers = container("main", script) | by_choice, container("deaf", ignores) | by_choice
+    with kept(place, shell, "chosen", *containers, terminationGracePeriodSeconds=4, os={"name": "linux"}):
+        place.until(lambda: len(written(place, "chosen")) == 2, "both are up")
+        delete(place, "chosen")
+        place.until(lambda: ended(place, "chosen"), "it has ended")
+        assert sorted(written(place, "chosen")) == [("deaf", "up"), ("main", "USR1"), ("main", "up")]
+        assert place.container("chosen")["state"]["terminated"]["exitCode"] == 5
+        assert place.container("chosen", "deaf")["state"]["terminated"]["exitCode"] == 137
+
+
 def test_a_hook_and_a_deaf_container_share_the_grace_period(place: PodsPlace, shell: Shell) -> None:
     deaf = container("main", "trap '' TERM; while :; do sleep 0.1; done")
     pause = {"lifecycle": {"preStop": {"sleep": {"seconds": 3}}}}

@@ -27,12 +27,23 @@ from nodeagent.runtime.gen import (
     leases_pb2,
     snapshots_pb2,
     task_pb2,
+    tasks_service_pb2,
 )
 
 CONTAINERD = shutil.which("containerd")
 GZIP = b"\x1f\x8b\x08"
 DESCRIPTOR_BYTES_MAX = 1 << 20
-OURS = (content_pb2, cri_pb2, descriptor_pb2, events_pb2, image_pb2, leases_pb2, snapshots_pb2, task_pb2)
+OURS = (
+    content_pb2,
+    cri_pb2,
+    descriptor_pb2,
+    events_pb2,
+    image_pb2,
+    leases_pb2,
+    snapshots_pb2,
+    task_pb2,
+    tasks_service_pb2,
+)
 
 pytestmark = pytest.mark.skipif(CONTAINERD is None, reason="containerd is not installed")
 

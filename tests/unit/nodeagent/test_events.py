@@ -101,7 +101,7 @@ def test_what_else_becomes_of_pods_is_told() -> None:
         await world.pod("stuck")
         await world.running("stuck")
 
-        async def refuses(container_id: str, *, grace_period_s: float) -> None:
+        async def refuses(container_id: str, *, grace_period_s: float, signal: str) -> None:
             raise RuntimeFailure("the shim does not answer")
 
         with patch.object(world.runtime, "stop_container", refuses):

@@ -55,11 +55,11 @@ class Signals(FakeRuntime):
 
     commands: Commands
 
-    async def stop_container(self, container_id: str, *, grace_period_s: float) -> None:
+    async def stop_container(self, container_id: str, *, grace_period_s: float, signal: str = "") -> None:
         found = [each for each in self.running if each.id == container_id]
         for each in found:
-            self.commands.tell(f"{each.name} gets SIGTERM and {grace_period_s:g}s")
-        await super().stop_container(container_id, grace_period_s=grace_period_s)
+            self.commands.tell(f"{each.name} gets {signal or 'SIGTERM'} and {grace_period_s:g}s")
+        await super().stop_container(container_id, grace_period_s=grace_period_s, signal=signal)
 
 
 def with_hooks(story: Callable[[LifeWorld, Commands], Awaitable[None]], *, latency: Latency | None = None) -> None:
@@ -213,6 +213,19 @@ def test_a_pod_that_is_gone_at_once_interrupts_a_hook_too() -> None:
         await world.until(lambda: not world.containers("a"), within_s=5)
         assert "drain is interrupted" in commands.told
         assert commands.told.count("drain begins") == 1
+
+    with_hooks(story)
+
+
+def test_a_signal_of_the_pods_choice() -> None:
+    async def story(world: LifeWorld, commands: Commands) -> None:
+        by_quit = container("main") | {"lifecycle": {"stopSignal": "SIGQUIT"}}
+        await world.pod("a", containers=[by_quit, container("other")], os={"name": "linux"})
+        await world.running("a")
+        assert world.container("a").stop_signal == "SIGQUIT"
+        await world.delete("a")
+        await world.until(lambda: not world.there("a"))
+        assert commands.told == ["main gets SIGQUIT and 30s", "other gets SIGTERM and 30s"]
 
     with_hooks(story)
 
