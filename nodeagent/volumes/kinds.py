@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -10,7 +9,6 @@ import msgspec
 
 from apiserver.api.core.pod import Pod
 from apiserver.api.core.volumes import Volume, VolumeSource
-from apiserver.api.errors import ServiceUnavailable, Timeout
 from apiserver.api.node_folders import own_folder
 from apiserver.client import Client
 from nodeagent.references import References
@@ -29,8 +27,6 @@ from .payload import Payload
 from .projected import projected_files
 from .tokens import Tokens
 from .writing import write
-
-log = logging.getLogger(__name__)
 
 
 class Ready(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,7 +61,8 @@ class Kinds:
     async def make(self, pod: Pod, volume: Volume) -> Ready:
         """Nothing that is there already is made again."""
         if has_files(volume):
-            await self._write_or_keep(pod, volume)
+            if not await in_thread(self._was_written, pod, volume):
+                await self.write(pod, volume)
             return Ready(path=self._place_of_files(pod, volume), read_only=True)
         if volume.empty_dir is not None:
             made = await in_thread(
@@ -87,14 +84,10 @@ class Kinds:
 
     # --- files --------------------------------------------------------------------------------------------
 
-    async def _write_or_keep(self, pod: Pod, volume: Volume) -> None:
-        """What an agent before us wrote will do while the API is away."""
-        try:
-            await self.write(pod, volume)
-        except (ServiceUnavailable, Timeout) as error:
-            if not self.is_there(pod, volume):
-                raise
-            log.info("a volume is taken as it is", extra={"volume": volume.name, "reason": error.message})
+    def _was_written(self, pod: Pod, volume: Volume) -> bool:
+        """To its end, by an agent before us: then it will do for a start, also while the API is away, and is looked at
+        anew beside that."""
+        return self.is_there(pod, volume) and self._folders.done(pod.metadata.uid, volume.name).exists()
 
     async def write(self, pod: Pod, volume: Volume) -> bool:
         """Of a volume that has files: as they are to be now. Whether anything changed."""
@@ -109,7 +102,11 @@ class Kinds:
     def _write(self, uid: str, in_memory: bool, place: Path, payload: Payload, group: int | None) -> bool:
         if in_memory:
             self._folders.ensure_memory(uid)
-        return write(make_parents(place), payload, group=group)
+        changed = write(make_parents(place), payload, group=group)
+        done = self._folders.done(uid, place.name)
+        if not done.exists():
+            make_parents(done).touch()
+        return changed
 
     def _place_of_files(self, pod: Pod, volume: Volume) -> Path:
         where = self._folders.in_memory if _in_memory(volume) else self._folders.volume
