@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 OUTGOING_BYTES_MAX = 128 * 1024
 ANSWERS_BYTES_MAX = 1024 * 1024
-KEEPALIVE_S = 30.0
+KEEPALIVE_S = 10.0
 REPLY_WITHIN_S = 30.0
 
 
@@ -85,11 +85,13 @@ class SpdyStream:
         self._ended = True
         self._changed.notify()
 
-    def discard(self) -> int:
-        """Throw away what was not read; how much it was."""
-        count = sum(map(len, self._chunks))
+    @property
+    def held(self) -> int:
+        """How many bytes wait to be read."""
+        return sum(map(len, self._chunks))
+
+    def discard(self) -> None:
         self._chunks.clear()
-        return count
 
 
 class SpdyConnection:
@@ -283,6 +285,7 @@ class SpdyConnection:
     def reset(self, stream: SpdyStream) -> None:
         if self._streams.pop(stream.stream_id, None) is not None:
             self._session.reset(stream.stream_id)
-        self.consumed(stream.stream_id, stream.discard())
+        self.consumed(stream.stream_id, stream.held)
+        stream.discard()
         stream.end(broken=True)
         self._look()

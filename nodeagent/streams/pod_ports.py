@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
+import struct
 from contextlib import suppress
 
 from nodeagent.runtime.interface import RuntimeFailure
@@ -22,6 +24,7 @@ from .signals import Activity
 from .wires import READ_BYTES
 
 _ERROR_BYTES_MAX = 4096
+_AT_ONCE = struct.pack("ii", 1, 0)  # with a reset, not with an end
 
 
 class PodPorts:
@@ -74,18 +77,29 @@ async def _words(stream: SpdyStream) -> str:
 
 
 class _Process:
-    """The side that listens, as what takes bytes."""
+    """The side that listens, as what takes bytes. It hears an end only when its client has said all."""
 
-    def __init__(self, writer: asyncio.StreamWriter) -> None:
+    def __init__(self, writer: asyncio.StreamWriter, data: SpdyStream) -> None:
         self._writer = writer
+        self._data = data
 
     async def write(self, data: bytes) -> None:
         self._writer.write(data)
         await self._writer.drain()
 
     def finish(self) -> None:
-        if not self._writer.is_closing():
+        if self._data.broken:
+            self.close()
+        elif not self._writer.is_closing():
             self._writer.write_eof()
+
+    def close(self) -> None:
+        """When the stream broke, so does the connection."""
+        if self._data.broken and not self._writer.is_closing():
+            connection = self._writer.get_extra_info("socket")
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
+            self._writer.transport.abort()
+        self._writer.close()
 
 
 async def _join(
@@ -95,28 +109,23 @@ async def _join(
     error: SpdyStream,
     activity: Activity,
 ) -> None:
+    process = _Process(writer, data)
     try:
         async with asyncio.TaskGroup() as group:
-            group.create_task(_inward(data, writer, activity))
+            group.create_task(pump(data, process, activity))
             await _outward(reader, data, activity)
             error.finish()
     finally:
-        writer.transport.abort() if data.broken else writer.close()
+        process.close()
         with suppress(OSError):
             await writer.wait_closed()
 
 
-async def _inward(stream: SpdyStream, writer: asyncio.StreamWriter, activity: Activity) -> None:
-    await pump(stream, _Process(writer), activity)
-    if stream.broken:
-        writer.transport.abort()
-
-
-async def _outward(reader: asyncio.StreamReader, stream: SpdyStream, activity: Activity) -> None:
+async def _outward(reader: asyncio.StreamReader, data: SpdyStream, activity: Activity) -> None:
     try:
-        while data := await reader.read(READ_BYTES):
+        while read := await reader.read(READ_BYTES):
             activity.touch()
-            await stream.write(data)
+            await data.write(read)
     except OSError:  # of either side
-        stream.reset()
-    stream.finish()
+        data.reset()
+    data.finish()
