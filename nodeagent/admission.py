@@ -12,7 +12,9 @@ from apiserver.api.base import ResourceList
 from apiserver.api.core.pod import Pod
 from apiserver.api.pod_requests import PODS, amount, requests_of
 
+from .decide import lasting_containers
 from .spec.sysctls import FORBIDDEN, forbidden_sysctl
+from .spec.unsupported import refusal
 from .status import Ending
 
 ANY_ADDRESS = ("", "0.0.0.0", "::")  # noqa: S104 - what a pod asks for, nothing is bound here
@@ -22,7 +24,7 @@ def check(pod: Pod, others: Iterable[Pod], allocatable: ResourceList, labels: Ma
     """Why not; None when it may run. `others`: those that are to run here."""
     others = list(others)
     refused = _resources(pod, others, allocatable) or _selector(pod, labels) or _ports(pod, others)
-    return refused or _sysctls(pod)
+    return refused or _settings(pod)
 
 
 def _resources(pod: Pod, others: list[Pod], allocatable: ResourceList) -> Ending | None:
@@ -54,14 +56,16 @@ def _ports(pod: Pod, others: list[Pod]) -> Ending | None:
     return None
 
 
-def _sysctls(pod: Pod) -> Ending | None:
-    words = forbidden_sysctl(pod)
-    return _refused(FORBIDDEN, words) if words else None
+def _settings(pod: Pod) -> Ending | None:
+    reason, words = refusal(pod)
+    if not words:
+        reason, words = FORBIDDEN, forbidden_sysctl(pod)
+    return _refused(reason, words) if words else None
 
 
 def _host_ports(pod: Pod) -> Iterator[tuple[str, str, int]]:
     """Address, protocol, port."""
-    for container in pod.spec.containers:
+    for container in lasting_containers(pod):
         for port in container.ports:
             if port.host_port:
                 yield port.host_ip, port.protocol or "TCP", port.host_port

@@ -51,6 +51,11 @@ def is_sidecar(spec: ContainerSpec) -> bool:
     return spec.restart_policy == ALWAYS
 
 
+def lasting_containers(pod: Pod) -> list[ContainerSpec]:
+    """Those that run as long as the pod."""
+    return [*(each for each in pod.spec.init_containers if is_sidecar(each)), *pod.spec.containers]
+
+
 def policy_of(pod: Pod) -> str:
     return pod.spec.restart_policy or ALWAYS
 

@@ -12,7 +12,7 @@ from apiserver.api.core.containers import Container as ContainerSpec
 from apiserver.api.core.node import Node
 from apiserver.api.core.pod import Pod
 
-from .decide import is_sidecar
+from .decide import is_sidecar, lasting_containers
 from .health import HealthSource
 from .house import Parts
 from .runtime.interface import (
@@ -107,9 +107,9 @@ def plain_sandbox(pod: Pod, attempt: int) -> SandboxConfig:
                 host_port=port.host_port,
                 host_ip=port.host_ip,
             )
-            for spec in pod.spec.containers
+            for spec in lasting_containers(pod)
             for port in spec.ports
-            if port.host_port
+            if port.host_port and not pod.spec.host_network
         ],
     )
 

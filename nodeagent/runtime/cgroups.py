@@ -10,6 +10,8 @@ import os
 import time
 from pathlib import Path
 
+from .interface import Resources
+
 REMOVED_WITHIN_S = 2.0
 _ASK_EVERY_S = 0.02
 _MOUNTS = Path("/proc/self/mounts")
@@ -38,15 +40,30 @@ def joinable(group: str, mounts: Path = _MOUNTS) -> list[Path]:
     return [each / group.lstrip("/") for each in plain]
 
 
-def weigh(group: str, cpu_shares: int, mounts: Path = _MOUNTS) -> None:
-    """How much of the CPU it gets when all want some, against the groups beside it. A group that is not there, or a
-    machine without this controller, is left alone."""
-    weight = 1 + ((cpu_shares - 2) * 9999) // 262142  # as runc makes one of the other
+def bound(group: str, resources: Resources, mounts: Path = _MOUNTS) -> None:
+    """What all that is in the group may use together. A group that is not there, or a machine without such a
+    controller, is left alone. Raises OSError."""
+    values = _values(resources)
     for folder in groups(group, mounts):
-        for name, number in (("cpu.shares", cpu_shares), ("cpu.weight", weight)):
+        for name, value in values.items():
             if (folder / name).exists():
                 with contextlib.suppress(FileNotFoundError):
-                    (folder / name).write_text(str(number), encoding="ascii")
+                    (folder / name).write_text(value, encoding="ascii")
+
+
+def _values(resources: Resources) -> dict[str, str]:
+    """By file, of v1 and v2."""
+    found = {}
+    if resources.cpu_shares:
+        found["cpu.shares"] = str(resources.cpu_shares)
+        found["cpu.weight"] = str(1 + ((resources.cpu_shares - 2) * 9999) // 262142)  # as runc makes it
+    if resources.cpu_quota_us:
+        found["cpu.cfs_period_us"] = str(resources.cpu_period_us)
+        found["cpu.cfs_quota_us"] = str(resources.cpu_quota_us)
+        found["cpu.max"] = f"{resources.cpu_quota_us} {resources.cpu_period_us}"
+    if resources.memory_limit:
+        found["memory.limit_in_bytes"] = found["memory.max"] = str(resources.memory_limit)
+    return found
 
 
 def memory_is_v2(mounts: Path = _MOUNTS) -> bool:

@@ -5,7 +5,7 @@ CPU requests are weights, so that who asked for more gets more when all want som
 
 from __future__ import annotations
 
-from apiserver.api.core.containers import Container
+from apiserver.api.core.containers import Container, ResourceRequirements
 from apiserver.api.core.pod import Pod
 from apiserver.api.pod_requests import container_requests_of
 from apiserver.api.quantity import milli_value, value
@@ -35,9 +35,16 @@ def container_resources(pod: Pod, container: Container, *, memory_capacity: int)
     )
 
 
-def pod_shares(pod: Pod) -> int:
-    """What all its containers together weigh against other pods."""
-    return shares_of(container_requests_of(pod, least={}).get(CPU, 0))
+def pod_resources(pod: Pod) -> Resources:
+    """What all its containers together weigh against other pods, and may use if the pod as a whole has limits."""
+    whole = pod.spec.resources or ResourceRequirements()
+    asked = milli_value(whole.requests.get(CPU, whole.limits.get(CPU, "0")))
+    return Resources(
+        cpu_shares=shares_of(asked or container_requests_of(pod, least={}).get(CPU, 0)),
+        cpu_period_us=PERIOD_US,
+        cpu_quota_us=quota_of(milli_value(whole.limits.get(CPU, "0"))),
+        memory_limit=value(whole.limits.get(MEMORY, "0")),
+    )
 
 
 def shares_of(milli_cpus: int) -> int:

@@ -45,10 +45,11 @@ from .names import domain_of, kernel_name, short_name
 from .registry_logins import Place as RegistryPlace
 from .registry_logins import credentials_for, places_of
 from .resolv import parse_resolv_conf, resolution_of
-from .resources import container_resources, pod_shares
+from .resources import container_resources, pod_resources
 from .security import container_security, sandbox_security
 from .service_links import MASTER_NAMESPACE, service_variables
 from .sysctls import sysctls_of
+from .unsupported import check_sandbox
 
 log = logging.getLogger(__name__)
 
@@ -105,6 +106,8 @@ class ContainerSpecs:
     # --- sandboxes ----------------------------------------------------------------------------------------
 
     async def sandbox(self, pod: Pod, attempt: int) -> SandboxConfig:
+        """Raises NotYet."""
+        check_sandbox(pod)
         return msgspec.structs.replace(
             plain_sandbox(pod, attempt),
             hostname=kernel_name(pod, self._network.domain),
@@ -112,7 +115,7 @@ class ContainerSpecs:
             sysctls=sysctls_of(pod),
             namespaces=namespaces_of(pod),
             security=sandbox_security(pod),
-            cpu_shares=pod_shares(pod),
+            resources=pod_resources(pod),
         )
 
     async def _dns(self, pod: Pod) -> Dns:

@@ -112,6 +112,13 @@ def test_shares_of_cpu_and_memory(place: PodsPlace) -> None:
     assert limit.read_text() == f"{64 << 20}\n"
 
 
+def test_a_pod_as_a_whole(place: PodsPlace) -> None:
+    whole = {"requests": {"cpu": "100m"}, "limits": {"cpu": "1", "memory": "48Mi"}}
+    eat = container("main", "x=x; while :; do x=$x$x; done")
+    place.make("whole", eat, container("other", "sleep 1000"), resources=whole, restartPolicy="Never")
+    assert place.ended("whole")["exitCode"] == 137
+
+
 @pytest.mark.parametrize(
     ("name", "resources", "quality"),
     [

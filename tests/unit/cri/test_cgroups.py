@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from nodeagent.runtime import cgroups
+from nodeagent.runtime.interface import Resources
 
 
 def machine(folder: Path, *lines: str) -> Path:
@@ -64,26 +65,48 @@ def test_one_that_is_in_use_stays(tmp_path: Path) -> None:
     assert not (tmp_path / "unified/n1/kubepods/pod1").exists()
 
 
-def test_what_a_pod_weighs(tmp_path: Path) -> None:
-    mounts = hybrid(tmp_path)
-    for name, file in (("cpu", "cpu.shares"), ("unified", "cpu.weight")):
-        (tmp_path / name / "n1").mkdir()
-        (tmp_path / name / "n1" / file).write_text("old")
-    cgroups.weigh("/n1", 512, mounts)
-    assert (tmp_path / "cpu/n1/cpu.shares").read_text() == "512"
-    assert (tmp_path / "unified/n1/cpu.weight").read_text() == "20"
+V1 = ("cpu.shares", "cpu.cfs_period_us", "cpu.cfs_quota_us", "memory.limit_in_bytes")
+V2 = ("cpu.weight", "cpu.max", "memory.max")
+
+
+def with_group(folder: Path) -> Path:
+    """A machine where `/n1` is, of v1 and of v2."""
+    mounts = hybrid(folder)
+    for name, files in (("cpu", V1), ("unified", V2)):
+        (folder / name / "n1").mkdir()
+        for file in files:
+            (folder / name / "n1" / file).write_text("old")
+    return mounts
+
+
+def texts(folder: Path) -> dict[str, str]:
+    found = [*(folder / "cpu/n1").iterdir(), *(folder / "unified/n1").iterdir()]
+    return {each.name: each.read_text() for each in found}
+
+
+def test_what_a_pod_may_use(tmp_path: Path) -> None:
+    mounts = with_group(tmp_path)
+    cgroups.bound("/n1", Resources(cpu_shares=512), mounts)
+    assert texts(tmp_path) == dict.fromkeys(V1 + V2, "old") | {"cpu.shares": "512", "cpu.weight": "20"}
+    cgroups.bound("/n1", Resources(cpu_period_us=100_000, cpu_quota_us=50_000, memory_limit=1 << 20), mounts)
+    assert texts(tmp_path) == {
+        "cpu.shares": "512",
+        "cpu.weight": "20",
+        "cpu.cfs_period_us": "100000",
+        "cpu.cfs_quota_us": "50000",
+        "cpu.max": "50000 100000",
+        "memory.limit_in_bytes": "1048576",
+        "memory.max": "1048576",
+    }
     assert not (tmp_path / "cpuset/n1").exists()
-    cgroups.weigh("/none", 512, mounts)
+    cgroups.bound("/none", Resources(cpu_shares=512), mounts)
 
 
 def test_the_weights_of_v2_are_within_what_the_kernel_takes(tmp_path: Path) -> None:
-    mounts = hybrid(tmp_path)
-    (tmp_path / "unified/n1").mkdir()
-    weight = tmp_path / "unified/n1/cpu.weight"
-    weight.touch()
+    mounts = with_group(tmp_path)
     for shares, expected in ((2, "1"), (262_144, "10000")):
-        cgroups.weigh("/n1", shares, mounts)
-        assert weight.read_text() == expected
+        cgroups.bound("/n1", Resources(cpu_shares=shares), mounts)
+        assert texts(tmp_path)["cpu.weight"] == expected
 
 
 def test_who_counts_memory(tmp_path: Path) -> None:

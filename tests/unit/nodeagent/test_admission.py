@@ -48,6 +48,19 @@ ALLOCATABLE: dict[str, str | int | float] = {"cpu": "2", "memory": "1Gi", "pods"
             "Node didn't have enough resource: memory, requested: 2147483648, used: 0, capacity: 1073741824",
         ),
         (
+            make(securityContext={"supplementalGroupsPolicy": "Strict"}),
+            [],
+            "SupplementalGroupsPolicyNotSupported",
+            "SupplementalGroupsPolicy=Strict is not supported in this node",
+        ),
+        (
+            make(os={"name": "windows"}),
+            [],
+            "PodOSNotSupported",
+            "Failed to admit pod as the OS field doesn't match node OS",
+        ),
+        (make(os={"name": "linux"}, securityContext={"supplementalGroupsPolicy": "Merge"}), [], "", ""),
+        (
             make(securityContext={"sysctls": [{"name": "vm.swappiness", "value": "0"}]}),
             [],
             "SysctlForbidden",

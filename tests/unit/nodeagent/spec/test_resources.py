@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from spec_world import GIB, container, pod
 
-from nodeagent.spec.resources import container_resources, oom_score_of, pod_shares, quota_of, shares_of
+from nodeagent.runtime.interface import Resources
+from nodeagent.spec.resources import container_resources, oom_score_of, pod_resources, quota_of, shares_of
 
 
 def resources(*, requests: dict[str, str] | None = None, limits: dict[str, str] | None = None) -> dict[str, Any]:
@@ -77,5 +78,11 @@ def test_a_sidecar_does_not_die_before_those_it_serves() -> None:
 
 def test_a_pod_weighs_what_its_containers_do() -> None:
     wanted = pod(*(container(name, **resources(requests={"cpu": "500m"})) for name in "ab"))
-    assert pod_shares(wanted) == 1024
-    assert pod_shares(pod()) == 2
+    assert pod_resources(wanted) == Resources(cpu_shares=1024, cpu_period_us=100_000)
+    assert pod_resources(pod()).cpu_shares == 2
+
+
+def test_a_pod_as_a_whole_may_have_limits() -> None:
+    whole = {"requests": {"cpu": "100m"}, "limits": {"cpu": "2", "memory": "64Mi"}}
+    found = pod_resources(pod(container(**resources(requests={"cpu": "50m"})), resources=whole))
+    assert (found.cpu_shares, found.cpu_quota_us, found.memory_limit) == (102, 200_000, 64 << 20)

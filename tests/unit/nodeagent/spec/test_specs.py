@@ -38,10 +38,42 @@ def test_a_sandbox() -> None:
         assert made.dns is not None
         assert made.dns.servers == ["192.0.2.1", "192.0.2.2", "192.0.2.3"]
         assert (made.sysctls, made.security.privileged) == ({"net.ipv4.tcp_syncookies": "0"}, True)
-        assert (made.namespaces, made.cpu_shares) == (Namespaces(host_pid=True), 512)
+        assert (made.namespaces, made.resources.cpu_shares) == (Namespaces(host_pid=True), 512)
         ((reason, words, _),) = world.told.events
         assert reason == "DNSConfigForming"
         assert words.endswith("192.0.2.1 192.0.2.2 192.0.2.3")
+
+    run_spec(story)
+
+
+def listening(name: str, port: int, **more: Any) -> Any:
+    return container(name, ports=[{"containerPort": port, "hostPort": port + 1000}], **more)
+
+
+def test_ports_of_the_node() -> None:
+    async def story(world: SpecWorld) -> None:
+        wanted = pod(listening("a", 80), listening("b", 81))
+        wanted.spec.init_containers = [listening("side", 82, restartPolicy="Always"), listening("early", 83)]
+        made = await world.specs.sandbox(wanted, 0)
+        assert [each.host_port for each in made.port_mappings] == [1082, 1080, 1081]
+        wanted.spec.host_network = True
+        assert (await world.specs.sandbox(wanted, 0)).port_mappings == [], "they are there already"
+
+    run_spec(story)
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        ({"runtimeClassName": "gvisor"}, 'no runtime for "gvisor" is configured'),
+        ({"hostUsers": False}, "user namespaces are not supported"),
+    ],
+)
+def test_what_the_node_does_not_have_is_not_replaced(spec: dict[str, Any], words: str) -> None:
+    async def story(world: SpecWorld) -> None:
+        with pytest.raises(NotYet, match=words) as caught:
+            await world.specs.sandbox(pod(**spec), 0)
+        assert caught.value.event == "FailedCreatePodSandBox"
 
     run_spec(story)
 
