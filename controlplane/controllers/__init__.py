@@ -30,6 +30,7 @@ MODULES = {
     "persistentvolume-binder": "controlplane.controllers.volume_binder",
     "persistentvolume-provisioner": "controlplane.controllers.provisioner",
     "persistentvolume-protection": "controlplane.controllers.volume_protection",
+    "ephemeral-volume": "controlplane.controllers.ephemeral_claims",
     "scheduler": "controlplane.scheduler",
 }
 
