@@ -5,6 +5,7 @@
     DIR/agent/pods/<uid>/subpaths/<name>/<container>/<n>   bind mounts: what a mount with subPath shows
     DIR/agent/pods/<uid>/done/<name>                       what is done once for each pod
     DIR/agent/pods/<uid>/claimed/<volume>                  which PersistentVolumes it uses
+    DIR/agent/pods/<uid>/notes/<name>                      of volumes with a claim: where they are
     DIR/agent/pods/<uid>/new                               what is being made; renamed when it is complete
 
 Raises OSError.
@@ -16,14 +17,23 @@ import re
 from contextlib import suppress
 from pathlib import Path
 
+import msgspec
+
 from .failures import CannotMount
 from .mounting import is_mounted, mount_tmpfs, unmount_under
 from .removing import remove_tree
 
-_PARTS = ("volumes", "memory", "subpaths", "done", "new", "claimed")
+_PARTS = ("volumes", "memory", "subpaths", "done", "new", "claimed", "notes")
 _TMPFS = "tmpfs"
 _MEMORY_MAX = 256 << 20  # bytes of Secrets and tokens; a pod's are some KiB
 _name_re = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?")
+
+
+class ClaimNote(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the volume behind a claim is."""
+
+    path: str
+    read_only: bool
 
 
 class PodFolders:
@@ -47,12 +57,26 @@ class PodFolders:
     def done(self, uid: str, name: str) -> Path:
         return self.of(uid) / "done" / _one_step(name)
 
-    def claimed(self, uid: str, volume: str) -> Path:
-        return self.of(uid) / "claimed" / _one_step(volume)
+    def claim(self, uid: str, volume: str) -> None:
+        make_parents(self.of(uid) / "claimed" / _one_step(volume)).touch()
 
     def is_claimed(self, volume: str) -> bool:
         """Whether a pod that is here uses the PersistentVolume, or did a moment ago."""
-        return any(self.claimed(uid, volume).exists() for uid in self.uids())
+        return any((self.of(uid) / "claimed" / _one_step(volume)).exists() for uid in self.uids())
+
+    def remember(self, uid: str, name: str, note: ClaimNote) -> None:
+        """Whole or not at all."""
+        making = self.new(uid) / f"note-{_one_step(name)}"
+        making.write_bytes(msgspec.json.encode(note))
+        making.rename(make_parents(self.of(uid) / "notes" / _one_step(name)))
+
+    def remembered(self, uid: str, name: str) -> ClaimNote | None:
+        """None also for one that the power took half of, and when nothing is there any more."""
+        try:
+            note = msgspec.json.decode((self.of(uid) / "notes" / _one_step(name)).read_bytes(), type=ClaimNote)
+        except (FileNotFoundError, msgspec.DecodeError):
+            return None
+        return note if os.path.exists(note.path) else None
 
     def new(self, uid: str) -> Path:
         """A folder for what is being made."""

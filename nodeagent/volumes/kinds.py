@@ -20,7 +20,7 @@ from .downward_api import downward_files
 from .empty_dir import make_empty_dir
 from .failures import CannotMount
 from .files_work import in_thread
-from .folders import PodFolders, make_parents
+from .folders import ClaimNote, PodFolders, make_parents
 from .host_path import host_path
 from .ownership import give_to_group
 from .payload import Payload
@@ -129,14 +129,20 @@ class Kinds:
     # --- claims -------------------------------------------------------------------------------------------
 
     async def _claimed(self, pod: Pod, volume: Volume) -> Ready:
+        """What this pod had of an agent before us it keeps: to start a container again needs no answer of the API."""
+        known = await in_thread(self._folders.remembered, pod.metadata.uid, volume.name)
+        if known is not None:
+            return Ready(path=Path(known.path), read_only=known.read_only)
         found = await claimed(pod, volume, self._references, self._node)
         if own_folder(found.volume):
             await mark(self._client, found.volume)
         place = await in_thread(self._place_of_claimed, pod, volume, found)
+        note = ClaimNote(path=str(place), read_only=found.read_only)
+        await in_thread(self._folders.remember, pod.metadata.uid, volume.name, note)
         return Ready(path=place, read_only=found.read_only)
 
     def _place_of_claimed(self, pod: Pod, volume: Volume, found: Claimed) -> Path:
-        make_parents(self._folders.claimed(pod.metadata.uid, found.volume.metadata.name)).touch()
+        self._folders.claim(pod.metadata.uid, found.volume.metadata.name)
         place, group = place_of(found.volume), group_of(pod)
         done = self._folders.done(pod.metadata.uid, volume.name)
         if group is None or found.read_only or not found.grouped or done.exists():

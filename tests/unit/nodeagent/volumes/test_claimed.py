@@ -198,6 +198,29 @@ def test_a_group_gets_volumes_that_were_made_for_claims_and_no_others(tmp_path: 
     run_volumes(tmp_path, story)
 
 
+def test_a_pod_keeps_its_volume_while_the_api_is_away_also_with_a_new_agent(tmp_path: Path) -> None:
+    async def story(world: VolumesWorld) -> None:
+        put_claim(world)
+        put_volume(world, hostPath={"path": str(tmp_path)})
+        pod = world.pod([{"name": "v", "persistentVolumeClaim": {"claimName": "data", "readOnly": True}}])
+        first = await world.ready(pod)
+        world.api.faults.refused = 1.0
+        world.new_agent()
+        assert await world.ready(pod) == first
+        assert first["/v"].read_only
+        note = world.folders.of(pod.metadata.uid) / "notes/v"
+        note.write_bytes(note.read_bytes()[:5])
+        world.new_agent()
+        assert "MountVolume.SetUp failed" in await why_not(world, pod), "half a note is none"
+        world.api.faults.refused = 0.0
+        await asyncio.sleep(60)
+        assert await world.ready(pod) == first
+        await world.release(pod)
+        assert world.folders.uids() == []
+
+    run_volumes(tmp_path, story)
+
+
 # --- reclaiming -------------------------------------------------------------------------------------------
 
 
