@@ -13,6 +13,7 @@ Raises OSError.
 
 from __future__ import annotations
 
+import os
 import re
 from contextlib import suppress
 from pathlib import Path
