@@ -102,7 +102,9 @@ async def command(*words: str) -> str:
     return (await run_program(words, timeout_s=20, answer_max=1 << 20)).decode()
 
 
-def test_names_and_services_are_there_for_pods_and_for_the_node(network: Network) -> None:
+def test_names_and_services_are_there_for_pods_and_for_the_node(
+    network: Network, caplog: pytest.LogCaptureFixture
+) -> None:
     async def body() -> None:
         async with running(node_network(api(network))):
             for source in (network.pods[0], NODE):
@@ -115,6 +117,7 @@ def test_names_and_services_are_there_for_pods_and_for_the_node(network: Network
         await remove_network("n1")
         left = await command("ip", "link") + await command("nft", "list", "ruleset") + await command("ip", "route")
         assert "kmini" not in left
+        assert [record.getMessage() for record in caplog.records] == []
         assert not await served(network, network.pods[0])
 
     uvloop.run(body())

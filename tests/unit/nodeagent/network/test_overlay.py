@@ -80,6 +80,11 @@ def test_no_node_takes_what_is_not_its_own(pods: str) -> None:
     assert networks(thief, elder, third) == {"10.244.2.0/24": "192.0.2.2", "10.244.100.0/24": "192.0.2.3"}
 
 
+def test_no_node_takes_all_of_it_before_we_have_our_part() -> None:
+    thief = node("thief", "10.244.0.0/16", "192.0.2.9")
+    assert places([thief], OWN._replace(pods=None), NETWORK) == []
+
+
 def test_of_two_that_overlap_the_elder_counts() -> None:
     younger = node("a", "10.244.2.128/25", "192.0.2.9", created="2026-01-01T00:00:01Z")
     assert networks(younger, SECOND) == {"10.244.2.0/24": "192.0.2.2"}

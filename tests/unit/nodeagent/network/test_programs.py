@@ -31,6 +31,19 @@ def test_one_that_hangs_is_ended() -> None:
         run("import signal; signal.pause()", timeout_s=0.2)
 
 
+def test_who_is_cancelled_at_whatever_moment_leaves_nothing() -> None:
+    async def body(turns: int) -> None:
+        running = asyncio.create_task(run_program(("sleep", "60"), timeout_s=60, answer_max=1))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        running.cancel()
+        await asyncio.wait({running})
+        assert running.cancelled()
+
+    for turns in range(8):
+        uvloop.run(body(turns))
+
+
 def test_one_that_never_listens_is_no_trouble() -> None:
     assert run("pass", given=b"x" * 1_000_000) == b""
 

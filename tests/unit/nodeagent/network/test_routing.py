@@ -13,7 +13,7 @@ from apiserver.api.cluster_network import ClusterNetwork
 from apiserver.api.core.node import Node, NodeAddress, NodeSpec, NodeStatus
 from apiserver.api.meta import ObjectMeta
 from nodeagent.network.kernel import Kernel
-from nodeagent.network.links import Item, Orders, Report, Route
+from nodeagent.network.links import Address, Item, Link, Orders, Report, Route, words
 from nodeagent.network.programs import ProgramFailed
 from nodeagent.network.routing import Routing, RoutingOptions, node_informer
 
@@ -42,12 +42,12 @@ class ScriptedKernel(Kernel):
             raise ProgramFailed("no such kernel")
         refused = [each for each in orders.items if self.refuses(each)]
         self.items = set(orders.items) - set(refused)
-        return Report(failed=[f"put {each}" for each in refused])
+        return Report(failed=[f"put {words(each)}" for each in refused])
 
     def there(self, items: Sequence[Item]) -> bool:
         self.looks += 1
         self._news.set()
-        return set(items) <= self.items
+        return {each for each in items if isinstance(each, Link | Route)} <= self.items
 
     async def until(self, holds: Callable[[], bool]) -> None:
         async with asyncio.timeout(WITHIN_S):
@@ -70,7 +70,9 @@ def node(name: str, number: int) -> Node:
 
 
 @contextlib.asynccontextmanager
-async def routing(api: FakeApi, kernel: ScriptedKernel, *, synced: bool = True) -> AsyncIterator[Routing]:
+async def routing(
+    api: FakeApi, kernel: ScriptedKernel, *, synced: bool = True, look_s: float = 0.01
+) -> AsyncIterator[Routing]:
     nodes = node_informer(api.client())
     made = Routing(
         nodes,
@@ -79,7 +81,7 @@ async def routing(api: FakeApi, kernel: ScriptedKernel, *, synced: bool = True) 
         address="127.0.0.1",
         network=NETWORK,
         overlay="host-gw",
-        options=RoutingOptions(batch_s=0.0, look_s=0.01),
+        options=RoutingOptions(batch_s=0.0, look_s=look_s),
         random=Random(1),
         there=kernel.there,
     )
@@ -99,7 +101,7 @@ def test_routes_follow_the_nodes() -> None:
         api, kernel = FakeApi(), ScriptedKernel()
         api.put(node("n1", 1))
         api.put(node("n2", 2))
-        async with routing(api, kernel) as made:
+        async with routing(api, kernel, look_s=3600.0) as made:
             await kernel.until(lambda: kernel.networks() == {"10.244.2.0/24"})
             await made.applied.wait()
             api.put(node("n3", 3))
@@ -153,10 +155,13 @@ def test_the_dns_waits_for_its_address() -> None:
     async def body() -> None:
         kernel = ScriptedKernel()
         kernel.failing = True
-        async with routing(FakeApi(), kernel) as made:
+        async with routing(FakeApi(), kernel, look_s=3600.0) as made:
             await kernel.until(lambda: bool(kernel.told))
             assert not made.applied.is_set()
-            kernel.failing = False
+            kernel.failing, kernel.refuses = False, lambda item: isinstance(item, Address)
+            await kernel.until(lambda: len(kernel.told) > 2)
+            assert not made.applied.is_set()
+            kernel.refuses = lambda _: False
             await asyncio.wait_for(made.applied.wait(), WITHIN_S)
 
     asyncio.run(body())
