@@ -12,7 +12,7 @@ venv: ## .venv with the locked dependencies and this package (as root also missi
 	@tools/bootstrap
 
 up: ## a server and a node on this machine, and a sample that answers over its Service
-	@tools/bootstrap $(if $(findstring fake,$(ARGS)),,--with containerd)
+	@tools/bootstrap --run $(if $(findstring fake,$(ARGS)),,--with containerd)
 	@$(BIN)/kmini up $(ARGS)
 
 down: ## stop what `make up` started; PURGE=1 removes its data too
