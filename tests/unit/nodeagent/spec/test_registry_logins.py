@@ -165,7 +165,7 @@ def test_the_old_form() -> None:
         (secret_with(b"hunter2"), "not in docker's form"),
         (secret_with(b'{"auths": {"a": "hunter2"}}'), "not in docker's form"),
         (secret_with(b'{"auths": {"a": {"auth": "\xff hunter2"}}}'), "not in docker's form"),
-        (secret_with(b'{"auths": ' + b"[" * 100_000), "not in docker's form"),
+        (secret_with(b'{"other": ' + b"[" * 100_000), "not in docker's form"),
         (secret_with(b'{"auths": {"a": {"auth": "hunter2!"}}}'), "not `user:password` in base64"),
         (secret_with(b'{"auths": {"a": {"auth": "aHVudGVyMg=="}}}'), "not `user:password` in base64"),
         (secret_with(b'{"auths": {"https://[hunter2": {}}}'), "no URL"),

@@ -72,6 +72,13 @@ def test_what_is_too_much_is_left_out_and_said() -> None:
     assert found.left_out[0].startswith("Search Line limits were exceeded")
 
 
+def test_of_long_names_as_many_as_fit() -> None:
+    searches = [f"{number:0200}" for number in range(20)]
+    found = resolution_of(pod(dnsPolicy="None", dnsConfig={"searches": searches}), NETWORK, NODE)
+    assert found.dns.searches == searches[:10]
+    assert found.left_out[0].startswith("Search Line limits were exceeded")
+
+
 @given(st.lists(st.text("ab.", min_size=1, max_size=253), max_size=50))
 def test_the_search_line_is_never_too_long(searches: list[str]) -> None:
     found = resolution_of(pod(dnsPolicy="None", dnsConfig={"searches": searches}), NETWORK, NODE)
