@@ -56,7 +56,8 @@ class Keeper:
                     await news.wait()
             news.clear()
             for mine in list(self._volumes.pods.values()):
-                if mine.due or asyncio.get_running_loop().time() - mine.written_at >= SYNC_S:
+                due = mine.due or asyncio.get_running_loop().time() - mine.written_at >= SYNC_S
+                if due and not mine.lock.locked():  # whose volumes are being made waits for nobody here, nor we for it
                     await self._write(mine)
 
     async def _write(self, mine: OnePod) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from apiserver.api.core.pod import Pod
 from apiserver.api.core.volumes import ProjectedVolumeSource, VolumeProjection
 from nodeagent.references import References
@@ -21,9 +23,8 @@ async def projected_files(
 ) -> Payload:
     """Raises ApiError, CannotMount."""
     mode = source.default_mode
-    return merged(
-        [await _files(pod, each, mode, references=references, tokens=tokens, place=place) for each in source.sources]
-    )
+    asked = (_files(pod, each, mode, references=references, tokens=tokens, place=place) for each in source.sources)
+    return merged(await asyncio.gather(*asked))
 
 
 async def _files(

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from killed_steps import Killed, kill_before_step
 from volumes_world import NODE, VolumesWorld, run_volumes
 
 from apiserver.api.core.persistent_volumes import PersistentVolume, PersistentVolumeClaim
@@ -194,6 +195,34 @@ def test_a_group_gets_volumes_that_were_made_for_claims_and_no_others(tmp_path: 
         world.new_agent()
         await world.ready(pod)
         assert path.stat().st_gid == 7, "once for each pod"
+
+    run_volumes(tmp_path, story)
+
+
+def test_making_a_folder_may_end_anywhere_and_is_finished_by_the_next_agent(tmp_path: Path) -> None:
+    async def story(world: VolumesWorld) -> None:
+        put_claim(world, volume=f"pvc-{UID}")
+        killed = 0
+        for number in range(1, 60):
+            root = tmp_path / f"volumes-{number}"
+            path = put_folder_volume(world, root)
+            await asyncio.sleep(2)
+            pod = world.pod(CLAIM, name=f"p{number}", securityContext={"fsGroup": 4321})
+            with pytest.MonkeyPatch.context() as patched:
+                kill_before_step(patched, number)
+                try:
+                    await world.ready(pod)
+                    finished = True
+                except (Killed, NotYet):
+                    killed, finished = killed + 1, False
+            world.new_agent()
+            assert (await world.ready(pod))["/v"].host_path == str(path)
+            assert (path.stat().st_gid, path.stat().st_mode & 0o7777) == (4321, 0o2777)
+            assert [each.name for each in root.iterdir()] == [path.name]
+            await world.release(pod)
+            if finished:
+                break
+        assert killed > 5
 
     run_volumes(tmp_path, story)
 

@@ -106,6 +106,23 @@ def test_what_is_gone_or_cannot_be_asked_for_stays_as_it_was(tmp_path: Path) -> 
     run_volumes(tmp_path, story)
 
 
+def test_a_pod_whose_volumes_cannot_be_had_holds_up_no_other(tmp_path: Path) -> None:
+    async def story(world: VolumesWorld) -> None:
+        pod, stuck = settings_pod(world), settings_pod(world, name="stuck")
+        for each in (stuck, pod):
+            await world.ready(each)
+            world.volumes.look(each)
+        async with kept(world), world.volumes.pods[stuck.metadata.uid].lock:
+            world.config_map("settings", a="2")
+            await asyncio.sleep(SYNC_S + TICK_S / 2)
+            assert await world.shown(pod, "/c") == {"a": "2"}
+        async with kept(world):
+            await asyncio.sleep(TICK_S + 1)
+            assert await world.shown(stuck, "/c") == {"a": "2"}
+
+    run_volumes(tmp_path, story)
+
+
 def test_a_pod_that_is_released_gets_nothing_back(tmp_path: Path) -> None:
     async def story(world: VolumesWorld) -> None:
         pod = settings_pod(world)

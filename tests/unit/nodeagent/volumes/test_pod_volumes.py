@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from killed_steps import Killed, kill_before_step
 from volumes_world import VolumesWorld, run_volumes
 
 from apiserver.api.core.pod import Pod
@@ -246,30 +247,6 @@ def test_preparing_may_end_anywhere_and_is_finished_by_the_next_agent(tmp_path: 
         assert mounts_under(world.folders.root) == []
 
     run_volumes(tmp_path, story)
-
-
-class Killed(Exception):
-    """Instead of a step."""
-
-
-def kill_before_step(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
-    count = 0
-
-    def dying(real: Any) -> Any:
-        def step(*args: Any, **more: Any) -> Any:
-            nonlocal count
-            count += 1
-            if count >= number:  # nothing happens after a kill
-                raise Killed
-            return real(*args, **more)
-
-        return step
-
-    for name in ("mkdir", "chmod", "fchmod", "chown", "symlink", "rename", "unlink", "rmdir"):
-        monkeypatch.setattr(os, name, dying(getattr(os, name)))
-    for name in ("_mount",):
-        real = getattr(__import__("nodeagent.volumes.mounting", fromlist=[name]), name)
-        monkeypatch.setattr(f"nodeagent.volumes.mounting.{name}", dying(real))
 
 
 def test_release_waits_for_what_is_under_way(tmp_path: Path) -> None:
