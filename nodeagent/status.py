@@ -134,7 +134,8 @@ def _status(pod: Pod, spec: ContainerSpec, facts: Facts, *, again: bool) -> Cont
     history = facts.seen.containers.get(spec.name, [])
     newest = history[0] if history else None
     verdict = facts.judge(spec, newest) if newest is not None and newest.running else _NOT_RUNNING
-    length_max = LAST_WORDS_BYTES_MAX // (len(pod.spec.containers) + len(pod.spec.init_containers))
+    of_pod = [*pod.spec.containers, *pod.spec.init_containers, *pod.spec.ephemeral_containers]
+    length_max = LAST_WORDS_BYTES_MAX // len(of_pod)
     status = ContainerStatus(
         name=spec.name,
         stop_signal=spec.lifecycle.stop_signal if spec.lifecycle is not None else None,

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apiserver.api.core.pod import Pod, PodCondition
+from apiserver.api.core.pod import Pod, PodCondition, PodIP
 from nodeagent.conditions import OWN, merged
 from nodeagent.decide import decide
 from nodeagent.health import WELL
@@ -178,3 +178,28 @@ def test_initialization_names_what_it_waits_for() -> None:
     assert [each.state.waiting.reason for each in status.container_statuses if each.state.waiting] == [
         "PodInitializing"
     ]
+
+
+# --- what its containers said, and its address ------------------------------------------------------------
+
+
+def test_last_words_of_all_containers_have_a_bound_together() -> None:
+    said = "x" * 5000 + "é"
+    found = [msgspec.structs.replace(each, message=said) for each in states("c0:1 c1:0 c2:1 c3:1")]
+    status = pod_status(make("Never", containers=4), facts(*found, ended=True))
+    messages = [each.state.terminated.message for each in status.container_statuses if each.state.terminated]
+    assert messages == ["x" * 3072] * 4
+    status = pod_status(make("Never"), facts(msgspec.structs.replace(found[0], message="é" * 10_000), ended=True))
+    terminated = status.container_statuses[0].state.terminated
+    assert terminated is not None
+    assert terminated.message == "é" * 6144, "no half characters"
+
+
+def test_an_address_that_the_runtime_forgot_stays() -> None:
+    known = make()
+    known.status.pod_ips = [PodIP(ip="10.0.0.7")]
+    forgotten = msgspec.structs.replace(SANDBOX, ready=False, ips=())
+    seen = msgspec.structs.replace(facts().seen, sandboxes=[forgotten])
+    status = pod_status(known, msgspec.structs.replace(facts(), seen=seen))
+    assert (status.pod_ip, status.pod_ips) == ("10.0.0.7", known.status.pod_ips)
+    assert pod_status(known, facts()).pod_ip == "10.0.0.2", "what it has now counts"
