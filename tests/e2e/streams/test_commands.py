@@ -155,7 +155,7 @@ def test_a_slow_client_slows_the_command_down(host: Host) -> None:
     """Nothing is read for a while: the command waits, as at the end of any pipe."""
 
     async def work() -> None:
-        script = "yes | dd bs=1024 count=65536 2>/tmp/done"
+        script = "yes | dd bs=1024 count=131072 2>/tmp/done"
         async with (
             streaming_pod(host) as pod,
             pod.exec("sh", "-c", script) as port,
@@ -170,9 +170,9 @@ def test_a_slow_client_slows_the_command_down(host: Host) -> None:
                 return 0 < before == await written(pod.output)
 
             assert await until(stands_still, "dd to stand still")
-            assert await written(pod.output) < 20 * MIB
+            assert await written(pod.output) < 64 * MIB, "the kernel's buffers, which grow, and ours"
             data = await everything(stdout)
-            assert len(data) == 64 * MIB
+            assert len(data) == 128 * MIB
             assert json.loads(await everything(error))["status"] == "Success"
 
     async def written(output: Any) -> int:
