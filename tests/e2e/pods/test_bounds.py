@@ -110,6 +110,8 @@ def test_shares_of_cpu_and_memory(place: PodsPlace) -> None:
         assert (cpu_pod / "cpu.weight").read_text() == "10\n"
     limit = next(each for each in (memory / "memory.limit_in_bytes", memory / "memory.max") if each.exists())
     assert limit.read_text() == f"{64 << 20}\n"
+    swap = memory / "memory.memsw.limit_in_bytes"
+    assert not swap.exists() or swap.read_text() == f"{64 << 20}\n", "no way round it"
 
 
 def test_a_pod_as_a_whole(place: PodsPlace) -> None:
