@@ -19,7 +19,7 @@ from apiserver.api.errors import ApiError, BadRequest, InternalError
 from .replies import failure
 
 CONNECTIONS_MAX = 500
-HEAD_TIMEOUT_S = 10.0  # also how long a connection may do nothing between two requests
+HEAD_TIMEOUT_S = 10.0  # from the begin of a connection, or of the pause after a request
 HEAD_BYTES_MAX = 64 * 1024
 LINE_BYTES_MAX = 40 * 1024  # a command of many words is in the query
 STALL_S = 60.0
@@ -52,7 +52,6 @@ class Connection(web.RequestHandler):
     def __init__(self, connections: Connections, **options: Any) -> None:
         super().__init__(connections, **options)
         self._connections = connections
-        self._head_timer: asyncio.TimerHandle | None = None
         self._head_bytes = 0
         self._stall_timer: asyncio.TimerHandle | None = None
         self._stalled_bytes = 0
@@ -63,51 +62,27 @@ class Connection(web.RequestHandler):
         super().connection_made(transport)
         if self._connections.open > CONNECTIONS_MAX:
             self.force_close()
-        else:
-            self._await_head()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         if self._manager is not None:
             self._connections.open -= 1
-        self._forget_head()
         self._forget_stall()
         super().connection_lost(exc)
 
     def set_parser(self, parser: Any, data_received_cb: Callable[[], None] | None = None) -> None:
         """It speaks another protocol from now on, and may be silent as long as it likes."""
         self._is_http = False
-        self._forget_head()
         self._forget_stall()
         super().set_parser(parser, data_received_cb)
 
-    # --- heads that do not come -------------------------------------------------------------------------
-
     def data_received(self, data: bytes) -> None:
+        """A head is parsed line by line, and kept: all of them together have a bound too."""
         before = self._request_count
         super().data_received(data)
         if not self._is_http:
             return
-        if self._request_count != before:
-            self._forget_head()
-            return
-        self._head_bytes += len(data)
+        self._head_bytes = 0 if self._request_count != before else self._head_bytes + len(data)
         if self._head_bytes > HEAD_BYTES_MAX:
-            self.force_close()
-        elif self._head_timer is None:
-            self._await_head()
-
-    def _await_head(self) -> None:
-        self._head_timer = self._loop.call_later(HEAD_TIMEOUT_S, self._head_is_late)
-
-    def _forget_head(self) -> None:
-        self._head_bytes = 0
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
-
-    def _head_is_late(self) -> None:
-        self._head_timer = None
-        if not self._request_in_progress:
             self.force_close()
 
     # --- answers that nobody takes ----------------------------------------------------------------------

@@ -91,6 +91,9 @@ class Listener:
         return _Held(self)
 
     def hold(self, held: _Held) -> None:
+        if self._connections is not None:  # loaded while it shook hands
+            held.hand_over(self._connections())
+            return
         if len(self._held) >= HELD_MAX:
             held.let_go()
             return

@@ -44,7 +44,6 @@ def test_of_nodes_and_pods(kmini: Kmini, tmp_path: Path) -> None:
     async def story() -> None:
         async with node_world(kmini, tmp_path, "usage-1") as world:
             await world.pod("web")
-            await asyncio.sleep(0.2)  # something to measure
             node = await world.client.get(NodeMetrics, "usage-1")
             assert parse(node.usage["memory"]).nano > 0
             assert node.metadata.labels["kubernetes.io/hostname"] == "usage-1"

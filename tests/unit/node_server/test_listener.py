@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -115,6 +116,23 @@ def test_only_so_many_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     asyncio.run(story())
 
 
+def test_loaded_while_somebody_shakes_hands(tmp_path: Path) -> None:
+    """Accepted before, ready after."""
+
+    async def story() -> None:
+        async with Port(tmp_path).open() as port:
+            sock = await asyncio.to_thread(socket.create_connection, ("127.0.0.1", port.listener.port))
+            assert not port.listener._held
+            assert (await port.ask()).endswith(b"hello")
+            context = ssl.create_default_context(cafile=str(tmp_path / "ca.crt"))
+            reader, writer = await asyncio.open_connection(sock=sock, ssl=context, server_hostname="n")
+            writer.write(REQUEST)
+            assert (await reader.read()).endswith(b"hello")
+            writer.close()
+
+    asyncio.run(story())
+
+
 def test_what_cannot_be_loaded_is_tried_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async def story() -> None:
         async with Port(tmp_path).open() as port:
@@ -196,7 +214,6 @@ def test_who_reads_slowly_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_an_upgraded_connection_may_be_silent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "HEAD_TIMEOUT_S", 0.05)
-    monkeypatch.setattr(connection, "HEAD_BYTES_MAX", 100)
 
     async def echo(request: web.BaseRequest) -> web.StreamResponse:
         socket = web.WebSocketResponse()
