@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from container_agent import agent_of, server_of
 from container_host import Host, container_host, missing
+from pods_place import PodsPlace
 
 
 @pytest.fixture(scope="session")
@@ -20,3 +22,17 @@ def containers() -> None:
 def host(containers: None) -> Iterator[Host]:
     with container_host() as made:
         yield made
+
+
+@pytest.fixture(scope="module")
+def shared(host: Host) -> Iterator[PodsPlace]:
+    """One control plane and one agent with real containers, for all tests of a module."""
+    with server_of(host) as server, agent_of(host, server):
+        yield PodsPlace(host, server)
+
+
+@pytest.fixture
+def place(shared: PodsPlace) -> Iterator[PodsPlace]:
+    """Without pods before and after."""
+    yield shared
+    shared.forget()
