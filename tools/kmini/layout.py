@@ -189,7 +189,8 @@ def _held(path: Path) -> Iterator[int | None]:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise CommandError(f"cannot write to {error.filename}: {error.strerror}") from error
+        instead = ": choose a --data-dir of your own" if isinstance(error, PermissionError) else ""
+        raise CommandError(f"cannot write to {error.filename}: {error.strerror}{instead}") from error
     try:
         try:
             fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _WHOLE_FILE)

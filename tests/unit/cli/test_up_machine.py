@@ -6,7 +6,8 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -19,18 +20,9 @@ from ports import free_ports
 from nodeagent.runtime import cgroups
 
 
-@pytest.fixture
-def complete(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine that has everything, and no node."""
-    monkeypatch.setattr(os, "geteuid", lambda: 0)
-    monkeypatch.setattr(machine, "_packages", list)
-    monkeypatch.setattr(cgroups, "hierarchies", lambda: [Path("/")])
-    monkeypatch.setattr(os, "access", lambda *_: True)
-
-
-def refusal(layout: Layout) -> str:
+def refusal(check: Callable[[], None]) -> str:
     with pytest.raises(CommandError) as caught:
-        machine.check_containers(layout)
+        check()
     return str(caught.value)
 
 
@@ -39,40 +31,45 @@ def test_all_that_is_missing_is_named_at_once(monkeypatch: pytest.MonkeyPatch, t
     monkeypatch.setattr(machine, "missing_packages", lambda: ["containerd", "runc"])
     monkeypatch.setattr(machine, "SEARCHED", [str(tmp_path)])
     monkeypatch.setattr(machine, "BUSYBOX", tmp_path / "busybox")
-    message = refusal(Layout(tmp_path))
+    message = refusal(machine.check_containers)
     assert message.startswith("real containers need root and the packages containerd runc nftables busybox-static: ")
     assert "`make up` as root" in message
     assert "`kmini up --runtime fake`" in message
 
 
-def test_control_groups_must_be_there_to_be_made(
-    complete: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    machine.check_containers(Layout(tmp_path))
+def test_control_groups_must_be_there_to_be_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(machine, "_packages", list)
+    monkeypatch.setattr(cgroups, "hierarchies", lambda: [Path("/")])
+    monkeypatch.setattr(os, "access", lambda *_: True)
+    machine.check_containers()
     monkeypatch.setattr(os, "access", lambda *_: False)
-    assert "need control groups that can be written to" in refusal(Layout(tmp_path))
+    assert "need control groups that can be written to" in refusal(machine.check_containers)
 
 
 @pytest.fixture
 def containerd(tmp_path: Path) -> Iterator[Path]:
     """The data directory of a node whose containerd seems to run in our network."""
     data_dir = tmp_path / "there"
-    code = "import sys; sys.stdin.read()"
+    code = "import sys; print(flush=True); sys.stdin.read()"
     config = data_dir / "agent" / "containerd" / "config.toml"
-    with subprocess.Popen([sys.executable, "-c", code, "--config", config], stdin=subprocess.PIPE) as process:
-        yield data_dir
+    command, pipe = [sys.executable, "-c", code, "--config", config], subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe) as process:
         assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdout.readline()
+        yield data_dir
         process.stdin.close()
 
 
-def test_another_node_in_this_network_is_named(complete: None, containerd: Path, tmp_path: Path) -> None:
-    message = refusal(Layout(tmp_path / "here"))
+def test_another_node_in_this_network_is_named(containerd: Path, tmp_path: Path) -> None:
+    message = refusal(partial(machine.check_alone, Layout(tmp_path / "here")))
     assert message.startswith(f"{containerd} has a node with containers in this network")
     assert f"kmini down --data-dir {containerd}" in message
     link = tmp_path / "link"
     link.symlink_to(containerd)
     for own in (containerd, link):
-        machine.check_containers(Layout(own))
+        machine.check_alone(Layout(own))
 
 
 def test_ports_must_differ_and_be_free() -> None:

@@ -35,8 +35,11 @@ def up(data_dir: Path, no_sample: bool, foreground: bool, **flags: Any) -> None:
     takes root and containerd, or simulated. It ends when the sample, Deployment `hello` of two replicas, answers over
     its Service; everything goes on in the background.
     """
+    from ..up import machine
     from ..up.course import Course, Progress, Wish
 
+    if flags["runtime"] == "containerd":
+        machine.check_containers()
     layout = Layout(data_dir.absolute())
     with worked_on(layout):
         course = Course(layout, Wish(sample=not no_sample, **flags), Progress(click.echo))

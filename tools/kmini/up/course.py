@@ -107,7 +107,7 @@ class Course:
         if agent is None:
             ports |= {"--node-port": wish.node_port}
             if wish.runtime == "containerd":
-                machine.check_containers(self._layout)
+                machine.check_alone(self._layout)
         elif agent.runtime != wish.runtime:
             raise CommandError(
                 f"the node in {self._layout.data_dir} runs with --runtime {agent.runtime}: `kmini down` ends it, "

@@ -25,7 +25,7 @@ _SOCKET_END = "/agent/containerd/state/containerd.sock"
 _ARGUMENTS_MAX = 64 * 1024
 
 
-def check_containers(layout: Layout) -> None:
+def check_containers() -> None:
     """Raises CommandError that names everything that is missing for real containers."""
     wanted = [] if os.geteuid() == 0 else ["root"]
     packages = _packages()
@@ -36,8 +36,12 @@ def check_containers(layout: Layout) -> None:
     if wanted:
         raise CommandError(
             f"real containers need {' and '.join(wanted)}: `make up` as root on Debian or Ubuntu installs what is "
-            "missing; `kmini up --runtime fake` goes without and simulates the node"
+            "missing; `kmini up --runtime fake` goes without, with a --data-dir of your own, and simulates the node"
         )
+
+
+def check_alone(layout: Layout) -> None:
+    """Raises CommandError when another node has its containers where ours would be."""
     for other in _other_nodes(layout):
         raise CommandError(
             f"{other} has a node with containers in this network: two cannot share it, for their bridge, their pods' "
