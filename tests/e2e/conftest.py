@@ -28,7 +28,9 @@ def host(containers: None) -> Iterator[Host]:
 def shared(host: Host) -> Iterator[PodsPlace]:
     """One control plane and one agent with real containers, for all tests of a module."""
     with server_of(host) as server, agent_of(host, server):
-        yield PodsPlace(host, server)
+        made = PodsPlace(host, server)
+        made.until(made.is_ready, "the node is ready")
+        yield made
 
 
 @pytest.fixture

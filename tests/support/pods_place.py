@@ -18,6 +18,12 @@ class PodsPlace:
         self.host = host
         self.server = server
 
+    def is_ready(self) -> bool:
+        """The node."""
+        items = asked(self.server, "GET", "/api/v1/nodes")["items"]
+        found = [each for item in items for each in item["status"]["conditions"] if each["type"] == "Ready"]
+        return [each["status"] for each in found] == ["True"]
+
     def make(self, name: str, *containers: dict[str, Any], **spec: Any) -> None:
         make_pod(self.server, name, *containers, **spec)
 

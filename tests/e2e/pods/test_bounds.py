@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import io
 from typing import Any
 
 import pytest
 from container_agent import container
+from image_archives import as_docker_saves
+from kmini.agent_runtime import make_runtime
+from kmini.images import sample_archive
 from pods_place import PodsPlace
+
+from nodeagent.runtime.imports import import_archive
 
 STATUS = "grep -E '^(Uid|Gid|Groups|CapEff|NoNewPrivs|Seccomp):' /proc/self/status"
 ALL_CAPABILITIES = 0x1FFFFFFFFFF
@@ -30,6 +37,37 @@ def test_as_whom_it_runs(place: PodsPlace) -> None:
     found = fields(run(place, "own", STATUS, {"runAsUser": 1001, "runAsGroup": 2001}, securityContext=shared))
     assert (found["Uid"].split()[0], found["Gid"].split()[0]) == ("1001", "2001")
     assert fields(run(place, "group", STATUS, {"runAsGroup": 7}))["Gid"].split()[0] == "7"
+
+
+def image_of_user(place: PodsPlace, name: str, user: str) -> str:
+    """The sample image for somebody else, imported into the node's containerd."""
+
+    async def work() -> None:
+        runtime = make_runtime(place.host.settings)
+        try:
+            await import_archive(runtime, io.BytesIO(as_docker_saves(sample_archive(), name, user=user)))
+        finally:
+            await runtime.close()
+
+    asyncio.run(work())
+    return name
+
+
+def test_as_whom_its_image_runs(place: PodsPlace) -> None:
+    number = {"image": image_of_user(place, "registry.test/number:1", "1234:2345"), "imagePullPolicy": "Never"}
+    place.make(
+        "number", container("main", STATUS) | number, restartPolicy="Never", securityContext={"runAsNonRoot": True}
+    )
+    found = fields(place.said("number"))
+    assert (found["Uid"].split()[0], found["Gid"].split()[0]) == ("1234", "2345")
+    own = container("main", STATUS, securityContext={"runAsGroup": 7}) | number
+    place.make("grouped", own, restartPolicy="Never")
+    found = fields(place.said("grouped"))
+    assert (found["Uid"].split()[0], found["Gid"].split()[0]) == ("1234", "7")
+    named = {"image": image_of_user(place, "registry.test/named:1", "somebody"), "imagePullPolicy": "Never"}
+    place.make("named", container("main", STATUS) | named, securityContext={"runAsNonRoot": True})
+    message = place.waits("named", "CreateContainerConfigError")["message"]
+    assert message.startswith("container has runAsNonRoot and image has non-numeric user (somebody), cannot verify")
 
 
 def test_capabilities(place: PodsPlace) -> None:
