@@ -53,7 +53,7 @@ def containerd(tmp_path: Path) -> Iterator[Path]:
     data_dir = tmp_path / "there"
     code = "import sys; print(flush=True); sys.stdin.read()"
     config = data_dir / "agent" / "containerd" / "config.toml"
-    command, pipe = [sys.executable, "-c", code, "--config", config], subprocess.PIPE
+    command, pipe = [sys.executable, "-c", code, "--config", str(config)], subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe) as process:
         assert process.stdin is not None
         assert process.stdout is not None
