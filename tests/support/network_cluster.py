@@ -259,6 +259,15 @@ def deployment(app: str, replicas: int, **pod: Any) -> dict[str, Any]:
     }
 
 
+def lone_pod(name: str, container: dict[str, Any], **spec: Any) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": "default", "labels": {"app": name}},
+        "spec": {"containers": [container], "terminationGracePeriodSeconds": 1} | spec,
+    }
+
+
 def service(name: str, app: str, **spec: Any) -> dict[str, Any]:
     ports = [{"port": 80, "targetPort": PORT, "protocol": "TCP"}]
     return {

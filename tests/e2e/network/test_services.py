@@ -6,14 +6,28 @@ import signal
 import socket
 import ssl
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 import pytest
+from kmini.images import SAMPLE
 from kmini_process import eventually
-from network_cluster import OUTSIDE, PORT, Load, Rig, answers, ask, connect, deployment, request, rig, service
+from network_cluster import (
+    OUTSIDE,
+    PORT,
+   
+    Load,
+    Rig,
+    answers,
+    ask,
+    connect,
+    deployment,
+    lone_pod,
+    request,
+    rig,
+    service,
+)
 from pod_network import inside
 
 REQUESTS = 1000
@@ -35,10 +49,10 @@ def client(world: Rig) -> dict[str, Any]:
 
 def test_a_pod_finds_services_by_name(world: Rig) -> None:
     names = {each["metadata"]["name"] for each in world.wait_pods("web", 4)}
-    for pod in world.wait_pods("client", 2):
+    for each in world.wait_pods("client", 2):
         for name in ("web", "web.default", "web.default.svc.cluster.local"):
-            assert world.exec(pod, "wget", "-qO-", f"http://{name}/").strip() in names
-        assert "NXDOMAIN" in world.exec(pod, "nslookup", "none.default.svc.cluster.local")
+            assert world.exec(each, "wget", "-qO-", f"http://{name}/").strip() in names
+        assert "NXDOMAIN" in world.exec(each, "nslookup", "none.default.svc.cluster.local")
 
 
 def test_headless_services_and_other_names(world: Rig) -> None:
@@ -47,18 +61,38 @@ def test_headless_services_and_other_names(world: Rig) -> None:
         service("alias", "web", type="ExternalName", externalName="web.default.svc.cluster.local"),
     )
     pod, addresses = client(world), {each["status"]["podIP"] for each in world.wait_pods("web", 4)}
-    told = ""
-    for _ in range(50):
-        told = world.exec(pod, "nslookup", "direct.default.svc.cluster.local")
-        if addresses <= set(told.split()):
-            break
-        time.sleep(0.1)
-    assert addresses <= set(told.split())
+
+    def direct() -> bool:
+        return addresses <= set(world.exec(pod, "nslookup", "direct.default.svc.cluster.local").split())
+
+    eventually(direct, 20.0, "the addresses of its pods")
     aliased = world.exec(pod, "nslookup", "alias.default.svc.cluster.local")
     assert world.cluster_ip("web") in aliased
     assert "web.default.svc.cluster.local" in aliased
     back = world.exec(pod, "nslookup", world.cluster_ip("web"))
     assert "web.default.svc.cluster.local" in back
+
+
+def test_a_pod_in_its_nodes_network_finds_services_too(world: Rig) -> None:
+    names = {each["metadata"]["name"] for each in world.wait_pods("web", 4)}
+    container = {"name": "main", "image": "command": ["sleep", "1000"]}
+    world.create(lone_pod("on-the-node", container, hostNetwork=True, dnsPolicy="ClusterFirstWithHostNet"))
+    found = world.wait_pods("on-the-node", 1)[0]
+    assert world.exec(found, "wget", "-qO-", "http://web/").strip() in names
+
+
+def test_a_port_of_the_node_leads_to_its_pod(world: Rig) -> None:
+    container = {"name": "main", "image": "ports": [{"containerPort": PORT, "hostPort": 9090}]}
+    world.create(lone_pod("with-a-port", container, nodeName="n1"))
+    found = world.wait_pods("with-a-port", 1)[0]
+    for place in (
+        OUTSIDE,
+        world.host("n1"),
+        world.host("n2"),
+        world.inside_pod(client(world)),
+        world.inside_pod(found),
+    ):
+        assert ask(place, world.address("n1"), 9090) == "with-a-port"
 
 
 def test_the_api_is_reached_from_a_pod(world: Rig) -> None:
