@@ -16,7 +16,6 @@ from kmini_process import eventually
 from network_cluster import (
     OUTSIDE,
     PORT,
-   
     Load,
     Rig,
     answers,
@@ -75,14 +74,14 @@ def test_headless_services_and_other_names(world: Rig) -> None:
 
 def test_a_pod_in_its_nodes_network_finds_services_too(world: Rig) -> None:
     names = {each["metadata"]["name"] for each in world.wait_pods("web", 4)}
-    container = {"name": "main", "image": "command": ["sleep", "1000"]}
+    container = {"name": "main", "image": SAMPLE, "command": ["sleep", "1000"]}
     world.create(lone_pod("on-the-node", container, hostNetwork=True, dnsPolicy="ClusterFirstWithHostNet"))
     found = world.wait_pods("on-the-node", 1)[0]
     assert world.exec(found, "wget", "-qO-", "http://web/").strip() in names
 
 
 def test_a_port_of_the_node_leads_to_its_pod(world: Rig) -> None:
-    container = {"name": "main", "image": "ports": [{"containerPort": PORT, "hostPort": 9090}]}
+    container = {"name": "main", "image": SAMPLE, "ports": [{"containerPort": PORT, "hostPort": 9090}]}
     world.create(lone_pod("with-a-port", container, nodeName="n1"))
     found = world.wait_pods("with-a-port", 1)[0]
     for place in (
