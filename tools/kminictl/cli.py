@@ -16,7 +16,11 @@ from .command import Verb, Verbs, ending
 VERBS: dict[str, tuple[str, str, str]] = {
     "create": ("kminictl.verbs.create", "create", "Create objects from files, or by generators."),
     "expose": ("kminictl.verbs.expose", "expose", "Make a Service for a deployment, replica set, pod or service."),
+    "run": ("kminictl.verbs.run", "run", "Run an image in a pod."),
+    "set": ("kminictl.verbs.set", "set_", "Set the image of a workload's containers, ..."),
+    "explain": ("kminictl.verbs.explain", "explain", "Say what the fields of a kind mean."),
     "get": ("kminictl.verbs.get", "get", "Show objects."),
+    "edit": ("kminictl.verbs.edit", "edit", "Edit objects in an editor."),
     "delete": ("kminictl.verbs.delete", "delete", "Delete objects by name, selector or file."),
     "rollout": ("kminictl.verbs.rollout", "rollout", "Watch, undo, restart, pause a rollout."),
     "scale": ("kminictl.verbs.scale", "scale", "Set how many replicas there are."),
@@ -24,8 +28,15 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "uncordon": ("kminictl.verbs.nodes", "uncordon", "Let a node take pods again."),
     "drain": ("kminictl.verbs.drain", "drain", "Cordon a node and evict its pods."),
     "taint": ("kminictl.verbs.nodes", "taint", "Set and take away taints of nodes."),
+    "top": ("kminictl.verbs.top", "top", "What pods, nodes and the Raft group use."),
     "describe": ("kminictl.verbs.describe", "describe", "Show objects in full, with their events."),
+    "logs": ("kminictl.verbs.logs", "logs", "Print the logs of a container."),
+    "attach": ("kminictl.verbs.exec", "attach", "Attach to a running container."),
+    "exec": ("kminictl.verbs.exec", "exec_", "Run a command in a container."),
+    "port-forward": ("kminictl.verbs.port_forward", "port_forward", "Forward local ports to a pod."),
+    "cp": ("kminictl.verbs.cp", "cp", "Copy files to and from containers."),
     "auth": ("kminictl.verbs.auth", "auth", "Ask who you are and what you may do."),
+    "diff": ("kminictl.verbs.diff", "diff", "Show what apply would change."),
     "apply": ("kminictl.verbs.apply", "apply", "Make objects what files say."),
     "patch": ("kminictl.verbs.patch", "patch", "Change fields of an object."),
     "replace": ("kminictl.verbs.replace", "replace", "Replace objects by what files say."),
@@ -38,7 +49,10 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "cluster-info": ("kminictl.verbs.discovery", "cluster_info", "Say where the control plane is."),
     "config": ("kminictl.verbs.config", "config", "Look at and change kubeconfig files."),
     "version": ("kminictl.verbs.version", "version", "Print the versions of client and server."),
+    "completion": ("kminictl.verbs.completion", "completion", "Print the code for a shell's completion."),
     "why": ("kminictl.why", "why", "Say why a pod is on its node, or on none."),
+    "doctor": ("kminictl.verbs.doctor", "doctor", "Look for what is wrong with a cluster, and say what to do."),
+    "raft": ("kminictl.verbs.raft", "raft", "Look at and change the group of replicas."),
 }
 
 

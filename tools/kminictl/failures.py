@@ -51,6 +51,11 @@ def told(error: Exception) -> str:
 def _told_by_server(error: ApiError) -> str:
     from apiserver.client.errors import Unanswered, Unreachable
 
+    if (
+        isinstance(error, Unreachable) and "Connection refused" in error.message
+    ) or "Connect call failed" in error.message:
+        address = error.message.partition("://")[2].partition(": ")[0]
+        return f"The connection to the server {address} was refused - did you specify the right host or port?"
     if isinstance(error, Unreachable | Unanswered):
         return f"Unable to connect to the server: {error.message}"
     if isinstance(error, Unauthorized):

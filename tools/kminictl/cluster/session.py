@@ -99,16 +99,21 @@ class Session:
 @asynccontextmanager
 async def opened(options: Options) -> AsyncIterator[Session]:
     """Raises CommandError when the configuration is no good."""
+    import time
+
     from apiserver.client import CallOptions, Client
+    from apiserver.client.access import Credentials
 
     from .api import Api
+    from .transport import LeanTransport
 
     session = Session(options)
     limit_s = session.timeout_s
     calls = CallOptions(tries_max=TRIES_MAX)
     if limit_s > 0:
         calls = msgspec.structs.replace(calls, timeout_s=limit_s, try_timeout_s=limit_s)
-    async with Client(session.access, learn=False, user_agent="kminictl", options=calls) as client:
+    transport = LeanTransport(Credentials(session.access, clock=time.monotonic), user_agent="kminictl")
+    async with Client(session.access, learn=False, options=calls, transport=transport) as client:
         session.api = Api(client, session.warn)
         yield session
 

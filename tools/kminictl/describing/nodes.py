@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 JsonObject = dict[str, Any]
 #: By resource, in thousand-millionths, as Quantity counts them.
 Amounts = dict[str, int]
+NO_TIME = "Mon, 01 Jan 0001 00:00:00 +0000"  # how Go writes one that is not set
 ROLE = "node-role.kubernetes.io/"
 _INFORMATION = (
     ("Machine ID", "machineID"),
@@ -97,7 +98,7 @@ def _conditions(writer: Writer, status: JsonObject) -> None:
     writer.line(1, "Type", "Status", "LastHeartbeatTime", "LastTransitionTime", "Reason", "Message")
     writer.line(1, "----", "------", "-----------------", "------------------", "------", "-------")
     for each in conditions:
-        times = [f"{rfc1123(each.get(field))} " for field in ("lastHeartbeatTime", "lastTransitionTime")]
+        times = [f"{rfc1123(each.get(field)) or NO_TIME} " for field in ("lastHeartbeatTime", "lastTransitionTime")]
         first = [f"{each['type']} ", f"{each.get('status', '')} ", *times]
         writer.line(1, *first, f"{each.get('reason', '')} ", each.get("message", ""))
 
