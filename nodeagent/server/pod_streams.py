@@ -56,10 +56,11 @@ class PodStreams:
         return await _answered(self._streams.attach(request, wanted))
 
     async def port_forward(
-        self, request: web.BaseRequest, names: Sequence[str], _parameters: Parameters
+        self, request: web.BaseRequest, names: Sequence[str], parameters: Parameters
     ) -> web.StreamResponse:
         sandbox = await self._finder.sandbox(self._finder.pod(*names))
-        return await _answered(self._streams.port_forward(request, PortForwardRequest(sandbox_id=sandbox.id)))
+        wanted = PortForwardRequest(sandbox_id=sandbox.id, ports=_ports(parameters))
+        return await _answered(self._streams.port_forward(request, wanted))
 
 
 async def no_streams(_request: web.BaseRequest, names: Sequence[str], _parameters: Parameters) -> web.StreamResponse:
@@ -68,6 +69,14 @@ async def no_streams(_request: web.BaseRequest, names: Sequence[str], _parameter
 
 def _flag(parameters: Parameters, name: str) -> bool:
     return any(key == name and value.lower() in ("1", "true") for key, value in parameters)
+
+
+def _ports(parameters: Parameters) -> list[int]:
+    """Raises BadRequest."""
+    texts = [value for name, value in parameters if name == "port"]
+    if not all(text.isascii() and text.isdigit() and len(text) <= 5 and 0 < int(text) <= 65535 for text in texts):
+        raise BadRequest("each port must be a number between 1 and 65535")
+    return [int(text) for text in texts]
 
 
 def _has_terminal(pod: Pod, container: str) -> bool:

@@ -39,9 +39,11 @@ class AttachRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PortForwardRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """Connections to what listens on the loopback of a pod's network. Each names its port when it is opened."""
+    """Connections to what listens on the loopback of a pod's network. Each names its port when it is opened; `ports`
+    are for clients that cannot (websocket_ports.py)."""
 
     sandbox_id: str
+    ports: Sequence[int] = ()
 
 
 class SandboxNetwork(msgspec.Struct, frozen=True, kw_only=True):

@@ -19,6 +19,7 @@ from .channels import pump
 from .connection import SpdyStream
 from .interface import SandboxNetwork, StreamingRuntime
 from .pod_network import NamespaceHidden, connect
+from .ports import PortStream
 from .runtime_side import PORT_PROTOCOL
 from .signals import Activity
 from .wires import READ_BYTES
@@ -35,7 +36,7 @@ class PodPorts:
         self._sandbox_id = sandbox_id
         self._network = network
 
-    async def forward(self, port: int, data: SpdyStream, error: SpdyStream, activity: Activity) -> None:
+    async def forward(self, port: int, data: PortStream, error: PortStream, activity: Activity) -> None:
         """A ports.Forward."""
         network = self._network
         try:
@@ -50,7 +51,7 @@ class PodPorts:
         else:
             await _join(reader, writer, data, error, activity)
 
-    async def _by_runtime(self, port: int, stream: SpdyStream, activity: Activity) -> None:
+    async def _by_runtime(self, port: int, stream: PortStream, activity: Activity) -> None:
         """The runtime ends both directions a second after the first."""
         wire = await runtime_side.dial(await self._runtime.port_forward_url(self._sandbox_id), PORT_PROTOCOL)
         async with runtime_side.connected(wire, activity) as connection:
@@ -79,7 +80,7 @@ async def _words(stream: SpdyStream) -> str:
 class _Process:
     """The side that listens, as what takes bytes. It hears an end only when its client has said all."""
 
-    def __init__(self, writer: asyncio.StreamWriter, data: SpdyStream) -> None:
+    def __init__(self, writer: asyncio.StreamWriter, data: PortStream) -> None:
         self._writer = writer
         self._data = data
 
@@ -105,8 +106,8 @@ class _Process:
 async def _join(
     reader: asyncio.StreamReader,
     writer: asyncio.StreamWriter,
-    data: SpdyStream,
-    error: SpdyStream,
+    data: PortStream,
+    error: PortStream,
     activity: Activity,
 ) -> None:
     process = _Process(writer, data)
@@ -121,7 +122,7 @@ async def _join(
             await writer.wait_closed()
 
 
-async def _outward(reader: asyncio.StreamReader, data: SpdyStream, activity: Activity) -> None:
+async def _outward(reader: asyncio.StreamReader, data: PortStream, activity: Activity) -> None:
     try:
         while read := await reader.read(READ_BYTES):
             activity.touch()

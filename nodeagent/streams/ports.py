@@ -11,9 +11,11 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from typing import Protocol
 
 from nodeagent.runtime.interface import RuntimeFailure
 
+from .channels import Sink, Source
 from .connection import SpdyConnection, SpdyStream
 from .signals import Activity, Signal
 from .wires import Wire
@@ -24,6 +26,25 @@ PROTOCOL = "portforward.k8s.io"
 TUNNEL = "SPDY/3.1+portforward.k8s.io"  # of a WebSocket whose messages are SPDY
 STREAMS_MAX = 1024  # 512 connections
 PAIRED_WITHIN_S = 30.0
+
+
+class PortStream(Source, Sink, Protocol):
+    """Both directions of one. `broken`: it is over, and not because the client has said all."""
+
+    broken: bool
+
+    def reset(self) -> None: ...
+
+
+#: Joins data to a port until both directions are over, and finishes error when the process has said all.
+#: (port, data, error, activity). Raises RuntimeFailure when it cannot.
+Forward = Callable[[int, PortStream, PortStream, Activity], Awaitable[None]]
+
+
+def failure_text(port: int, failure: RuntimeFailure) -> bytes:
+    """What a client is told."""
+    log.info("a port was not forwarded", extra={"port": port, "error": str(failure)})
+    return f"error forwarding port {port}: {failure}".encode()
 
 
 class Pair:
@@ -45,11 +66,6 @@ class Pair:
     def reset(self) -> None:
         for each in self.streams.values():
             each.reset()
-
-
-#: Joins data to a port until both directions are over, and finishes error when the process has said all.
-#: (port, data, error, activity). Raises RuntimeFailure when it cannot.
-Forward = Callable[[int, SpdyStream, SpdyStream, Activity], Awaitable[None]]
 
 
 class PortClient:
@@ -107,9 +123,8 @@ class PortClient:
             try:
                 await self._forward(pair.port, data, error, self._activity)
             except RuntimeFailure as failure:
-                log.info("a port was not forwarded", extra={"port": pair.port, "error": str(failure)})
                 with suppress(OSError):
-                    await error.write(f"error forwarding port {pair.port}: {failure}".encode())
+                    await error.write(failure_text(pair.port, failure))
             error.finish()
             data.finish()
             await _all(error)

@@ -16,7 +16,7 @@ from aiohttp import web
 
 from nodeagent.runtime.interface import RuntimeFailure
 
-from . import ports, runtime_side, spdy_client, upgrade, websocket_client
+from . import ports, runtime_side, spdy_client, upgrade, websocket_client, websocket_ports
 from .channels import Client, Name, join
 from .interface import AttachRequest, ExecRequest, PortForwardRequest, Refused, StreamingRuntime
 from .pod_ports import PodPorts
@@ -26,6 +26,7 @@ from .signals import Activity
 from .spdy_client import SpdyClient
 from .status import failure
 from .websocket_client import WebSocketClient
+from .websocket_ports import WebSocketPorts
 from .wires import SocketWire, WebSocketWire
 
 log = logging.getLogger(__name__)
@@ -89,18 +90,25 @@ class Streams:
         """Raises Refused, RuntimeFailure."""
         is_websocket = upgrade.is_websocket(request)
         header = upgrade.WEBSOCKET_PROTOCOL if is_websocket else upgrade.STREAM_PROTOCOL
-        protocol = upgrade.chosen(request, header, [ports.TUNNEL if is_websocket else ports.PROTOCOL])
+        served = (ports.TUNNEL, websocket_ports.PROTOCOL) if is_websocket else (ports.PROTOCOL,)
+        protocol = upgrade.chosen(request, header, served)
+        if protocol == websocket_ports.PROTOCOL and not 0 < len(wanted.ports) <= websocket_ports.PORTS_MAX:
+            raise Refused(400, f"{protocol} needs 1 to {websocket_ports.PORTS_MAX} ports in the query")
         with self._counted():
             network = await self._runtime.sandbox_network(wanted.sandbox_id)
             pod = PodPorts(self._runtime, wanted.sandbox_id, network)
             with suppress(OSError):  # the client is gone
                 activity = Activity()
-                wire: SocketWire | WebSocketWire
-                if is_websocket:
-                    wire = WebSocketWire(await upgrade.open_websocket(request, protocol))
+                client: PortClient | WebSocketPorts
+                if not is_websocket:
+                    client = PortClient(await upgrade.open_spdy(request, protocol), pod.forward, activity)
                 else:
-                    wire = await upgrade.open_spdy(request, protocol)
-                await self._serve(PortClient(wire, pod.forward, activity), activity)
+                    socket = await upgrade.open_websocket(request, protocol)
+                    if protocol == ports.TUNNEL:
+                        client = PortClient(WebSocketWire(socket), pod.forward, activity)
+                    else:
+                        client = WebSocketPorts(socket, wanted.ports, pod.forward, activity)
+                await self._serve(client, activity)
         return upgrade.Written()
 
     @contextmanager

@@ -21,9 +21,10 @@ from stream_clients import (
     websocket,
 )
 
-from nodeagent.streams import AttachRequest, ExecRequest, Streams, spdy_client, websocket_client
+from nodeagent.streams import AttachRequest, ExecRequest, Streams, spdy_client
 from nodeagent.streams import connection as connections
 from nodeagent.streams.connection import SpdyStream
+from nodeagent.streams.websocket_channels import Inward
 
 WITHIN_S = 30.0
 BUFFERS_MAX = 64 * 1024 * 1024  # the kernel's, of two connections over loopback, which grow; and ours
@@ -359,7 +360,7 @@ def test_a_command_that_reads_nothing_stops_the_client(monkeypatch: pytest.Monke
 
 def test_input_by_websocket_is_bounded_too() -> None:
     async def work() -> None:
-        inward = websocket_client._Inward()
+        inward = Inward()
         for _ in range(4):
             await inward.put(bytes(65536))
         async with asyncio.TaskGroup() as group:

@@ -7,9 +7,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
+import aiohttp
 import pytest
 from scripted_streaming import ScriptedRuntime, scripted_runtime
-from stream_clients import Refusal, Spdy, everything, node_server, spdy
+from stream_clients import Refusal, Spdy, everything, node_server, spdy, websocket
 
 from nodeagent.runtime.interface import RuntimeFailure
 from nodeagent.streams import PortForwardRequest, Streams, ports, runtime_side
@@ -45,10 +46,10 @@ async def listening(process: Process) -> AsyncIterator[int]:
 
 
 @asynccontextmanager
-async def node(**limits: Any) -> AsyncIterator[tuple[ScriptedRuntime, int]]:
+async def node(*asked: int) -> AsyncIterator[tuple[ScriptedRuntime, int]]:
     async with scripted_runtime() as runtime:
-        streams = Streams(runtime, **limits)
-        wanted = PortForwardRequest(sandbox_id="s")
+        streams = Streams(runtime)
+        wanted = PortForwardRequest(sandbox_id="s", ports=asked)
         async with node_server(lambda request: streams.port_forward(request, wanted)) as port:
             yield runtime, port
 
@@ -230,6 +231,66 @@ def test_many_connections_hold_no_more_than_one_may_and_go_on_side_by_side() -> 
             _, data = await opened(client, port, "small")
             await data.write(b"s")
             assert await everything(data) == b"small"
+
+    run(work())
+
+
+def test_libraries_that_open_no_streams_have_channels_for_the_ports_they_name() -> None:
+    async def count(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"%d" % len(await reader.readexactly(100_000)))
+
+    async def work() -> None:
+        async with (
+            listening(count) as port,
+            node(port, 1, port) as (_, server),
+            websocket(server, "v4.channel.k8s.io") as socket,
+        ):
+            for channel in (0, 4):
+                for _ in range(10):
+                    await socket.send_bytes(bytes([channel]) + bytes(10_000))
+            found: dict[int, bytes] = {}
+            async for message in socket:
+                found[message.data[0]] = found.get(message.data[0], b"") + message.data[1:]
+        said, nobody = port.to_bytes(2, "little"), b"\1\0"
+        refused = b"error forwarding port 1: cannot connect to localhost:1 in the pod's network: Connection refused"
+        assert found == {0: said + b"100000", 1: said, 2: nobody, 3: nobody + refused, 4: said + b"100000", 5: said}
+
+    run(work())
+
+
+def test_such_a_client_that_vanishes_breaks_its_connections() -> None:
+    broke: asyncio.Future[bool]
+
+    async def process(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"hello")
+        try:
+            broke.set_result(await reader.read() == b"never")
+        except ConnectionResetError:
+            broke.set_result(True)
+
+    async def work() -> None:
+        nonlocal broke
+        broke = asyncio.get_running_loop().create_future()
+        async with listening(process) as port, node(port) as (_, server):
+            async with websocket(server, "v4.channel.k8s.io") as socket:
+                while await socket.receive_bytes() != b"\0hello":
+                    continue
+            assert await broke
+
+    run(work())
+
+
+@pytest.mark.parametrize("asked", [(), (1,) * 65])
+def test_channels_need_ports(asked: tuple[int, ...]) -> None:
+    async def work() -> None:
+        async with node(*asked) as (_, server):
+            with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+                await ask(server)
+            assert refused.value.status == 400
+
+    async def ask(server: int) -> None:
+        async with websocket(server, "v4.channel.k8s.io"):
+            raise AssertionError("it was upgraded")
 
     run(work())
 
