@@ -205,6 +205,10 @@ class ContainerConfig(msgspec.Struct, frozen=True, kw_only=True):
     security: Security = Security()
     namespaces: Namespaces = Namespaces()
 
+    def __repr__(self) -> str:
+        """Without variables and arguments, which may be secrets: a repr ends in logs."""
+        return f"ContainerConfig({self.name!r}, attempt={self.attempt}, image={self.image!r})"
+
 
 class ContainerPhase(Enum):
     CREATED = "created"

@@ -109,6 +109,19 @@ def test_a_container() -> None:
     run_spec(story)
 
 
+def test_nothing_shows_a_secret() -> None:
+    async def story(world: SpecWorld) -> None:
+        world.objects.secret_of("keys", TOKEN=b"hunter2")
+        ref = {"secretKeyRef": {"name": "keys", "key": "TOKEN"}}
+        main = container(args=["$(TOKEN)"], env=[{"name": "TOKEN", "valueFrom": ref}])
+        made = await world.made(pod(main))
+        assert (made.args, dict(made.environment)) == (["hunter2"], {"TOKEN": "hunter2"})
+        assert "hunter2" not in repr(made)
+        assert "hunter2" not in repr(world.objects.secrets)
+
+    run_spec(story)
+
+
 def test_in_the_nodes_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(specs, "read_text", lambda _: "192.0.2.7 node-1\n")
 
