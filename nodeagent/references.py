@@ -2,7 +2,7 @@
 
 What must hold:
 - A pod that is new here is given what was there when it came, or what is newer: who changes a ConfigMap and then makes
-  a pod gets what they expect. After that a copy may be FRESH_S old.
+  a pod, or changes it, gets what they expect. After that a copy may be FRESH_S old.
 - However many pods ask, one object is asked for once at a time, and READS_MAX of them at once.
 - A copy is kept for as long as a pod here refers to it, and serves while the API is away. No disk ever has it.
 - Objects are shared by all who ask: nobody changes one.
@@ -78,10 +78,13 @@ class References:
 
     def pod_came(self, pod: Pod) -> None:
         """What it refers to is kept from now on, once read anew. Nothing happens for one that is here already."""
+        if pod.metadata.uid not in self._of_pods:
+            self.pod_changed(pod)
+
+    def pod_changed(self, pod: Pod) -> None:
+        """What it refers to is read anew: whoever changed the pod may have changed that first."""
         uid = pod.metadata.uid
-        if uid in self._of_pods:
-            return
-        keys = self._of_pods[uid] = frozenset(_keys_of(pod))
+        keys = self._of_pods[uid] = self._of_pods.get(uid, frozenset()) | frozenset(_keys_of(pod))
         now = asyncio.get_running_loop().time()
         for key in keys:
             copy = self._copies.setdefault(key, _Copy())

@@ -122,6 +122,7 @@ class PodVolumes:
         if known is None:
             mine.due = mine.due or self.folders.of(pod.metadata.uid).exists()  # an agent before us made them
         elif _told_of_itself(known) != _told_of_itself(pod):
+            self._references.pod_changed(pod)
             mine.due = True
         if mine.due:
             self.news.set()

@@ -98,3 +98,31 @@ def test_a_claim_that_is_not_there_is_waited_for(place: Place) -> None:
     place.run("user", "echo made > /data/file", volumes, mounts, **node)
     place.waits("user", 'persistentvolumeclaim "late" not found')
     place.ask("DELETE", "/api/v1/namespaces/default/pods/user")
+
+
+def test_an_ephemeral_volume_comes_and_goes_with_its_pod(place: Place) -> None:
+    spec = {
+        "storageClassName": CLASS,
+        "accessModes": ["ReadWriteOnce"],
+        "resources": {"requests": {"storage": "1Mi"}},
+    }
+    volumes = [{"name": "data", "ephemeral": {"volumeClaimTemplate": {"spec": spec}}}]
+    place.run("brief", "echo x > /data/file; cat /data/file", volumes, [{"name": "data", "mountPath": "/data"}])
+    assert place.ends("brief") == "x"
+    folder = folder_of(place.volume_of("brief-data"))
+    assert (folder / "file").exists()
+    place.delete("brief")
+    soon(lambda: place.found(f"{CLAIMS}/brief-data") is None, "the claim is gone")
+    soon(lambda: not folder.exists(), "the folder is gone")
+
+
+def test_a_pod_with_a_claim_starts_again_under_a_new_agent(place: Place) -> None:
+    volumes, mounts = claimed("again")
+    place.claim("again")
+    script = "echo x >> /data/file; sleep 1; test $(wc -l < /data/file) -ge 3"
+    place.run("again", script, volumes, mounts, restartPolicy="OnFailure")
+    soon(lambda: place.said("again") is not None and folder_of(place.volume_of("again")).exists(), "it began")
+    place.kill_agent()
+    place.start_agent()
+    place.ends("again")
+    place.delete("again")

@@ -71,6 +71,21 @@ def test_new_labels_are_seen_at_once_and_bring_the_rest_along(tmp_path: Path) ->
     run_volumes(tmp_path, story)
 
 
+def test_who_changes_a_config_map_and_then_the_pod_is_not_shown_an_old_copy(tmp_path: Path) -> None:
+    async def story(world: VolumesWorld) -> None:
+        pod = settings_pod(world)
+        world.volumes.look(pod)
+        await world.ready(pod)
+        async with kept(world):
+            await asyncio.sleep(0.01)
+            world.config_map("settings", a="2")
+            world.volumes.look(labelled(pod, new="yes"))
+            await asyncio.sleep(0.2)
+            assert await world.shown(pod, "/c") == {"a": "2"}
+
+    run_volumes(tmp_path, story)
+
+
 def test_an_agent_that_comes_back_goes_on_at_once(tmp_path: Path) -> None:
     async def story(world: VolumesWorld) -> None:
         pod = settings_pod(world)
