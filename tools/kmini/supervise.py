@@ -104,14 +104,17 @@ def watched(what: str, pid: int, *, log: Path) -> Daemon:
 
 
 def last_error(log: Path, start: int) -> str:
-    """What a daemon ended with: the last line that is no log record, or the last line there is."""
+    """What a daemon ended with: its error, or what came after the last log record. Who was killed said neither."""
     if not log.exists():
-        return "its log is not here"
+        return f"there is no {log}"
     with log.open("rb") as file:
         file.seek(max(start, file.seek(0, os.SEEK_END) - LOG_TAIL_BYTES))
         lines = [line for line in file.read().decode(errors="replace").splitlines() if line.strip()]
-    said = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
-    return (said or lines or [f"it said nothing in {log}"])[-1]
+    errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+    if errors:
+        return errors[-1]
+    usual = not lines or lines[-1].startswith("{") or " is ready: " in lines[-1]
+    return f"it gave no reason: see {log}" if usual else lines[-1]
 
 
 def stop(found: Found, *, warn: Callable[[str], None]) -> int:

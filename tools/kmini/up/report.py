@@ -223,7 +223,8 @@ def _node_lines(node: NodeReport) -> list[str]:
     agent = f"agent {node.pid}" if node.pid else "no agent"
     containerd = "simulated" if node.runtime == "fake" else f"{node.version} {node.containerd or 'gone'}"
     running = sum(each.phase == "Running" for each in node.pods)
-    lines = [f"node {node.name}  {state}: {agent}, {containerd}, {running} of {len(node.pods)} pods run"]
+    pods = f", {running} of {len(node.pods)} pods run" if node.pods else ""
+    lines = [f"node {node.name}  {state}: {agent}, {containerd}{pods}"]
     if node.pods:
         lines.append(f"{'NAMESPACE':<16} {'POD':<36} {'PHASE':<10} {'READY':<6} ADDRESS")
     for pod in node.pods:
