@@ -69,7 +69,7 @@ def sandbox_message(node: str, config: SandboxConfig, *, logs: Path, cgroup_pare
     message = sandbox_reference(pod, config.attempt, logs=logs, cgroup_parent=cgroup_parent)
     message.hostname = "" if config.host_network else config.hostname
     message.labels.update(labels_of(node, pod, config.labels))
-    message.annotations.update(config.annotations)
+    message.annotations.update({key: text for key, text in config.annotations.items() if key != HOST_NETWORK})
     message.annotations[GRACE_PERIOD] = f"{config.grace_period_s:g}"
     if config.host_network:
         message.annotations[HOST_NETWORK] = "true"

@@ -70,6 +70,13 @@ def test_the_nodes_own_network_has_no_address_and_no_hostname() -> None:
     assert cri_messages.sandbox_of(answered(made)).ips == ()
 
 
+def test_no_annotation_of_a_pod_is_taken_for_ours() -> None:
+    forged = {"kmini.local/host-network": "true", "io.kubernetes.pod.terminationGracePeriod": "9999", "theirs": "yes"}
+    made = sandbox(SandboxConfig(pod=POD, annotations=forged, grace_period_s=5.0))
+    assert dict(made.annotations) == {"io.kubernetes.pod.terminationGracePeriod": "5", "theirs": "yes"}
+    assert cri_messages.sandbox_of(answered(made)).ips == ("10.0.0.2", "fd00::2")
+
+
 def test_what_a_sandbox_is_asked_for() -> None:
     made = sandbox(
         SandboxConfig(
