@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from typing import Any
 
 from container_agent import container
@@ -41,12 +42,20 @@ def test_kubectl_debug_sees_the_processes_of_the_container_it_is_about(place: Po
 
 
 def test_kubectl_debug_may_be_talked_to(place: PodsPlace, shell: Shell) -> None:
+    """As long as the input is open: an ephemeral container's outlives who is attached, and the output goes with it."""
     place.make("asked", container("main", "sleep 1000"))
     place.runs("asked")
-    script = "echo the answer is \\$((6*7))"
-    answer = shell.run(f'echo "{script}" | timeout 50 kubectl debug -i asked --image={SAMPLE} -c talk -- sh')
-    assert "the answer is 42" in answer[0]
-    assert answer[1] == 0
+    command = ["timeout", "50", str(shell.kubectl.path), "debug", "-i", "asked", f"--image={SAMPLE}", "-c", "talk"]
+    with subprocess.Popen(
+        [*command, "--", "sh"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=shell.environment
+    ) as talking:
+        assert talking.stdin is not None
+        assert talking.stdout is not None
+        talking.stdin.write("echo the answer is $((6*7)); exit 7\n")
+        talking.stdin.flush()
+        assert "the answer is 42\n" in talking.stdout
+    place.until(lambda: ephemeral(place, "asked").get("terminated"), "the talk has ended")
+    assert ephemeral(place, "asked")["terminated"]["exitCode"] == 7
 
 
 def test_describe_tells_the_story_of_a_pod_and_of_the_node(place: PodsPlace, shell: Shell) -> None:
