@@ -100,6 +100,8 @@ def logged(pod: Pod, container: str, history: Sequence[Container], *, previous: 
     if begun:
         return begun[0]
     status = status_of(pod, container)
+    if status is not None and status.state.terminated is not None:
+        raise BadRequest(f'container "{container}" in pod "{name}" is terminated: its log is gone')
     waiting = status.state.waiting if status is not None else None
     reason = waiting.reason if waiting is not None else ""
     reason = _IMAGE_WORDS.get(reason, reason) or "ContainerCreating"

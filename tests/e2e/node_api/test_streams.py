@@ -29,8 +29,8 @@ def test_commands(pods: None, kubectl: Shell) -> None:
     assert (text, code) == ("said\ncommand terminated with exit code 7\n", 7)
 
 
-def test_ports(pods: None, newest: Shell) -> None:
-    forwarding = newest.start(["port-forward", "pod/web", ":8080"])
+def test_ports(pods: None, kubectl: Shell) -> None:
+    forwarding = kubectl.start(["port-forward", "pod/web", ":8080"])
     try:
         assert forwarding.stdout is not None
         line = forwarding.stdout.readline()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -198,10 +199,9 @@ def test_a_node_that_says_nothing_keeps_nobody_from_the_others(
     kmini: Kmini, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def story() -> None:
-        silent = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
         monkeypatch.setattr(summaries, "NODE_WITHIN_S", 1.0)
-        async with silent, node_world(kmini, tmp_path, "usage-5") as world:
-            await make_node(world.client, "usage-silent", silent.sockets[0].getsockname()[1])
+        async with node_world(kmini, tmp_path, "usage-5") as world:
+            await make_node(world.client, "usage-silent", silent.getsockname()[1])
             began = asyncio.get_running_loop().time()
             found = await names(world, NodeMetrics)
             assert asyncio.get_running_loop().time() - began < 10
@@ -211,4 +211,5 @@ def test_a_node_that_says_nothing_keeps_nobody_from_the_others(
             await names(world, NodeMetrics)
             assert asyncio.get_running_loop().time() - began < 0.9, "it is not asked again at once"
 
-    asyncio.run(story())
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        asyncio.run(story())
