@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from nodeagent.runtime.interface import PodKey, Usage
-from nodeagent.streams.interface import StreamingRuntime
 from nodeagent.timings import Timing
+
+if TYPE_CHECKING:  # it brings aiohttp
+    from nodeagent.streams import StreamingRuntime
 
 
 @runtime_checkable
