@@ -250,7 +250,7 @@ async def never(streams: dict[str, SpdyStream]) -> bytes:
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_nothing_that_moves_for_long_ends(protocol: str) -> None:
+def test_what_does_not_move_for_long_ends(protocol: str) -> None:
     async def work() -> None:
         async with node(stderr=True, limits={"idle_s": 0.1}) as made:
             made.runtime.command = never
