@@ -18,6 +18,7 @@ import sys
 CLONE_NEWNET = 0x40000000
 CLONE_NEWNS = 0x00020000
 MS_BIND, MS_REC, MS_SLAVE = 0x1000, 0x4000, 0x80000
+MNT_DETACH = 2
 KERNELS_BOOT_ID = "/proc/sys/kernel/random/boot_id"
 FAILED = 125  # as env(1) and others say "the wrapper itself failed"
 
@@ -34,7 +35,8 @@ def enter(group: str, namespace: str) -> None:
 
 
 def have_boot_id(path: str) -> None:
-    """In a mount namespace of our own, which still hears what is unmounted elsewhere. Raises OSError."""
+    """In a mount namespace of our own. Disks of other hosts are not in it: as long as somebody has them mounted, they
+    cannot be taken away from their hosts. Raises OSError."""
     libc = ctypes.CDLL(None, use_errno=True)
     alone = libc.unshare(CLONE_NEWNS) == 0
     alone = alone and libc.mount(None, b"/", None, ctypes.c_ulong(MS_REC | MS_SLAVE), None) == 0
@@ -42,6 +44,14 @@ def have_boot_id(path: str) -> None:
     if not alone or libc.mount(source, target, None, ctypes.c_ulong(MS_BIND), None) != 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number), path)
+    folder, host = os.path.split(path)
+    disks = os.path.join(os.path.dirname(folder), "hosts")
+    own = os.path.join(disks, host)
+    with open("/proc/self/mountinfo", encoding="utf-8") as file:
+        mounts = [line.split(" ")[4].encode().decode("unicode_escape") for line in file]
+    for mount in reversed(mounts):
+        if mount.startswith(f"{disks}/") and mount != own and not mount.startswith(f"{own}/"):
+            libc.umount2(os.fsencode(mount), MNT_DETACH)
 
 
 def become_daemon(log: str) -> None:
