@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from .signals import Activity, Signal
 from .spdy.frames import REFUSED_STREAM, ProtocolError
 from .spdy.session import Event, Finished, Opened, Received, Replied, Session, WasReset, WentAway
-from .wires import LINGER_S, Wire
+from .wires import LINGER_S, READ_BYTES, Wire
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +31,7 @@ class SpdyStream:
 
     def __init__(self, connection: SpdyConnection, stream_id: int, headers: Mapping[str, str]) -> None:
         self._connection = connection
-        self._chunks: deque[bytes] = deque()
+        self._unread = bytearray()  # one, however small the pieces were
         self._ended = False
         self._changed = Signal()
         self.stream_id = stream_id
@@ -42,11 +41,10 @@ class SpdyStream:
 
     async def read(self) -> bytes:
         """Some; b"" at the end. `broken` tells what kind of end it was."""
-        while not self._chunks and not self._ended:
+        while not self._unread and not self._ended:
             await self._changed.wait()
-        if not self._chunks:
-            return b""
-        data = self._chunks.popleft()
+        data = bytes(self._unread[:READ_BYTES])
+        del self._unread[: len(data)]
         self._connection.consumed(self.stream_id, len(data))
         return data
 
@@ -73,7 +71,7 @@ class SpdyStream:
         return self.replied
 
     def received(self, data: bytes) -> None:
-        self._chunks.append(data)
+        self._unread += data
         self._changed.notify()
 
     def answered(self) -> None:
@@ -88,10 +86,10 @@ class SpdyStream:
     @property
     def held(self) -> int:
         """How many bytes wait to be read."""
-        return sum(map(len, self._chunks))
+        return len(self._unread)
 
     def discard(self) -> None:
-        self._chunks.clear()
+        self._unread.clear()
 
 
 class SpdyConnection:

@@ -64,8 +64,7 @@ async def socket_in(namespace: str, family: int) -> socket.socket:
 
     def give(found: socket.socket | Exception) -> None:
         if made.cancelled():
-            if isinstance(found, socket.socket):
-                found.close()
+            _throw_away(found)
         elif isinstance(found, Exception):
             made.set_exception(found)
         else:
@@ -78,10 +77,18 @@ async def socket_in(namespace: str, family: int) -> socket.socket:
             found = socket.socket(family, socket.SOCK_STREAM)
         except (OSError, NamespaceHidden) as error:
             found = error
-        loop.call_soon_threadsafe(give, found)
+        try:
+            loop.call_soon_threadsafe(give, found)
+        except RuntimeError:  # the loop is closed: nobody wants it any more
+            _throw_away(found)
 
     threading.Thread(target=work, name="pod network", daemon=True).start()
     return await made
+
+
+def _throw_away(found: socket.socket | Exception) -> None:
+    if isinstance(found, socket.socket):
+        found.close()
 
 
 def _enter(namespace: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
 
@@ -11,7 +10,7 @@ from aiohttp import WSMsgType, web
 
 from .connection import KEEPALIVE_S
 from .signals import Activity, Signal
-from .wires import LINGER_S, abort, pong
+from .wires import LINGER_S, READ_BYTES, abort, pong
 
 HELD_BYTES_MAX = 256 * 1024  # of a channel, beside one message
 _CLOSES = 255
@@ -21,18 +20,16 @@ class Inward:
     """What the client sends on one channel."""
 
     def __init__(self) -> None:
-        self._chunks: deque[bytes] = deque()
-        self._held = 0
+        self._unread = bytearray()
         self._ended = False
         self._changed = Signal()
 
     async def put(self, data: bytes) -> None:
         """Waits for room."""
-        while self._held >= HELD_BYTES_MAX and not self._ended:
+        while len(self._unread) >= HELD_BYTES_MAX and not self._ended:
             await self._changed.wait()
         if data and not self._ended:
-            self._chunks.append(data)
-            self._held += len(data)
+            self._unread += data
             self._changed.notify()
 
     def end(self) -> None:
@@ -40,12 +37,10 @@ class Inward:
         self._changed.notify()
 
     async def read(self) -> bytes:
-        while not self._chunks and not self._ended:
+        while not self._unread and not self._ended:
             await self._changed.wait()
-        if not self._chunks:
-            return b""
-        data = self._chunks.popleft()
-        self._held -= len(data)
+        data = bytes(self._unread[:READ_BYTES])
+        del self._unread[: len(data)]
         self._changed.notify()
         return data
 

@@ -137,6 +137,23 @@ def test_whoever_reads_nothing_stops_the_one_who_writes() -> None:
     run(work())
 
 
+def test_small_pieces_are_read_as_one() -> None:
+    """Else each byte would cost many."""
+
+    async def work() -> None:
+        async with served() as (client, server):
+            ours = client.open({})
+            assert await ours.taken()
+            theirs = await server.streams.get()
+            for _ in range(1000):
+                await ours.write(b"x")
+            ours.finish()
+            await settled(lambda: theirs.held)
+            assert await theirs.read() == b"x" * 1000
+
+    run(work())
+
+
 def test_a_stream_that_is_reset_gives_back_what_it_held() -> None:
     """Else the streams beside it would wait for ever."""
 
