@@ -34,6 +34,7 @@ OWNED_NAMES = (
     "snapshots",
     "pki",
     "agent",
+    "volumes",
     "run",
     "kubeconfig",
     "token",

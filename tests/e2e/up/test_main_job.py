@@ -12,10 +12,24 @@ from collections.abc import Iterator
 
 import pytest
 from folder_processes import processes_of
-from kmini_process import environment
+from kmini_process import environment, eventually
 from upped import HELLO, Upped, machine
 
 from nodeagent.runtime import processes
+
+POD_WITH_MOUNTS = {
+    "metadata": {"name": "mounts"},
+    "spec": {
+        "containers": [
+            {
+                "name": "main",
+                "image": "kmini.local/sample:latest",
+                "volumeMounts": [{"name": "in-memory", "mountPath": "/memory"}],
+            }
+        ],
+        "volumes": [{"name": "in-memory", "emptyDir": {"medium": "Memory"}}],
+    },
+}
 
 
 @pytest.fixture(scope="module")
@@ -57,11 +71,14 @@ def test_what_is_in_the_api_comes_back(bare: tuple[Upped, list[str]]) -> None:
     upped, before = bare
     upped.up()
     names = [pod["metadata"]["uid"] for pod in upped.pods()]
+    upped.ask("POST", "/api/v1/namespaces/default/pods", POD_WITH_MOUNTS)
+    eventually(lambda: "mount" in {each.split()[0] for each in upped.traces() if "/in-memory" in each}, 60, "mounts")
     upped.down()
     assert upped.traces() == before
     said = upped.up()
     assert "the sample is there" in said
     assert [pod["metadata"]["uid"] for pod in upped.pods()] == names
+    upped.ask("DELETE", "/api/v1/namespaces/default/pods/mounts?gracePeriodSeconds=0")
 
 
 def test_up_again_changes_nothing(upped: Upped) -> None:
