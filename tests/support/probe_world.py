@@ -116,8 +116,10 @@ class ProbeWorld:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await self.end()
+
+    async def end(self) -> None:
         assert self._task is not None
-        self.prober.forget(UID)
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
 

@@ -11,7 +11,9 @@ from life_world import LifeWorld, run_life
 from probe_world import Answers, probe
 from virtual_time import now_s
 
+from apiserver.api.core.pod import Pod
 from nodeagent.house import Parts
+from nodeagent.observed import Observed
 from nodeagent.probes.prober import Prober
 from nodeagent.runtime.fake import FakeRuntime, Latency
 from nodeagent.runtime.faults import Fault
@@ -147,3 +149,25 @@ def test_who_is_ready_is_shown_while_another_image_is_on_its_way() -> None:
         await world.running("a")
 
     with_probes(story, latency=Latency(pull_s=100))
+
+
+def test_a_pod_is_asked_at_its_own_address_or_at_the_nodes() -> None:
+    addresses: dict[str, str] = {}
+
+    class Noted(FakeRuntime):
+        def look(self, pod: Pod, seen: Observed, address: str) -> None:
+            if seen.alive:
+                addresses[pod.metadata.name] = address
+
+    def change(parts: Parts, runtime: FakeRuntime) -> Parts:
+        return msgspec.structs.replace(parts, health=Noted())
+
+    async def story(world: LifeWorld) -> None:
+        await world.pod("own")
+        await world.pod("hosts", hostNetwork=True)
+        await world.running("own")
+        await world.running("hosts")
+        assert addresses == {"own": world.status("own").pod_ip, "hosts": world.status("hosts").host_ip}
+        assert addresses["own"] != addresses["hosts"]
+
+    run_life(story, change=change)

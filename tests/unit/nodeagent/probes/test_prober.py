@@ -16,12 +16,14 @@ from virtual_time import run
 Settings = dict[str, int]
 
 
-def in_world(story: Callable[[ProbeWorld], Coroutine[Any, Any, None]], answers: Answers, **probes: Any) -> None:
+def in_world(
+    story: Callable[[ProbeWorld], Coroutine[Any, Any, None]], answers: Answers, *, seed: int = 0, **probes: Any
+) -> None:
     async def main() -> None:
-        async with ProbeWorld(answers, **probes) as world:
+        async with ProbeWorld(answers, seed=seed, **probes) as world:
             await story(world)
 
-    run(main())
+    run(main(), seed=seed, shuffle=True)
 
 
 def test_a_container_without_probes_is_well() -> None:
@@ -94,8 +96,8 @@ def test_nothing_else_is_asked_until_it_has_started() -> None:
         await asyncio.sleep(100)
         assert len(world.answers.times("startup")) == count
 
-    probes = {"startup": {"failureThreshold": 30, "periodSeconds": 5}, "liveness": {}, "readiness": {}}
-    in_world(story, Answers(lambda ask: False), **probes)
+    startup = {"failureThreshold": 30, "periodSeconds": 5}
+    in_world(story, Answers(lambda ask: False), startup=startup, liveness={}, readiness={})
 
 
 def test_a_startup_probe_that_never_succeeds() -> None:
@@ -227,6 +229,22 @@ def test_nobody_asks_a_container_that_has_ended_or_a_pod_that_is_gone() -> None:
     in_world(story, Answers(), liveness={}, readiness={})
 
 
+def test_nothing_is_left_when_the_agent_ends() -> None:
+    async def main() -> None:
+        answers = Answers()
+        world = ProbeWorld(answers, readiness={})
+        async with world:
+            container = world.runs()
+            await asyncio.sleep(1)
+            assert world.verdict(container).ready
+            await world.end()
+            assert not world.verdict(container).ready
+            await asyncio.sleep(100)
+            assert len(answers.asked) == 1
+
+    run(main())
+
+
 def test_an_answer_that_comes_after_the_end_counts_for_nobody() -> None:
     async def story(world: ProbeWorld) -> None:
         world.runs()
@@ -277,9 +295,10 @@ def modelled(kind: str, given_settings: Settings, outcomes: list[bool | None]) -
     wanted=st.fixed_dictionaries({kind: probe_settings(kind) for kind in KINDS}),
     told=st.fixed_dictionaries(dict.fromkeys(KINDS, OUTCOMES)),
     takes_s=st.sampled_from([0.0, 0.01, 0.7]),
+    seed=st.integers(0, 1000),
 )
 def test_any_outcomes_mean_what_the_model_says(
-    chosen: set[str], wanted: dict[str, Settings], told: dict[str, list[bool | None]], takes_s: float
+    chosen: set[str], wanted: dict[str, Settings], told: dict[str, list[bool | None]], takes_s: float, seed: int
 ) -> None:
     answered: dict[str, list[bool | None]] = {kind: [] for kind in KINDS}
     began_others: list[float] = []
@@ -321,4 +340,4 @@ def test_any_outcomes_mean_what_the_model_says(
             before = answered[kind][:-1]
             assert modelled(kind, wanted[kind], before) is not False, "what is to be replaced is asked no more"
 
-    in_world(story, Answers(answer, takes_s=takes_s), **{kind: wanted[kind] for kind in chosen})
+    in_world(story, Answers(answer, takes_s=takes_s), seed=seed, **{kind: wanted[kind] for kind in chosen})
