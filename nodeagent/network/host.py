@@ -1,5 +1,6 @@
-"""What the node's kernel must do for pods, which it does not do unless told: pass packets on, and show those that go
-over a bridge to the packet rules. Without the latter a pod gets no answer from a Service whose endpoint is on its node.
+"""What the machine must do for pods, which it does not do unless told: pass packets on, let them through, and show
+those that go over a bridge to the packet rules. Without the latter a pod gets no answer from a Service whose endpoint
+is on its node.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import contextlib
 import logging
 from pathlib import Path
 
+from .firewall import let_pods_through
 from .programs import ProgramFailed, run_program
 
 log = logging.getLogger(__name__)
@@ -24,7 +26,9 @@ _LOADED_WITHIN_S = 10.0
 class HostSettings:
     """`run` until it is cancelled: others change such settings too. They stay when it ends."""
 
-    def __init__(self, *, settings: Path = _SETTINGS, look_s: float = LOOK_S) -> None:
+    def __init__(self, node: str, cluster_cidr: str, *, settings: Path = _SETTINGS, look_s: float = LOOK_S) -> None:
+        self._node = node
+        self._cluster_cidr = cluster_cidr
         self._settings = settings
         self._look_s = look_s
         self._told: str = ""
@@ -41,8 +45,9 @@ class HostSettings:
             if not (self._settings / _BRIDGED).exists():
                 await self._load()
             problem = self._set(_BRIDGED)
+        problem = problem or await let_pods_through(self._node, self._cluster_cidr)
         if problem and problem != self._told:
-            log.error("pods cannot reach all Services: the node's kernel is not set up", extra={"reason": problem})
+            log.error("pods cannot reach everything: the machine is not set up for them", extra={"reason": problem})
         self._told = problem
         return not problem
 

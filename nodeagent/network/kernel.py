@@ -15,7 +15,9 @@ from .links import Orders, Report
 from .programs import ProgramFailed, run_program
 from .rules import FAMILY, Json, Present, present_of, removal, table_name
 
-_LINKS = (sys.executable, "-m", "nodeagent.network.kernel_links")
+#: Not from the folder that the agent was started in: whoever may write there must not become root.
+_PYTHON = (sys.executable, "-P", "-m")
+_LINKS = (*_PYTHON, "nodeagent.network.kernel_links")
 _TIMEOUT_S = 60.0
 _ANSWER_MAX = 64 << 20
 
@@ -43,7 +45,7 @@ class Kernel:
 
     async def forget_flows(self, wanted: Wanted) -> None:
         """UDP has no end of a connection: flows to endpoints that left go here."""
-        await self._run((sys.executable, "-m", "nodeagent.network.flows"), msgspec.json.encode(wanted))
+        await self._run((*_PYTHON, "nodeagent.network.flows"), msgspec.json.encode(wanted))
 
     async def arrange(self, orders: Orders) -> Report:
         """Links, addresses and routes."""

@@ -57,7 +57,7 @@ class NodeNetwork:
         self._services, self._slices = service_informer(client), slice_informer(client)
         self._nodes = node_informer(client)
         kernel = Kernel()
-        self._host = HostSettings()
+        self._host = HostSettings(node, network.cluster_cidr)
         self._routing = Routing(self._nodes, kernel, node=node, address=address, network=network, overlay=overlay)
         self._proxy = Proxy(
             self._services,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 
+from .firewall import remove_rules
 from .kernel import Kernel
 from .programs import ProgramFailed
 
@@ -21,10 +22,11 @@ async def remove_network(node: str, *, kernel: Kernel | None = None) -> None:
     the rest goes all the same. Raises ProgramFailed at last, with the first of what went wrong."""
     kernel = kernel or Kernel()
     problems: list[str] = []
-    try:
-        await kernel.remove(node)
-    except ProgramFailed as error:
-        problems.append(str(error))
+    for remove in (kernel.remove, remove_rules):
+        try:
+            await remove(node)
+        except ProgramFailed as error:
+            problems.append(str(error))
     try:
         report = await kernel.remove_links()
         problems += report.failed

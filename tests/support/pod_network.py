@@ -46,6 +46,7 @@ class Network:
     def __init__(self, pods: int) -> None:
         self.name = f"km{os.getpid()}-{next(_numbers)}"
         self.pods = [f"10.244.0.{number}" for number in range(2, 2 + pods)]
+        self.patience_s = PATIENCE_S
         self._closing: list[socket.socket] = []
 
     @property
@@ -118,7 +119,7 @@ class Network:
     def connect(self, source: str, to: tuple[str, int]) -> socket.socket:
         with self.inside(source):
             connection = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        connection.settimeout(PATIENCE_S)
+        connection.settimeout(self.patience_s)
         try:
             connection.connect(to)
         except BaseException:

@@ -8,11 +8,13 @@ import subprocess
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Network
 from itertools import count
+from pathlib import Path
 
 import pytest
 from pod_network import inside, missing, reaches
 
 from apiserver.api.cluster_network import ClusterNetwork
+from nodeagent.network.flows import Wanted
 from nodeagent.network.kernel import Kernel
 from nodeagent.network.links import Item, Orders, Report
 from nodeagent.network.overlay import Overlay, Own, Place, overlay_items, services_items
@@ -158,6 +160,16 @@ def test_packets_to_services_leave_the_node_from_its_own_address(nodes: tuple[No
     first.run("ip", "link", "set", "kmini-services", "down")
     first.arrange("none")
     assert "kmini-services" in first.run("ip", "route", "get", "10.96.0.1")
+
+
+def test_what_lies_in_the_agents_folder_is_not_run(
+    nodes: tuple[Node, Node], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = nodes
+    (tmp_path / "msgspec.py").write_text("raise SystemExit('taken over')\n", encoding="ascii")
+    monkeypatch.chdir(tmp_path)
+    assert first.arrange("host-gw", second).failed == []
+    asyncio.run(first.kernel.forget_flows(Wanted()))
 
 
 def test_nothing_of_it_is_left_after_teardown(nodes: tuple[Node, Node]) -> None:

@@ -12,13 +12,14 @@ import pytest
 import uvloop
 from dns_messages import heard, question
 from fake_api import FakeApi
-from pod_network import NODE, Network, missing
+from pod_network import NODE, OUTSIDE, PORT, Network, missing
 from service_objects import endpoint, piece, service
 
 from apiserver.api.cluster_network import ClusterNetwork
 from apiserver.api.core.node import Node
 from apiserver.api.meta import ObjectMeta
 from apiserver.client import CacheFull
+from nodeagent.network.firewall import let_pods_through
 from nodeagent.network.node_network import NodeNetwork
 from nodeagent.network.programs import run_program
 from nodeagent.network.teardown import remove_network
@@ -125,6 +126,41 @@ def test_names_and_services_are_there_for_pods_and_for_the_node(
 
 async def has_name(network: Network, source: str) -> bool:
     return await name_answer(network, source) == [(1, VIRTUAL)]
+
+
+def test_pods_are_let_through_where_all_else_is_dropped(network: Network) -> None:
+    """As Docker and ufw have it. Rules of others stay, and ours go at the end."""
+    first = network.pods[0]
+
+    async def passes() -> bool:
+        with contextlib.suppress(OSError):
+            network.connect(OUTSIDE, (first, PORT)).close()
+            return True
+        return False
+
+    async def body() -> None:
+        await command("iptables", "-A", "FORWARD", "-s", "203.0.113.0/24", "-j", "ACCEPT")
+        await command("iptables", "-P", "FORWARD", "DROP")
+        before = await command("iptables", "-S", "FORWARD")
+        for _ in range(2):
+            async with running(node_network(api(network))):
+                await until(passes)
+        assert await passes()
+        assert (await command("iptables", "-S", "FORWARD")).count("10.244.0.0/16") == 2, "each once"
+        await remove_network("n1")
+        assert await command("iptables", "-S", "FORWARD") == before
+        network.patience_s = 0.3
+        assert not await passes()
+
+    uvloop.run(body())
+
+
+def test_a_machine_that_drops_nothing_gets_no_rule(network: Network) -> None:
+    async def body() -> None:
+        assert await let_pods_through("n1", SETTINGS.cluster_cidr) == ""
+        assert await command("iptables", "-S", "FORWARD") == "-P FORWARD ACCEPT\n"
+
+    uvloop.run(body())
 
 
 def test_a_copy_of_the_world_that_stands_still_ends_it(network: Network) -> None:

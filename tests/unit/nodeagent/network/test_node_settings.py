@@ -14,6 +14,7 @@ from nodeagent.network.host import HostSettings
 from nodeagent.network.links import Link, Route
 from nodeagent.network.underlay import link_of, still_there
 
+pytestmark = pytest.mark.usefixtures("no_firewall")
 FORWARD, BRIDGED = "ipv4/ip_forward", "bridge/bridge-nf-call-iptables"
 
 
@@ -25,8 +26,21 @@ def settings(folder: Path, **values: str) -> Path:
     return folder
 
 
+@pytest.fixture
+def no_firewall(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine's own is none of a unit test's business."""
+    folder = tmp_path_factory.mktemp("programs")
+    (folder / "iptables").write_text("#!/bin/sh\nexit 1\n", encoding="ascii")
+    (folder / "iptables").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+
+
+def host_settings(folder: Path) -> HostSettings:
+    return HostSettings("n1", "10.244.0.0/16", settings=folder)
+
+
 def ensured(folder: Path) -> bool:
-    return asyncio.run(HostSettings(settings=folder).ensure())
+    return asyncio.run(host_settings(folder).ensure())
 
 
 def test_packets_are_passed_on_and_those_of_the_bridge_shown(tmp_path: Path) -> None:
@@ -47,7 +61,7 @@ def test_a_kernel_without_the_module_is_told_of_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))  # there is no modprobe that could help
-    host = HostSettings(settings=settings(tmp_path, forward="1"))
+    host = host_settings(settings(tmp_path, forward="1"))
     with caplog.at_level(logging.ERROR):
         for _ in range(2):
             assert not asyncio.run(host.ensure())
