@@ -48,6 +48,7 @@ def agent(context: click.Context, /, log_format: str, runtime: str, simulate: in
     if runtime == "fake" and flags["containerd_socket"] is not None:
         raise click.UsageError("--containerd-socket goes with --runtime containerd")
     collector.starting()
+    collector.one_arena()
     from .. import logs
     from ..agent import AgentSettings, run
 
