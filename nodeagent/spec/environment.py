@@ -23,7 +23,7 @@ from apiserver.api.errors import ApiError
 from apiserver.api.names import is_env_var_name
 
 from .expansion import expand
-from .failures import config_error
+from .failures import SOON_S, config_error
 from .fields import Place, field_value, resource_value
 
 
@@ -122,7 +122,7 @@ class Environment:
         try:
             found = await self._references.config_map(self._pod.metadata.namespace, name)
         except ApiError as error:
-            raise config_error(f'configmap "{name}": {error.message}') from error
+            raise config_error(f'configmap "{name}": {error.message}', again_s=SOON_S) from error
         if found is None and not optional:
             raise config_error(f'configmap "{name}" not found')
         return found
@@ -131,7 +131,7 @@ class Environment:
         try:
             found = await self._references.secret(self._pod.metadata.namespace, name)
         except ApiError as error:
-            raise config_error(f'secret "{name}": {error.message}') from error
+            raise config_error(f'secret "{name}": {error.message}', again_s=SOON_S) from error
         if found is None and not optional:
             raise config_error(f'secret "{name}" not found')
         return found

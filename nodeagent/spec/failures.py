@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from nodeagent.house import NotYet
+from nodeagent.house import AGAIN_S, NotYet
 
+SOON_S = 2.0  # what is not known may be known any moment
 _EVENT = "Failed"
 
 
-def config_error(message: str) -> NotYet:
+def config_error(message: str, *, again_s: float = AGAIN_S) -> NotYet:
     """What it needs to know is not there, or forbids it to run."""
-    return NotYet("CreateContainerConfigError", message, event=_EVENT)
+    return NotYet("CreateContainerConfigError", message, event=_EVENT, again_s=again_s)
 
 
 def creation_error(message: str) -> NotYet:

@@ -37,7 +37,7 @@ from nodeagent.runtime.interface import (
 
 from .environment import Environment, References
 from .expansion import expand_all
-from .failures import config_error
+from .failures import SOON_S, config_error
 from .fields import Place
 from .hosts import hosts_text, hosts_text_of_node
 from .known_services import KnownServices
@@ -55,7 +55,6 @@ log = logging.getLogger(__name__)
 
 FILE_BYTES_MAX = 1 << 20
 _FROM_LOG_TOO = "FallbackToLogsOnError"
-_SERVICES_AGAIN_S = 1.0
 #: systemd's resolver listens for the node alone; what it asks is there.
 _RESOLV_CONF, _RESOLV_CONF_OF_SYSTEMD = Path("/etc/resolv.conf"), Path("/run/systemd/resolve/resolv.conf")
 _HOSTS = Path("/etc/hosts")
@@ -168,9 +167,7 @@ class ContainerSpecs:
         own, masters = self._services.of(namespace), self._services.of(MASTER_NAMESPACE)
         if own is None or masters is None:
             words = "services have not yet been read at least once, cannot construct envvars"
-            error = config_error(words)
-            error.again_s = _SERVICES_AGAIN_S
-            raise error
+            raise config_error(words, again_s=SOON_S)
         linked = pod.spec.enable_service_links is not False
         found = [*own, *(masters if namespace != MASTER_NAMESPACE else ())]
         return service_variables(found, namespace, linked=linked)

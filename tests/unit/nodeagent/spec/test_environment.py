@@ -10,6 +10,7 @@ from spec_world import Objects, container, pod
 
 from nodeagent.house import NotYet
 from nodeagent.spec.environment import Environment
+from nodeagent.spec.failures import SOON_S
 from nodeagent.spec.fields import Place
 
 PLACE = Place(host_ips=("192.0.2.7",), pod_ips=("10.1.0.5",), allocatable={"cpu": "4"})
@@ -141,8 +142,9 @@ def test_what_is_optional_is_left_out(objects: Objects) -> None:
 
 def test_nobody_knows_whether_what_is_optional_is_there(objects: Objects) -> None:
     objects.down = True
-    with pytest.raises(NotYet, match='configmap "settings": nobody answers'):
+    with pytest.raises(NotYet, match='configmap "settings": nobody answers') as caught:
         made(objects, envFrom=[{"configMapRef": {"name": "settings", "optional": True}}])
+    assert caught.value.again_s == SOON_S
     with pytest.raises(NotYet, match='secret "keys": nobody answers'):
         made(objects, env=[{"name": "A", "valueFrom": key_ref("secretKeyRef", "keys", "k", optional=True)}])
 

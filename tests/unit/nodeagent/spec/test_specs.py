@@ -15,6 +15,7 @@ from spec_world import SANDBOX, SpecWorld, container, pod, run_spec
 from nodeagent.house import NotYet
 from nodeagent.runtime.interface import Namespaces, Resources
 from nodeagent.spec import specs
+from nodeagent.spec.failures import SOON_S
 from nodeagent.spec.specs import read_text
 
 IMAGE_NAME = "registry.test/main:1"
@@ -228,6 +229,6 @@ def test_services_that_nobody_has_read_yet() -> None:
             world = SpecWorld(client)  # whose informer does not run
             with pytest.raises(NotYet, match="services have not yet been read at least once") as caught:
                 await world.made(pod())
-            assert (caught.value.reason, caught.value.again_s) == ("CreateContainerConfigError", 1.0)
+            assert (caught.value.reason, caught.value.again_s) == ("CreateContainerConfigError", SOON_S)
 
     asyncio.run(main())
