@@ -59,6 +59,13 @@ def test_much_goes_through_whole(kubectl: Shell) -> None:
     assert kubectl.run("kubectl exec -i web -- cat < much | cmp - much") == ("", 0)
 
 
+def test_the_last_words_are_never_lost(kubectl: Shell) -> None:
+    """A command writes much, and ends at once."""
+    ask = "for i in $(seq 20); do kubectl exec web -- sh -c 'seq 1 50000; exit 3' 2>&1 | md5sum; done | sort -u"
+    expected = "".join(f"{each}\n" for each in range(1, 50001)) + "command terminated with exit code 3\n"
+    assert kubectl.run(ask) == (f"{hashlib.md5(expected.encode()).hexdigest()}  -\n", 0)
+
+
 def test_copies_both_ways(kubectl: Shell) -> None:
     data = hashlib.shake_256(b"copied").digest(5 * MIB)
     folder = kubectl.folder / "folder"
