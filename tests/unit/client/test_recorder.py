@@ -1,0 +1,61 @@
+"""The recorder: what is told is written as it should be, and never more of it than there may be."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+
+import pytest
+from fake_api import FakeApi
+from virtual_time import now_s, run
+
+from apiserver.api.core.event import Event
+from apiserver.api.core.pod import Pod
+from apiserver.api.meta import ObjectMeta
+from apiserver.client import recorder as recorder_module
+from apiserver.client.recorder import MESSAGE_CHARACTERS_MAX, WRITTEN, Recorder
+
+
+def pod(name: str) -> Pod:
+    return Pod(metadata=ObjectMeta(name=name, namespace="default", uid=f"uid-of-{name}"))
+
+
+def test_what_is_written_says_who_tells_and_which_part_is_meant() -> None:
+    async def main() -> None:
+        api = FakeApi()
+        async with api.client() as client:
+            recorder = Recorder(client, wall=now_s, instance="node-1", host="node-1")
+            task = asyncio.create_task(recorder.run())
+            words = "x" * (2 * MESSAGE_CHARACTERS_MAX)
+            recorder.event(
+                pod("a"), "Warning", "Failed", words, component="kubelet", field_path="spec.containers{main}"
+            )
+            await asyncio.sleep(1)
+            (event,) = api.objects(Event)
+            assert (event.source.component, event.source.host) == ("kubelet", "node-1")
+            assert event.involved_object.field_path == where
+            assert event.message == words[:MESSAGE_CHARACTERS_MAX]
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    run(main())
+
+
+def test_what_waits_is_bounded_and_the_rest_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recorder_module, "WAITING_MAX", 10)
+
+    async def main() -> None:
+        api, outcomes = FakeApi(), Counter[str]()
+        async with api.client() as client:
+            recorder = Recorder(client, wall=now_s, counted=lambda outcome: outcomes.update([outcome]))
+            for number in range(15):
+                recorder.event(pod(f"p-{number}"), "Normal", "Started", "it runs", component="kubelet")
+            assert outcomes == {"queue": 5}
+            task = asyncio.create_task(recorder.run())
+            await asyncio.sleep(10)
+            assert outcomes[WRITTEN] == 10
+            assert len(api.objects(Event)) == 10
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    run(main())
