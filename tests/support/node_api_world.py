@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from joined_agent import WITHIN_S, Joined, make_token, phase_is, pod_named
 from kmini.testing.fixture import Kmini
@@ -57,12 +58,14 @@ class NodeWorld:
     async def ask(
         self, path: str, context: ssl.SSLContext, *fields: str, method: str = "GET", body: bytes = b""
     ) -> RawAnswer:
-        def asked() -> RawAnswer:
-            with raw_connection(("127.0.0.1", self.port), context) as connection:
-                connection.send("\r\n".join([f"{method} {path} HTTP/1.1", "Host: n", *fields, "", ""]).encode() + body)
-                return connection.answer(method)
+        head = "\r\n".join([f"{method} {path} HTTP/1.1", "Host: n", *fields, "", ""])
+        return await asyncio.to_thread(_answer, self.port, context, head.encode() + body, method)
 
-        return await asyncio.to_thread(asked)
+    async def ask_server(self, path: str, context: ssl.SSLContext) -> RawAnswer:
+        """The API server, as whoever the certificate names."""
+        port = urlsplit(next(iter(self.kmini.servers.values()))).port
+        assert port is not None
+        return await asyncio.to_thread(_answer, port, context, f"GET {path} HTTP/1.1\r\nHost: n\r\n\r\n".encode())
 
     @asynccontextmanager
     async def line(self, context: ssl.SSLContext | None = None) -> AsyncIterator[RawConnection]:
@@ -85,6 +88,12 @@ class NodeWorld:
         await self.client.create(pod_named(name, self.kmini.namespace, **spec))
         await bind(self.client, name, self.name)
         return await phase_is(self.client, name, "Running")
+
+
+def _answer(port: int, context: ssl.SSLContext, request: bytes, method: str = "GET") -> RawAnswer:
+    with raw_connection(("127.0.0.1", port), context) as connection:
+        connection.send(request)
+        return connection.answer(method)
 
 
 @asynccontextmanager

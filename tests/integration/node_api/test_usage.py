@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from joined_agent import pod_named
+from joined_agent import pod_named, until
 from kmini.testing.fixture import Kmini
 from node_agent import node_agent
 from node_api_world import NodeWorld, node_world
@@ -22,6 +22,7 @@ from apiserver.api.errors import BadRequest, Forbidden, MethodNotAllowed, NotFou
 from apiserver.api.meta import ObjectMeta
 from apiserver.api.metrics import NodeMetrics, PodMetrics
 from apiserver.api.quantity import parse
+from apiserver.api.rbac import RoleBinding, RoleRef, Subject
 from apiserver.client import Client
 from apiserver.client.requests import Request
 from apiserver.usage import reader, summaries
@@ -88,6 +89,27 @@ def test_rights_are_those_of_every_resource(kmini: Kmini, tmp_path: Path) -> Non
                 with pytest.raises(Forbidden):
                     await node.send(Request(method="GET", path=f"{GROUP}/{path}"))
             assert world.runtime.asked == 0, "nobody was asked for somebody who may not know"
+
+    asyncio.run(story())
+
+
+def test_who_may_view_a_namespace_sees_what_its_pods_use(kmini: Kmini, tmp_path: Path) -> None:
+    async def story() -> None:
+        async with node_world(kmini, tmp_path, "usage-6") as world:
+            await world.pod("web")
+            role = RoleRef(api_group="rbac.authorization.k8s.io", kind="ClusterRole", name="view")
+            alice = Subject(kind="User", api_group=role.api_group, name="alice")
+            meta = ObjectMeta(name="viewers", namespace=kmini.namespace)
+            await world.client.create(RoleBinding(metadata=meta, subjects=[alice], role_ref=role))
+            pods = f"{GROUP}/namespaces/{kmini.namespace}/pods"
+
+            async def seen() -> bool:
+                answer = await world.ask_server(pods, world.tls("alice"))
+                return answer.code == 200 and [each["metadata"]["name"] for each in answer.json["items"]] == ["web"]
+
+            await until(seen, "what the pod uses")
+            for path in (f"{GROUP}/nodes", f"{GROUP}/pods"):
+                assert (await world.ask_server(path, world.tls("alice"))).code == 403
 
     asyncio.run(story())
 

@@ -11,6 +11,7 @@ import view_rows as rows
 from apiserver.api.errors import NotAcceptable
 from apiserver.http.discovery import Discovery, storage_version_hash, version_document
 from apiserver.http.documents import PLAIN_BYTES_MAX, Document
+from apiserver.registry.table import table
 
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v={};as=APIGroupDiscoveryList,application/json"
 
@@ -83,6 +84,13 @@ def test_reviews_are_created_and_nothing_else(discovery: Discovery) -> None:
     found = resource(read(discovery, "/apis/authentication.k8s.io/v1"), "tokenreviews")
     assert found["verbs"] == ["create"]
     assert "storageVersionHash" not in found
+
+
+def test_what_is_made_when_it_is_asked_for_has_no_stored_version() -> None:
+    for name in ("nodes", "pods"):
+        found = resource(read(Discovery(table().rows), "/apis/metrics.k8s.io/v1beta1"), name)
+        assert found["verbs"] == ["get", "list"]
+        assert "storageVersionHash" not in found
 
 
 def test_resources_stored_as_others_have_their_hash(discovery: Discovery) -> None:
