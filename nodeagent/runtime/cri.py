@@ -160,7 +160,11 @@ class CriRuntime:
         async with self._unpacking(SANDBOX_IMAGE):
             found = await self._call("RunPodSandbox", request, pb.RunPodSandboxResponse, within_s=SANDBOX_WITHIN_S)
         group = cri_messages.cgroup_of(settings.cgroup_parent, config.pod)  # it is there now
-        await asyncio.to_thread(cgroups.bound, group, config.resources)
+        try:
+            await asyncio.to_thread(cgroups.bound, group, config.resources)
+        except OSError as error:
+            await self.stop_sandbox(found.pod_sandbox_id)  # nothing runs without its bounds
+            raise RuntimeFailure(f"the pod's control group {group} cannot be bounded: {error}") from error
         return found.pod_sandbox_id
 
     async def stop_sandbox(self, sandbox_id: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 from cri_server import CriServer, Refusal, runtime_of, served
 from joined_agent import until
 
+from nodeagent.runtime import cgroups
 from nodeagent.runtime.cri import CriRuntime
 from nodeagent.runtime.gen import cri_pb2 as pb
 from nodeagent.runtime.interface import (
@@ -23,6 +25,7 @@ from nodeagent.runtime.interface import (
     LastWords,
     NotThere,
     PodKey,
+    Resources,
     RuntimeFailure,
     SandboxConfig,
     TookTooLong,
@@ -265,4 +268,17 @@ def test_an_address_is_known_after_its_end(tmp_path: Path) -> None:
         (found,) = await runtime.list_sandboxes()
         assert (found.ready, found.ips) == (False, ("10.0.0.9",))
 
+    run(tmp_path, work)
+
+
+def test_a_pod_that_cannot_be_bounded_does_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(group: str, resources: Resources) -> None:
+        raise OSError(errno.EINVAL, "Invalid argument", group)
+
+    async def work(server: CriServer, runtime: CriRuntime) -> None:
+        with pytest.raises(RuntimeFailure, match="control group /kmini-test/kubepods/podu-1 cannot be bounded"):
+            await runtime.run_sandbox(SandboxConfig(pod=POD))
+        assert [each.ready for each in await runtime.list_sandboxes()] == [False]
+
+    monkeypatch.setattr(cgroups, "bound", refused)
     run(tmp_path, work)
