@@ -33,7 +33,7 @@ def test_what_is_written_says_who_tells_and_which_part_is_meant() -> None:
             await asyncio.sleep(1)
             (event,) = api.objects(Event)
             assert (event.source.component, event.source.host) == ("kubelet", "node-1")
-            assert event.involved_object.field_path == where
+            assert event.involved_object.field_path == "spec.containers{main}"
             assert event.message == words[:MESSAGE_CHARACTERS_MAX]
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
