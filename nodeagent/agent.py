@@ -37,6 +37,7 @@ from .node import (
     allocatable_of,
     is_ready,
     keep_times,
+    missing_of,
     new_node,
     node_labels,
     node_status,
@@ -177,10 +178,9 @@ class Agent:
             if was_rebooted(node.status, status):
                 words = f"Node {self.name} has been rebooted, boot id: {status.node_info.boot_id}"
                 tell(node, WARNING, "Rebooted", words)
-            wanted = node_labels(self.name, self._machine)
-            missing = {key: value for key, value in wanted.items() if node.metadata.labels.get(key) != value}
+            missing = missing_of(node, self.name, self._machine)
             if missing:
-                node = await self._client.patch(Node, self.name, {"metadata": {"labels": missing}})
+                node = await self._client.patch(Node, self.name, {"metadata": missing})
             node = await self._write_status(node, status)
         self._node = self._newest(node)
         self._heartbeat.registered(node)

@@ -20,13 +20,14 @@ _TEXT_BYTES_MAX = 1 << 20
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True):
     """`capacity` and `reserved` are quantities by resource; what is not reserved is for pods. `addresses` are IPs, the
-    first of each family counts. Without `node_port` (0) the node has no API."""
+    first of each family counts. Without `node_port` (0) the node has no API. `annotations` are the Node's."""
 
     hostname: str
     capacity: Mapping[str, str]
     addresses: tuple[str, ...]
     reserved: Mapping[str, str] = {}
     labels: Mapping[str, str] = {}
+    annotations: Mapping[str, str] = {}
     node_port: int = 10250
     info: NodeSystemInfo
 

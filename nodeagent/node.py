@@ -6,7 +6,7 @@ The words of the conditions are the kubelet's. A node's pulse is its lease (hear
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -58,7 +58,20 @@ def allocatable_of(machine: Machine) -> ResourceList:
 
 
 def new_node(name: str, machine: Machine, status: NodeStatus) -> Node:
-    return Node(metadata=ObjectMeta(name=name, labels=node_labels(name, machine)), status=status)
+    meta = ObjectMeta(name=name, labels=node_labels(name, machine), annotations=dict(machine.annotations))
+    return Node(metadata=meta, status=status)
+
+
+def missing_of(node: Node, name: str, machine: Machine) -> dict[str, dict[str, str]]:
+    """What a Node that is there does not say yet of its machine, as a patch of its metadata."""
+    labels = _differing(node.metadata.labels, node_labels(name, machine))
+    annotations = _differing(node.metadata.annotations, machine.annotations)
+    found = {"labels": labels, "annotations": annotations}
+    return {field: texts for field, texts in found.items() if texts}
+
+
+def _differing(have: Mapping[str, str], wanted: Mapping[str, str]) -> dict[str, str]:
+    return {key: value for key, value in wanted.items() if have.get(key) != value}
 
 
 def node_status(

@@ -16,6 +16,7 @@ PROVISIONER = "kmini.io/host-path"
 PROVISIONED_BY = "pv.kubernetes.io/provisioned-by"
 NODE_LABEL = "kmini.io/node"
 FINALIZER = "kmini.io/folder"
+VOLUMES_ANNOTATION = "kmini.io/volumes"  # of a Node: in which of its folders they are made
 FOLDER_CHARACTERS_MAX = 255  # a name's, for Linux
 _DIGEST_CHARACTERS = 12
 

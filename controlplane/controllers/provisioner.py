@@ -27,10 +27,12 @@ from apiserver.api.node_folders import (
     NODE_LABEL,
     PROVISIONED_BY,
     PROVISIONER,
+    VOLUMES_ANNOTATION,
     folder_name,
     label_of,
     volume_name,
 )
+from apiserver.api.node_terms import NAME_FIELD
 from apiserver.api.storage import StorageClass
 from apiserver.client import Change
 from controlplane.host_path import FOLDER, PATH, why_not
@@ -216,10 +218,11 @@ def _is_to_go(volume: PersistentVolume) -> bool:
 def volume_for(claim: PersistentVolumeClaim, storage_class: StorageClass, node: Node) -> PersistentVolume:
     """Kept for the claim from the beginning: nobody else can take it."""
     meta, name = claim.metadata, volume_name(claim)
-    folder = storage_class.parameters.get(PATH, FOLDER).rstrip("/")
+    folder = (storage_class.parameters.get(PATH) or _folder_of(node)).rstrip("/")
     hostname = node.metadata.labels.get(HOSTNAME, node.metadata.name)
-    only_there = NodeSelectorTerm(
-        match_expressions=[NodeSelectorRequirement(key=HOSTNAME, operator="In", values=[hostname])]
+    only_there = NodeSelectorTerm(  # by name too: hosts that are parts of one machine may have its hostname
+        match_expressions=[NodeSelectorRequirement(key=HOSTNAME, operator="In", values=[hostname])],
+        match_fields=[NodeSelectorRequirement(key=NAME_FIELD, operator="In", values=[node.metadata.name])],
     )
     return PersistentVolume(
         metadata=ObjectMeta(
@@ -242,6 +245,12 @@ def volume_for(claim: PersistentVolumeClaim, storage_class: StorageClass, node: 
             node_affinity=VolumeNodeAffinity(required=NodeSelector(node_selector_terms=[only_there])),
         ),
     )
+
+
+def _folder_of(node: Node) -> str:
+    """Where the node says that it likes to have them."""
+    said = node.metadata.annotations.get(VOLUMES_ANNOTATION, "")
+    return said if said.startswith("/") and not {".", ".."} & set(said.split("/")) else FOLDER
 
 
 def _waits(claim: PersistentVolumeClaim) -> bool:

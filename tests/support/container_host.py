@@ -74,7 +74,7 @@ class Host:
 def container_host() -> Iterator[Host]:
     """This thread, and what it starts, is in the host's network meanwhile."""
     folder = Path(tempfile.mkdtemp(prefix="kmini-", dir=_TEMPORARY))
-    host = Host(folder.name.replace("_", "-").lower(), folder)
+    host = Host(folder.name.replace("_", "x").lower(), folder)
     with own_network():
         try:
             yield host

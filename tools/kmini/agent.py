@@ -21,6 +21,7 @@ import click
 import msgspec
 import uvloop
 
+from apiserver.api.node_folders import VOLUMES_ANNOTATION
 from apiserver.client import Client
 from nodeagent.agent import AgentOptions
 from nodeagent.checkpoint import Checkpoint
@@ -180,9 +181,11 @@ async def _machine(settings: AgentSettings, server: str) -> Machine:
         address = own_address(server)
         if ipaddress.ip_address(address).is_loopback:
             address = addresses.own_address()
-        return await asyncio.to_thread(
+        machine = await asyncio.to_thread(
             this_machine, addresses=(address,), labels={}, folder=settings.data_dir, node_port=settings.node_port
         )
+        volumes = str((settings.folder / "volumes").absolute())
+        return msgspec.structs.replace(machine, annotations={VOLUMES_ANNOTATION: volumes})
     except OSError as error:
         raise CommandError(f"no way leads from this machine to {server}: {error.strerror or error}") from error
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from container_agent import soon
+from container_agent import pod_status, soon
 from volume_pods import CLAIMS, CLASS, VOLUMES, Place, claimed
 
 
@@ -64,6 +64,18 @@ def test_retain_keeps_the_data(place: Place) -> None:
     assert (folder / "file").read_text() == "x\n"
 
 
+def test_the_default_class_makes_folders_in_the_agents_own(place: Place) -> None:
+    volumes, mounts = claimed("usual")
+    place.claim("usual", "host-path")
+    place.run("user", "echo x > /data/file", volumes, mounts)
+    place.ends("user")
+    folder = folder_of(place.volume_of("usual"))
+    assert folder.parent == place.host.folder / "agent/volumes"
+    place.ask("DELETE", f"{CLAIMS}/usual")
+    place.delete("user")
+    soon(lambda: not folder.exists(), "the folder is gone")
+
+
 def test_a_volume_made_by_hand_is_bound_and_mounted(place: Place) -> None:
     disk = place.host.folder / "disk"
     disk.mkdir()
@@ -121,7 +133,7 @@ def test_a_pod_with_a_claim_starts_again_under_a_new_agent(place: Place) -> None
     place.claim("again")
     script = "echo x >> /data/file; sleep 1; test $(wc -l < /data/file) -ge 3"
     place.run("again", script, volumes, mounts, restartPolicy="OnFailure")
-    soon(lambda: place.said("again") is not None and folder_of(place.volume_of("again")).exists(), "it began")
+    soon(lambda: pod_status(place.server, "again").get("phase") == "Running", "it began")
     place.kill_agent()
     place.start_agent()
     place.ends("again")

@@ -15,7 +15,15 @@ from apiserver.api.coordination import Lease
 from apiserver.api.core.node import Node, NodeCondition, NodeStatus
 from apiserver.api.times import parse_time
 from nodeagent.machine import Machine, simulated, this_machine
-from nodeagent.node import allocatable_of, node_labels, node_status, same_but_for_heartbeat, status_patch
+from nodeagent.node import (
+    allocatable_of,
+    missing_of,
+    new_node,
+    node_labels,
+    node_status,
+    same_but_for_heartbeat,
+    status_patch,
+)
 from nodeagent.runtime.interface import Health, Image, Version
 
 
@@ -265,3 +273,15 @@ def test_how_many_nodes_there_can_be(count: int) -> None:
 
 async def _nothing(world: AgentWorld) -> None:
     return
+
+
+def test_a_node_that_is_there_is_told_what_is_new_of_its_machine() -> None:
+    machine = simulated("n", "192.0.2.1", capacity={}, labels={"zone": "z2"})
+    machine = msgspec.structs.replace(machine, annotations={"kmini.io/volumes": "/data"})
+    node = new_node("n", machine, NodeStatus())
+    assert missing_of(node, "n", machine) == {}
+    node.metadata.labels = {**node.metadata.labels, "zone": "z1", "theirs": "x"}
+    assert missing_of(node, "n", machine) == {"labels": {"zone": "z2"}}
+    node.metadata.annotations = {"theirs": "y"}
+    found = missing_of(node, "n", machine)
+    assert found == {"labels": {"zone": "z2"}, "annotations": {"kmini.io/volumes": "/data"}}

@@ -13,7 +13,16 @@ from apiserver.api.core.node import Node
 from apiserver.api.core.persistent_volumes import PersistentVolume, PersistentVolumeClaim
 from apiserver.api.meta import DeleteOptions
 from apiserver.api.names import is_label_value
-from apiserver.api.node_folders import FINALIZER, NODE_LABEL, PROVISIONED_BY, PROVISIONER, label_of, own_folder
+from apiserver.api.node_folders import (
+    FINALIZER,
+    NODE_LABEL,
+    PROVISIONED_BY,
+    PROVISIONER,
+    VOLUMES_ANNOTATION,
+    label_of,
+    own_folder,
+)
+from apiserver.api.node_terms import node_term
 from apiserver.api.storage import StorageClass
 from controlplane import host_path, scheduler
 from controlplane.controllers import provisioner, volume_binder, volume_protection
@@ -348,6 +357,35 @@ def test_a_deleted_volume_does_not_wait_for_a_node_that_is_gone() -> None:
         assert world.api.get(PersistentVolume, "pvc-x") is None
 
     run_world(body, parts=ALL)
+
+
+@pytest.mark.parametrize(
+    ("said", "parameters", "folder"),
+    [
+        ("/data/agent/volumes", {}, "/data/agent/volumes"),
+        ("/data/agent/volumes", {"path": "/mine/"}, "/mine"),
+        ("", {}, host_path.FOLDER),
+        ("relative", {}, host_path.FOLDER),
+        ("/a/../etc", {}, host_path.FOLDER),
+    ],
+)
+def test_folders_are_made_where_the_class_or_the_node_says(said: str, parameters: dict[str, str], folder: str) -> None:
+    there = node("node-1")
+    there.metadata.annotations = {VOLUMES_ANNOTATION: said}
+    made = provisioner.volume_for(claim("data", metadata={"uid": "1-2"}), StorageClass(parameters=parameters), there)
+    assert made.spec.host_path is not None
+    assert made.spec.host_path.path == f"{folder}/pvc-1-2_default_data"
+    assert own_folder(made) == made.spec.host_path.path
+
+
+def test_a_made_volume_is_reached_from_its_node_alone_also_when_others_have_its_hostname() -> None:
+    made = provisioner.volume_for(claim("data", metadata={"uid": "1-2"}), StorageClass(), node("node-1"))
+    assert made.spec.node_affinity is not None
+    assert made.spec.node_affinity.required is not None
+    (term,) = map(node_term, made.spec.node_affinity.required.node_selector_terms)
+    labels = {"kubernetes.io/hostname": "node-1"}
+    assert term.matches("node-1", labels)
+    assert not term.matches("node-2", labels)
 
 
 def test_a_made_volume_says_whose_folder_it_is() -> None:
