@@ -27,6 +27,7 @@ from nodeagent.streams.connection import SpdyStream
 from nodeagent.streams.websocket_channels import Inward
 
 WITHIN_S = 30.0
+MUCH = 2 * 64 * 1024 * 1024  # more than any buffer holds
 BUFFERS_MAX = 64 * 1024 * 1024  # the kernel's, of two connections over loopback, which grow; and ours
 PROTOCOLS = ("spdy", "websocket")
 
@@ -354,6 +355,29 @@ def test_a_command_that_reads_nothing_stops_the_client(monkeypatch: pytest.Monke
                 sending.cancel()
             client.wire.abort()
             await made.runtime_heard_the_end()
+
+    run(work())
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_input_that_nobody_takes_any_more_is_in_nobodys_way(protocol: str) -> None:
+    async def closes(streams: dict[str, SpdyStream]) -> bytes:
+        await streams["stdin"].read()
+        streams["stdin"].reset()
+        await everything(streams["error"])
+        return b""
+
+    async def work() -> None:
+        async with node(stdin=True, stderr=True) as made:
+            made.runtime.command = closes
+            if protocol == "spdy":
+                async with spdy(made.port, "v4.channel.k8s.io") as client:
+                    streams = [await client.open(streamtype=each) for each in ("error", "stdin", "stdout", "stderr")]
+                    await streams[1].write(bytes(MUCH))
+            else:
+                async with websocket(made.port, "v4.channel.k8s.io") as socket:
+                    for _ in range(MUCH // 65536):
+                        await socket.send_bytes(bytes(65536))
 
     run(work())
 
