@@ -5,7 +5,7 @@ depends on this command once it has ended. Every step is one that may be done al
 
     machine.py    what must be there before anything is started
     course.py     up, in order
-    sample.py     the workload, and whether it answers
+    sample.py     the workload; answers.py: whether it answers
     ending.py     down
     report.py     how it is
 """

@@ -15,22 +15,20 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from apiserver.api.core.node import Node
-from apiserver.api.core.pod import Pod
 from apiserver.api.errors import ApiError
-from apiserver.client import Change, Client, Informer
+from apiserver.client import Client, Informer
 
 from ..errors import CommandError, NotReady
 from ..layout import Layout, Running, RunningAgent
 from ..supervise import Daemon, launch, watched
 from . import machine, sample
+from .answers import until_it_answers
 from .sample import Sample
+from .waiting import changed, until
 
 SERVER_NAME = "n1"
 SERVER_WITHIN_S = 60.0
 NODE_WITHIN_S = 90.0
-SAMPLE_WITHIN_S = 120.0
-LOOK_EVERY_S = 0.02
-ASK_EVERY_S = 0.05
 
 T = TypeVar("T")
 Say = Callable[[str], None]
@@ -152,7 +150,8 @@ class Course:
                 made = await self._make_sample(client) if self._wish.sample else None
                 agent = await self._node_ready(client)
                 if made is not None:
-                    await self._sample_answers(client, made, simulated=agent.runtime == "fake")
+                    simulated, log = agent.runtime == "fake", self._layout.agent_log
+                    await until_it_answers(client, made, self._progress.tell, simulated=simulated, log=log)
             except ApiError as error:
                 raise CommandError(f"the API at {server.api_address} said no: {error.message}") from error
         return Outcome(server=server, agent=agent, sample=made)
@@ -163,7 +162,7 @@ class Course:
             return found if found is not None and found.ready else None
 
         late = f"the server is not ready after {SERVER_WITHIN_S:g} s: see {self._layout.server_log}"
-        server = await _until(look, SERVER_WITHIN_S, late)
+        server = await until(look, SERVER_WITHIN_S, late)
         self._progress.tell(f"the server is ready: https://{server.api_address}")
         return server
 
@@ -176,13 +175,13 @@ class Course:
     async def _node_ready(self, client: Client) -> RunningAgent:
         late = f"the node is not ready after {NODE_WITHIN_S:g} s: see {self._layout.agent_log}"
         deadline = time.monotonic() + NODE_WITHIN_S
-        answers = await _until(lambda: self._agent(bool), NODE_WITHIN_S, late)
+        answers = await until(lambda: self._agent(bool), NODE_WITHIN_S, late)
         self._progress.tell(f"{answers.version} runs, with its images" if answers.private else "the node is simulated")
-        agent = await _until(lambda: self._agent(lambda each: each.ready), deadline - time.monotonic(), late)
+        agent = await until(lambda: self._agent(lambda each: each.ready), deadline - time.monotonic(), late)
         self._progress.tell(f"node {agent.node} is registered")
         async with Informer(client, Node, fields=f"metadata.name={agent.node}") as nodes:
             try:
-                await _changed(nodes, lambda: any(map(_is_ready, nodes.cache)), deadline - time.monotonic())
+                await changed(nodes, lambda: any(map(_is_ready, nodes.cache)), deadline - time.monotonic())
             except TimeoutError:
                 said = [each.message for node in nodes.cache for each in node.status.conditions if each.type == "Ready"]
                 raise NotReady(
@@ -194,56 +193,6 @@ class Course:
     def _agent(self, good: Callable[[RunningAgent], bool]) -> RunningAgent | None:
         found = self._layout.running_agent()
         return found if found is not None and found.version and good(found) else None
-
-    async def _sample_answers(self, client: Client, wanted: Sample, *, simulated: bool) -> None:
-        async with Informer(client, Pod, namespace=sample.NAMESPACE, labels=sample.LABELS) as pods:
-            pods.add_handler(self._tell_of_pod)
-            try:
-                await _changed(pods, lambda: len(sample.ready_names(pods.cache)) >= wanted.replicas, SAMPLE_WITHIN_S)
-            except TimeoutError:
-                raise NotReady(f"the sample is not ready: {self._why(pods)}: see {self._layout.agent_log}") from None
-            if wanted.changed:
-                self._progress.tell("hello was changed: it is left as it is, and not asked")
-            elif simulated:
-                ready = len(sample.ready_names(pods.cache))
-                self._progress.tell(f"{ready} of {wanted.replicas} pods are ready, but simulated: nothing answers")
-            elif wanted.replicas:
-                await self._all_answer(pods, wanted)
-
-    def _tell_of_pod(self, change: Change[Pod]) -> None:
-        """Of what is ready already it is not known whether that is still so."""
-        pod = change.object
-        if change.old is not None and sample.ready_names([pod]) and not sample.ready_names([change.old]):
-            self._progress.tell(f"pod {pod.metadata.name} is ready: {pod.status.pod_ip}")
-
-    async def _all_answer(self, pods: Informer[Pod], wanted: Sample) -> None:
-        """Until each of those that are ready has answered."""
-        heard: set[str] = set()
-        problem = ""
-        deadline = time.monotonic() + SAMPLE_WITHIN_S
-        while True:
-            ready = sample.ready_names(pods.cache)
-            if len(ready) >= wanted.replicas and ready <= heard:
-                self._progress.tell(f"{wanted.url} answers: {', '.join(sorted(ready))}")
-                return
-            if time.monotonic() > deadline:
-                silent = ", ".join(sorted(ready - heard)) or "its pods"
-                why = problem or self._why(pods)
-                raise NotReady(
-                    f"{wanted.url} (Service hello) does not answer for {silent}: {why}: see {self._layout.agent_log}"
-                )
-            try:
-                heard.add(await sample.ask(wanted.address))
-            except TimeoutError:
-                problem = f"no answer within {sample.ASK_WITHIN_S:g} s"
-            except OSError as error:
-                problem = error.strerror or str(error)
-                await asyncio.sleep(ASK_EVERY_S)
-
-    def _why(self, pods: Informer[Pod]) -> str:
-        ready = sample.ready_names(pods.cache)
-        waiting = [sample.what_stands_in_the_way(pod) for pod in pods.cache if pod.metadata.name not in ready]
-        return "; ".join(waiting) or f"{len(ready)} pods are ready"
 
 
 async def alongside(work: Coroutine[Any, Any, T], daemons: Sequence[Daemon]) -> T:
@@ -260,27 +209,6 @@ async def alongside(work: Coroutine[Any, Any, T], daemons: Sequence[Daemon]) -> 
         for task in (working, *watching):
             task.cancel()
         await asyncio.gather(working, *watching, return_exceptions=True)
-
-
-async def _until(look: Callable[[], T | None], within_s: float, late: str) -> T:
-    """The first thing that is found. Raises NotReady."""
-    deadline = time.monotonic() + within_s
-    while (found := look()) is None:
-        if time.monotonic() > deadline:
-            raise NotReady(late)
-        await asyncio.sleep(LOOK_EVERY_S)
-    return found
-
-
-async def _changed(informer: Informer[Any], good: Callable[[], bool], within_s: float) -> None:
-    """Until it is good, looked at with each change. Raises TimeoutError."""
-    news = asyncio.Event()
-    informer.add_handler(lambda _: news.set())
-    async with asyncio.timeout(within_s):
-        await informer.synced.wait()
-        while not good():
-            news.clear()
-            await news.wait()
 
 
 def _is_ready(node: Node) -> bool:
