@@ -24,16 +24,16 @@ def output(place: PodsPlace, name: str, which: str) -> str:
     return log.read_text() if log.exists() else ""
 
 
-def test_kubectl_debug_sees_the_processes_of_the_container_it_is_about(place: PodsPlace, shell: Shell) -> None:
+def test_kubectl_debug_sees_the_processes_of_the_container_it_is_about(place: PodsPlace, every_kubectl: Shell) -> None:
     place.make("odd", container("main", "sleep 54321; true"))
     place.runs("odd")
-    shell.ok(f"debug odd --image={SAMPLE} --target=main -c look -- sh -c 'ps; hostname'")
+    every_kubectl.ok(f"debug odd --image={SAMPLE} --target=main -c look -- sh -c 'ps; hostname'")
     place.until(lambda: ephemeral(place, "odd").get("terminated"), "the look has ended")
     assert ephemeral(place, "odd")["terminated"]["exitCode"] == 0
     said = output(place, "odd", "look")
     assert "sleep 54321" in said
     assert said.rstrip().endswith(" odd"), "in the pod's own namespaces"
-    shell.ok(f"debug odd --image={SAMPLE} -c alone -- ps")
+    every_kubectl.ok(f"debug odd --image={SAMPLE} -c alone -- ps")
     place.until(lambda: len(place.status("odd")["ephemeralContainerStatuses"]) == 2, "the second one is shown")
     place.until(lambda: ephemeral(place, "odd").get("terminated"), "the second look has ended")
     assert "sleep 54321" not in output(place, "odd", "alone"), "without a target it sees its own"
@@ -41,13 +41,23 @@ def test_kubectl_debug_sees_the_processes_of_the_container_it_is_about(place: Po
     assert (status["restartCount"], status["ready"]) == (0, True)
 
 
-def test_kubectl_debug_may_be_talked_to(place: PodsPlace, shell: Shell) -> None:
+def test_kubectl_debug_may_be_talked_to(place: PodsPlace, every_kubectl: Shell) -> None:
     """As long as the input is open: an ephemeral container's outlives who is attached, and the output goes with it."""
     place.make("asked", container("main", "sleep 1000"))
     place.runs("asked")
-    command = ["timeout", "50", str(shell.kubectl.path), "debug", "-i", "asked", f"--image={SAMPLE}", "-c", "talk"]
+    command = [
+        "timeout",
+        "50",
+        str(every_kubectl.kubectl.path),
+        "debug",
+        "-i",
+        "asked",
+        f"--image={SAMPLE}",
+        "-c",
+        "talk",
+    ]
     with subprocess.Popen(
-        [*command, "--", "sh"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=shell.environment
+        [*command, "--", "sh"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=every_kubectl.environment
     ) as talking:
         assert talking.stdin is not None
         assert talking.stdout is not None
@@ -58,22 +68,23 @@ def test_kubectl_debug_may_be_talked_to(place: PodsPlace, shell: Shell) -> None:
     assert ephemeral(place, "asked")["terminated"]["exitCode"] == 7
 
 
-def test_describe_tells_the_story_of_a_pod_and_of_the_node(place: PodsPlace, shell: Shell) -> None:
+def test_describe_tells_the_story_of_a_pod_and_of_the_node(place: PodsPlace, every_kubectl: Shell) -> None:
+    name = f"story-{every_kubectl.kubectl.minor}"
     probe = {"exec": {"command": ["false"]}, "periodSeconds": 1}
-    place.make("story", container("main", "sleep 1000", readinessProbe=probe))
-    place.has_event("story", "Unhealthy", "Readiness probe failed")
-    described = shell.ok("describe pod story")
+    place.make(name, container("main", "sleep 1000", readinessProbe=probe))
+    place.has_event(name, "Unhealthy", "Readiness probe failed")
+    described = every_kubectl.ok(f"describe pod {name}")
     for reason, teller, words in (
-        ("Scheduled", "default-scheduler", f"Successfully assigned default/story to {place.host.name}"),
+        ("Scheduled", "default-scheduler", f"Successfully assigned default/{name} to {place.host.name}"),
         ("Pulled", "kubelet", f'Container image "{SAMPLE}" already present on machine'),
         ("Created", "kubelet", "Created container: main"),
         ("Started", "kubelet", "Started container main"),
         ("Unhealthy", "kubelet", "Readiness probe failed:"),
     ):
         assert any(all(each in line for each in (reason, teller, words)) for line in described.splitlines()), described
-    listed = shell.ok("get events -o wide --field-selector involvedObject.name=story,reason=Started")
+    listed = every_kubectl.ok(f"get events -o wide --field-selector involvedObject.name={name},reason=Started")
     assert "spec.containers{main}" in listed
     assert f"kubelet, {place.host.name}" in listed
-    node = shell.ok(f"describe node {place.host.name}")
+    node = every_kubectl.ok(f"describe node {place.host.name}")
     assert "NodeReady" in node
     assert "Starting kubelet." in node
