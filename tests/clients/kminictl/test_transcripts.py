@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from kmini_process import Server, running
+from kminictl_program import NEWEST_MINOR, kminictl_program
 from kubectl_binaries import Kubectl
 from kubectl_output import normalised, without_generated
 from kubectl_shell import Shell
@@ -17,18 +17,13 @@ from working_cluster import working_cluster
 
 CLIENTS = Path(__file__).resolve().parents[1]
 ALONE, WORKING = CLIENTS / "transcripts", CLIENTS / "working" / "transcripts"
-NEWEST = 37
 #: Commands that kminictl has not, or answers in other words; the remark before each says why.
 DIFFERENT = {step.command[0] for step in parse((Path(__file__).parent / "differences.txt").read_text(encoding="utf-8"))}
 
 
 @pytest.fixture(scope="module")
 def kminictl(tmp_path_factory: pytest.TempPathFactory) -> Kubectl:
-    """A program that stands where kubectl is expected."""
-    path = tmp_path_factory.mktemp("bin") / "kminictl"
-    path.write_text(f"#!{sys.executable}\nfrom kminictl.cli import main\nmain()\n", encoding="utf-8")
-    path.chmod(0o755)
-    return Kubectl(NEWEST, path)
+    return kminictl_program(tmp_path_factory.mktemp("bin"))
 
 
 @pytest.fixture(scope="module")
@@ -72,5 +67,5 @@ def _play(transcript: Path, shell: Shell, clean: object, tmp_path: Path) -> None
         printed, code = shell.run(command)
         return clean(printed.replace("kminictl", "kubectl")), code
 
-    problems = play(copy, NEWEST, run, rewrite=False)
+    problems = play(copy, NEWEST_MINOR, run, rewrite=False)
     assert not problems, "kminictl differs from kubectl\n\n" + "\n\n".join(problems)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import signal
 import stat
 import sys
@@ -27,6 +28,8 @@ async def standard_input() -> AsyncGenerator[bytes, None]:
         while True:
             await readable.wait()
             readable.clear()
+            if not select.select([number], [], [], 0)[0]:
+                continue  # that was said of what has been read already; reading would block everything
             chunk = os.read(number, CHUNK_BYTES)
             if not chunk:
                 return
