@@ -179,7 +179,7 @@ def purge(layout: Layout) -> None:
         return
     if not layout.run.is_dir() and not layout.raft.is_dir():
         raise CommandError(f"{layout.data_dir} is not a data directory of kmini: nothing was removed")
-    mounted = [each for each in mounts_under(layout.data_dir) if each != str(layout.data_dir)]
+    mounted = [each for each in mounts_under(layout.data_dir) if each != os.path.realpath(layout.data_dir)]
     if mounted:
         raise CommandError(f"{mounted[0]} is mounted: unmount it first; nothing was removed")
     try:
@@ -199,4 +199,4 @@ def mounts_under(folder: Path) -> list[str]:
     top = os.path.realpath(folder)
     lines = Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines()
     paths = [line.split(" ")[4].encode().decode("unicode_escape") for line in lines]  # blanks are \040
-    return [path for path in paths if path == top or path.startswith(f"{top}/")]
+    return [path for path in paths if path == top or path.startswith(f"{top.rstrip('/')}/")]
