@@ -3,6 +3,7 @@ them: what cannot be written is dropped. They say `kubelet`, the name that peopl
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Literal
 
 from apiserver.api.core.node import Node
@@ -16,10 +17,14 @@ COMPONENT = "kubelet"
 
 
 class NodeEvents:
-    """An EventSink. `run` writes until it is cancelled."""
+    """An EventSink. `run` writes until it is cancelled. `outcomes`: how many were written, or why they were not."""
 
     def __init__(self, client: Client, node: str, *, wall: Wall) -> None:
-        self._recorder = Recorder(client, wall=wall, instance=node, host=node)
+        self.outcomes: Counter[str] = Counter()
+        self._recorder = Recorder(client, wall=wall, counted=self._counted, instance=node, host=node)
+
+    def _counted(self, outcome: str) -> None:
+        self.outcomes[outcome] += 1
 
     def event(
         self, pod: Pod, type_: Literal["Normal", "Warning"], reason: str, message: str, *, container: str = ""

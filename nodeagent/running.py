@@ -6,10 +6,12 @@ import asyncio
 import time
 
 from apiserver.client import Client
+from apiserver.client.recorder import WRITTEN
 
 from .agent import Agent, AgentOptions
 from .checkpoint import Checkpoint
 from .clock import Wall
+from .events import NodeEvents
 from .feeds import node_feed, pod_feed
 from .house import Parts
 from .identity import Identity
@@ -20,7 +22,7 @@ from .server.log_rotation import LogRotation
 from .server.pod_starts import PodStarts
 from .server.real_containers import RealContainers
 from .server.serving import NodeServer
-from .server.sources import Sources
+from .server.sources import Counters, Sources
 from .status_writer import StatusWriter
 
 
@@ -43,6 +45,7 @@ class NodeAgent:
         self.writer = StatusWriter(client, wall=wall)
         self.renewal = Renewal(client, identity, wall=wall) if identity is not None else None
         self._works = (*parts.works, checkpoint.run) if checkpoint is not None else parts.works
+        self._outcomes = parts.events.outcomes if isinstance(parts.events, NodeEvents) else {}
         self._pods = pod_feed(client, name)
         self._nodes = node_feed(client, name)
         real = runtime if isinstance(runtime, RealContainers) else None
@@ -80,9 +83,15 @@ class NodeAgent:
     def registered(self) -> asyncio.Event:
         return self.agent.registered
 
-    def _counters(self) -> dict[tuple[str, str], float]:
+    def _counters(self) -> Counters:
+        """The agent's own, for Prometheus."""
         rotated = self._rotation.done if self._rotation is not None else 0
-        return {("kmini_container_logs_put_aside_total", "Logs of containers that were put aside"): rotated}
+        dropped = [({"why": why}, number) for why, number in self._outcomes.items() if why != WRITTEN]
+        return {
+            ("kmini_container_logs_put_aside_total", "Logs of containers that were put aside"): [({}, rotated)],
+            ("kmini_events_written_total", "Events written to the API"): [({}, self._outcomes.get(WRITTEN, 0))],
+            ("kmini_events_dropped_total", "Events that were not written"): dropped,
+        }
 
     async def run(self) -> None:
         async with self._pods, self._nodes, asyncio.TaskGroup() as group:

@@ -23,6 +23,7 @@ from nodeagent.timings import Timing
 from .api import Parameters
 from .exposition import CONTENT_TYPE, Exposition
 from .pod_starts import PodStarts
+from .sources import Counters
 from .stats import Stats
 
 _CRI = "/runtime.v1."
@@ -30,7 +31,7 @@ _NANOSECONDS = 1e9
 
 
 class Metrics:
-    """`operations`: of the runtime, by their name in the CRI; `counters`: further ones, (name, about) -> number."""
+    """`operations`: of the runtime, by their name in the CRI; `counters`: further numbers."""
 
     def __init__(
         self,
@@ -40,7 +41,7 @@ class Metrics:
         starts: PodStarts,
         *,
         operations: Mapping[str, Timing],
-        counters: Callable[[], Mapping[tuple[str, str], float]],
+        counters: Callable[[], Counters],
     ) -> None:
         self._node = node
         self._runtime = runtime
@@ -58,8 +59,8 @@ class Metrics:
         self._runtime_operations(made)
         about = "From a pod's creation until it is seen to run"
         made.histogram("kubelet_pod_start_duration_seconds", about, [({}, self._starts.timing)])
-        for (name, about), number in self._counters().items():
-            made.counter(name, about, [({}, number)])
+        for (name, about), rows in self._counters().items():
+            made.counter(name, about, rows)
         await asyncio.to_thread(_process, made)
         return _shown(made)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -16,9 +16,12 @@ from nodeagent.runtime.interface import Runtime
 from .pod_starts import PodStarts
 from .real_containers import RealContainers
 
+#: Further numbers that only grow: (name, about) -> labels and number.
+Counters = Mapping[tuple[str, str], Sequence[tuple[Mapping[str, str], float]]]
+
 
 class Sources(msgspec.Struct, frozen=True, kw_only=True):
-    """Without `real` containers are simulated. `folder`: on the node's disk. `counters`: (name, about) -> number."""
+    """Without `real` containers are simulated. `folder`: on the node's disk."""
 
     node: str
     pods: Feed[Pod]
@@ -26,5 +29,5 @@ class Sources(msgspec.Struct, frozen=True, kw_only=True):
     real: RealContainers | None
     folder: Path
     starts: PodStarts
-    counters: Callable[[], Mapping[tuple[str, str], float]] = dict
+    counters: Callable[[], Counters] = dict
     wall: Wall = time.time

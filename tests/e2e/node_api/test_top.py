@@ -63,3 +63,4 @@ def test_numbers_for_prometheus(pods: None, host: Host, newest: Shell) -> None:
     assert re.search(r'kubelet_runtime_operations_total\{operation_type="run_podsandbox"\} [1-9]', own)
     assert re.search(r"kubelet_pod_start_duration_seconds_count [1-9]", own)
     assert "kubelet_running_pods 1\n" in own
+    assert re.search(r"kmini_events_written_total [1-9]", own)

@@ -75,12 +75,12 @@ def test_the_agents_own() -> None:
             None,  # type: ignore[arg-type]  # not asked
             PodStarts(),
             operations=operations,
-            counters=lambda: {("more_total", "More"): 3},
+            counters=lambda: {("more_total", "More"): [({"why": "so"}, 3)]},
         )
         found = numbers((await metrics.own(None, (), ())).body)  # type: ignore[arg-type,attr-defined]
         assert found["kubelet_node_name", (("node", "n1"),)] == 1
         assert found["kubelet_running_pods", ()] == 0
-        assert found["more_total", ()] == 3
+        assert found["more_total", (("why", "so"),)] == 3
         assert found["process_resident_memory_bytes", ()] > 1_000_000
         operation = (("operation_type", "version"),)
         assert [each for each in found if each[0] == "kubelet_runtime_operations_total"] == [
@@ -90,7 +90,7 @@ def test_the_agents_own() -> None:
         runtime.go_down()
         found = numbers((await metrics.own(None, (), ())).body)  # type: ignore[arg-type,attr-defined]
         assert "kubelet_running_pods" not in {name for name, _ in found}
-        assert found["more_total", ()] == 3
+        assert found["more_total", (("why", "so"),)] == 3
 
     asyncio.run(story())
 
