@@ -35,8 +35,11 @@ def enter(group: str, namespace: str) -> None:
 
 
 def have_boot_id(path: str) -> None:
-    """In a mount namespace of our own. Disks of other hosts are not in it: as long as somebody has them mounted, they
-    cannot be taken away from their hosts. Raises OSError."""
+    """In the host's mount namespace: that of its other processes, for what an agent mounts its containerd must see; a
+    new one when there are none. Disks of other hosts are not in it: as long as somebody has them mounted, they cannot
+    be taken away from their hosts. Raises OSError."""
+    if join_host(path):
+        return
     libc = ctypes.CDLL(None, use_errno=True)
     alone = libc.unshare(CLONE_NEWNS) == 0
     alone = alone and libc.mount(None, b"/", None, ctypes.c_ulong(MS_REC | MS_SLAVE), None) == 0
@@ -52,6 +55,22 @@ def have_boot_id(path: str) -> None:
     for mount in reversed(mounts):
         if mount.startswith(f"{disks}/") and mount != own and not mount.startswith(f"{own}/"):
             libc.umount2(os.fsencode(mount), MNT_DETACH)
+
+
+def join_host(path: str) -> bool:
+    """Whether somebody sees this file as the boot id already: then we see what they see. Containers do not."""
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            if not os.path.samefile(f"/proc/{pid}/root{KERNELS_BOOT_ID}", path):
+                continue
+            descriptor = os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            continue  # it ended, or is none of ours
+        joined = ctypes.CDLL(None, use_errno=True).setns(descriptor, CLONE_NEWNS) == 0
+        os.close(descriptor)
+        if joined:
+            return True
+    return False
 
 
 def become_daemon(log: str) -> None:
