@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import msgspec
@@ -27,6 +28,7 @@ from .sample import Sample
 from .waiting import changed, until
 
 SERVER_NAME = "n1"
+SERVER, AGENT = "the server", "the node's agent"
 SERVER_WITHIN_S = 60.0
 NODE_WITHIN_S = 90.0
 
@@ -89,13 +91,15 @@ class Course:
         server, agent = self._layout.running(), self._layout.running_agent()
         self._check(server, agent)
         if server is None:
-            self._launch("the server", self._server_arguments())
+            self._launch(SERVER, self._server_arguments(), self._layout.server_log)
         else:
-            self._found("server", server.name, server.pid)
+            self._progress.tell(f"server {server.name} runs already: process {server.pid}")
+            self.daemons.append(watched(SERVER, server.pid, log=self._layout.server_log))
         if agent is None:
-            self._launch("the node's agent", self._agent_arguments(server))
+            self._launch(AGENT, self._agent_arguments(server), self._layout.agent_log)
         else:
-            self._found("node", agent.node, agent.pid)
+            self._progress.tell(f"node {agent.node} runs already: process {agent.pid}")
+            self.daemons.append(watched(AGENT, agent.pid, log=self._layout.agent_log))
 
     def _check(self, server: Running | None, agent: RunningAgent | None) -> None:
         wish = self._wish
@@ -127,19 +131,11 @@ class Course:
             *("--runtime", wish.runtime, "--cgroup", machine.group_of(layout)),
         ]
 
-    def _launch(self, what: str, arguments: Sequence[str]) -> None:
-        log = self._layout.server_log if arguments[0] == "server" else self._layout.agent_log
+    def _launch(self, what: str, arguments: Sequence[str], log: Path) -> None:
         daemon = launch(what, arguments, log=log)
         self._progress.tell(f"{what} starts: process {daemon.pid}, log in {log}")
         self.started.append(daemon)
         self.daemons.append(daemon)
-
-    def _found(self, kind: Literal["server", "node"], name: str, pid: int) -> None:
-        self._progress.tell(f"{kind} {name} runs already: process {pid}")
-        what, log = (
-            ("the server", self._layout.server_log) if kind == "server" else ("the agent", self._layout.agent_log)
-        )
-        self.daemons.append(watched(what, pid, log=log))
 
     # --- until it works -----------------------------------------------------------------------------------
 
@@ -176,7 +172,8 @@ class Course:
         late = f"the node is not ready after {NODE_WITHIN_S:g} s: see {self._layout.agent_log}"
         deadline = time.monotonic() + NODE_WITHIN_S
         answers = await until(lambda: self._agent(bool), NODE_WITHIN_S, late)
-        self._progress.tell(f"{answers.version} runs, with its images" if answers.private else "the node is simulated")
+        simulated = answers.runtime == "fake"
+        self._progress.tell("the node is simulated" if simulated else f"{answers.version} runs, with its images")
         agent = await until(lambda: self._agent(lambda each: each.ready), deadline - time.monotonic(), late)
         self._progress.tell(f"node {agent.node} is registered")
         async with Informer(client, Node, fields=f"metadata.name={agent.node}") as nodes:
