@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 
+import msgspec
+
 from apiserver.client import Client
 from apiserver.client.recorder import WRITTEN
 
@@ -51,7 +53,9 @@ class NodeAgent:
         real = runtime if isinstance(runtime, RealContainers) else None
         self._rotation = LogRotation(runtime, real) if real is not None else None
         self.server: NodeServer | None = None
-        if identity is not None and machine.node_port:
+        if identity is None:  # nobody could be sure that it is this node who answers
+            machine = msgspec.structs.replace(machine, node_port=0)
+        elif machine.node_port:
             starts = PodStarts(wall=wall)
             self._pods.listen(starts.changed)
             sources = Sources(

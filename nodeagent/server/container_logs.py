@@ -21,7 +21,7 @@ from .log_options import LogOptions, log_options
 from .log_stream import LogStream
 from .real_containers import RealContainers
 
-STREAMS_MAX = 200
+STREAMS_MAX = 100  # each has a few files open
 THREADS = 4
 ASK_RUNTIME_EVERY_S = 10.0  # whether a container that is followed still runs; mostly the API says it sooner
 

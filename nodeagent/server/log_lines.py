@@ -27,7 +27,6 @@ class LogLines:
         self._since_ns = since_ns
         self._left = limit_bytes
         self._at_begin = True
-        self._second: tuple[str, int] = ("", 0)  # of the last line's time: most are of the same
 
     @property
     def full(self) -> bool:
@@ -51,7 +50,7 @@ class LogLines:
         if len(parts) < 4 or parts[1] not in _STREAMS:
             return
         time, _, tag, text = parts
-        if self._since_ns is not None and self._is_before(time, self._since_ns):
+        if self._since_ns is not None and _is_before(time, self._since_ns):
             return
         if self._timestamps and self._at_begin:
             made += _nine_digits(time) + b" "
@@ -59,18 +58,11 @@ class LogLines:
         made += text if partial else text + newline
         self._at_begin = not partial
 
-    def _is_before(self, time: bytes, since_ns: int) -> bool:
-        """A time that cannot be read is none before anything."""
-        found = _TIME.fullmatch(time.decode("ascii", "replace"))
-        if found is None:
-            return False
-        second, fraction, zone = found.groups()
-        if self._second[0] != second + zone:
-            try:
-                self._second = (second + zone, int(datetime.datetime.fromisoformat(second + zone).timestamp()))
-            except ValueError:
-                return False
-        return self._second[1] * _NANOSECONDS + int((fraction or "0").ljust(9, "0")) < since_ns
+
+def _is_before(time: bytes, since_ns: int) -> bool:
+    """A time that cannot be read is none before anything."""
+    moment = time_ns(time.decode("ascii", "replace"))
+    return moment is not None and moment < since_ns
 
 
 def _nine_digits(time: bytes) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,6 +13,7 @@ from container_logs import put_log_aside, raw_line
 
 from nodeagent.server import log_reader, log_stream
 from nodeagent.server.log_options import LogOptions
+from nodeagent.server.log_reader import LogReader
 from nodeagent.server.log_stream import LogStream
 
 WITHIN_S = 20.0
@@ -155,6 +157,21 @@ def test_nothing_is_read_for_a_client_that_does_not_take_it(tmp_path: Path) -> N
         assert sent[0] <= log_reader.BLOCK_BYTES
 
     asyncio.run(main())
+
+
+def test_files_are_read_in_threads(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk may take its time: nobody else's request waits for it."""
+    ours, read = threading.get_ident(), LogReader.read
+    readers: set[int] = set()
+
+    def reading(reader: LogReader) -> bytes:
+        readers.add(threading.get_ident())
+        return read(reader)
+
+    monkeypatch.setattr(LogReader, "read", reading)
+    assert follow(log, LogOptions(), nothing) == b"1\n2\n"
+    assert readers
+    assert ours not in readers
 
 
 def test_a_reader_that_is_closed_under_way_reads_no_more(log: Path) -> None:
