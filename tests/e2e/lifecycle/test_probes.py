@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
+import grpc
 from container_agent import container
+from google.protobuf.wrappers_pb2 import Int32Value, StringValue
 from kmini.images import SAMPLE
 from pods_place import PodsPlace
 
@@ -18,6 +23,34 @@ def ready(place: PodsPlace, name: str) -> bool:
 
 def command(*words: str, **more: Any) -> dict[str, Any]:
     return {"exec": {"command": list(words)}, "periodSeconds": 1} | more
+
+
+class Health:
+    port = 0
+    serving = True
+
+
+@contextmanager
+def health_service() -> Iterator[Health]:
+    """On the node itself, whose address is that of pods in its network."""
+    health = Health()
+
+    def answer(request: StringValue, context: grpc.ServicerContext) -> Int32Value:
+        return Int32Value(value=1 if health.serving else 2)
+
+    handler = grpc.unary_unary_rpc_method_handler(
+        answer, request_deserializer=StringValue.FromString, response_serializer=Int32Value.SerializeToString
+    )
+    server = grpc.server(ThreadPoolExecutor(max_workers=2))
+    server.add_generic_rpc_handlers(
+        (grpc.method_handlers_generic_handler("grpc.health.v1.Health", {"Check": handler}),)
+    )
+    health.port = server.add_insecure_port("0.0.0.0:0")
+    server.start()
+    try:
+        yield health
+    finally:
+        server.stop(None).wait()
 
 
 def test_a_pod_is_ready_once_its_server_answers(place: PodsPlace) -> None:
@@ -49,6 +82,16 @@ def test_a_container_that_is_not_alive_starts_anew(place: PodsPlace) -> None:
     place.until(lambda: place.container("dies").get("restartCount", 0) >= 1, "a restart")
     place.has_event("dies", "Unhealthy", "Liveness probe failed: cat: can't open '/alive'")
     place.has_event("dies", "Killing", "Container main failed liveness probe, will be restarted")
+
+
+def test_a_service_of_grpc_says_how_it_is(place: PodsPlace) -> None:
+    with health_service() as service:
+        grpc_probe = {"grpc": {"port": service.port}, "periodSeconds": 1}
+        place.make("serves", container("main", "sleep 1000", readinessProbe=grpc_probe), hostNetwork=True)
+        place.until(lambda: ready(place, "serves"), "the pod is ready")
+        service.serving = False
+        place.until(lambda: not ready(place, "serves"), "the pod is ready no more")
+        place.has_event("serves", "Unhealthy", 'service unhealthy (responded with "NOT_SERVING")')
 
 
 def test_a_command_that_takes_too_long_has_failed(place: PodsPlace) -> None:
