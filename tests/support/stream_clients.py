@@ -60,10 +60,13 @@ class Refusal(Exception):
 class Spdy:
     """A connection that speaks SPDY now."""
 
-    def __init__(self, connection: SpdyConnection, fields: Mapping[str, str], wire: SocketWire) -> None:
+    def __init__(
+        self, connection: SpdyConnection, fields: Mapping[str, str], wire: SocketWire, running: asyncio.Task[None]
+    ) -> None:
         self.connection = connection
         self.fields = fields
         self.wire = wire
+        self.running = running  # until the connection is over
 
     async def open(self, **headers: str) -> SpdyStream:
         stream = self.connection.open(headers)
@@ -90,7 +93,7 @@ async def spdy(port: int, *protocols: str, method: str = "POST") -> AsyncIterato
         async with asyncio.TaskGroup() as group:
             running = group.create_task(connection.run())
             try:
-                yield Spdy(connection, fields, wire)
+                yield Spdy(connection, fields, wire, running)
             finally:
                 running.cancel()
     finally:

@@ -151,6 +151,23 @@ def test_clients_before_version_4_hear_words_and_only_when_it_failed(status: byt
     run(work())
 
 
+def test_a_connection_stays_until_its_client_has_ended_too() -> None:
+    """A client of Go's throws away what it has not read when the connection ends."""
+
+    async def work() -> None:
+        async with node() as made, spdy(made.port, "v4.channel.k8s.io") as client:
+            error = await client.open(streamtype="error")
+            stdout = await client.open(streamtype="stdout")
+            assert await everything(error) == SUCCESS
+            await settled(lambda: 0)
+            await error.write(b"not gone")
+            for each in (error, stdout):
+                each.finish()
+            await client.running
+
+    run(work())
+
+
 def test_streams_that_were_not_asked_for_are_refused() -> None:
     async def waits(streams: dict[str, SpdyStream]) -> bytes:
         await streams["stdout"].write(b"begun")

@@ -185,6 +185,32 @@ def test_streams_that_make_no_sense_are_reset(headers: dict[str, str]) -> None:
     run(work())
 
 
+def test_a_second_stream_of_a_kind_and_one_of_another_port_are_reset() -> None:
+    async def work() -> None:
+        async with listening(shout) as port, forwarding() as client:
+            _, data = await opened(client, port)
+            for wrong in ({"streamtype": "data", "port": str(port)}, {"streamtype": "error", "port": "1"}):
+                stream = client.connection.open({"requestid": "0", **wrong})
+                assert await everything(stream) == b""
+                assert stream.broken
+            await data.write(b"x")
+            data.finish()
+            assert await everything(data) == b"X"
+
+    run(work())
+
+
+def test_a_stream_of_another_port_than_its_other_is_reset() -> None:
+    async def work() -> None:
+        async with forwarding() as client:
+            await client.open(streamtype="error", port="1", requestid="0")
+            stream = client.connection.open({"streamtype": "data", "port": "2", "requestid": "0"})
+            assert await everything(stream) == b""
+            assert stream.broken
+
+    run(work())
+
+
 def test_a_stream_without_its_other_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ports, "PAIRED_WITHIN_S", 0.05)
 
