@@ -133,8 +133,13 @@ def _elements(
         gone = [each for each in old if _identity(each[merge_key]) not in after]
         patch += [{PATCH: "delete", merge_key: each[merge_key]} for each in gone]
     keys = [each[merge_key] for each in new]
-    moved = keys != [each[merge_key] for each in old]
+    moved = _are_moved([each[merge_key] for each in old], keys)
     return patch, [{merge_key: key} for key in keys] if patch or moved else []
+
+
+def _are_moved(old: list[Any], new: list[Any]) -> bool:
+    """What both have is in another order. What only others have put there is no reason to send anything again."""
+    return [each for each in old if each in new] != [each for each in new if each in old]
 
 
 def _retains(lists: Lists | None) -> bool:
@@ -144,7 +149,7 @@ def _retains(lists: Lists | None) -> bool:
 def _scalars(old: list[Any], new: list[Any], take: _Take) -> tuple[list[Any], list[Any], list[Any]]:
     added = [each for each in dict.fromkeys(new) if each not in old] if take.changes else []
     deleted = [each for each in dict.fromkeys(old) if each not in new] if take.deletions else []
-    return added, deleted, new if added or deleted or old != new else []
+    return added, deleted, new if added or deleted or _are_moved(old, new) else []
 
 
 def _identity(value: Any) -> tuple[bool, Any]:
@@ -163,14 +168,15 @@ def _merged(deletions: JsonObject, changes: JsonObject, lists: Lists | None) -> 
         if isinstance(value, dict) and isinstance(known, dict):
             merged[key] = _merged(known, value, below)
         elif isinstance(value, list) and isinstance(known, list) and not key.startswith("$"):
-            merged[key] = _merged_lists(known, value, below)
+            order = changes.get(ORDER + key) or merged.get(ORDER + key) or []
+            merged[key] = _merged_lists(known, value, below, order)
         else:
             merged[key] = value
     return merged
 
 
-def _merged_lists(deletions: list[Any], changes: list[Any], lists: Lists | None) -> list[Any]:
-    """Elements that are changed, with what is deleted inside them, then elements that are deleted."""
+def _merged_lists(deletions: list[Any], changes: list[Any], lists: Lists | None, order: list[Any]) -> list[Any]:
+    """Elements that are changed, with what is deleted inside them, in their order; then elements that are deleted."""
     merge_key = lists.merge_key if lists is not None else ""
     if not merge_key:
         return changes
@@ -180,4 +186,6 @@ def _merged_lists(deletions: list[Any], changes: list[Any], lists: Lists | None)
     for each in changes:
         before = known.pop(_identity(each[merge_key]), None)
         merged.append(each if before is None else _merged(before, each, items))
-    return [*merged, *known.values()]
+    places = {_identity(each[merge_key]): index for index, each in enumerate(order)}
+    last = len(places)
+    return sorted([*merged, *known.values()], key=lambda each: places.get(_identity(each[merge_key]), last))

@@ -16,6 +16,8 @@ _WORDS = {
     for plain in ("y", "yes", "true", "on", "n", "no", "false", "off", "null")
     for word in (plain, plain.capitalize(), plain.upper())
 } | {"", "~", "<<", ".nan", ".NaN", ".NAN"}
+#: Line ends of YAML 1.1 that others do not take for one.
+_ODD_BREAKS = frozenset("\x85\u2028\u2029\r\ufeff")
 _NUMBER = re.compile(
     r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?"  # decimal
     r"|[-+]?(0x[0-9a-fA-F_]+|0o?[0-7_]+|0b[01_]+|[0-9][0-9_]*)"
@@ -40,7 +42,7 @@ def is_ambiguous(text: str) -> bool:
 
 def _string(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
     style = None
-    if is_ambiguous(text):
+    if is_ambiguous(text) or _ODD_BREAKS & set(text):
         style = '"'
     elif "\n" in text:
         style = "|"
