@@ -45,6 +45,7 @@ DEPLOYMENT: dict[str, Any] = {
                         "image": SAMPLE,
                         "imagePullPolicy": "IfNotPresent",
                         "ports": [{"name": "http", "containerPort": PORT}],
+                        "readinessProbe": {"httpGet": {"path": "/", "port": "http"}, "periodSeconds": 2},
                         "resources": {"requests": {"cpu": "10m", "memory": "16Mi"}},
                     }
                 ]
