@@ -33,6 +33,8 @@ READS_MAX = 8
 ANSWER_WITHIN_S = 3.0  # when there is a copy
 UNUSED_MAX = 256  # copies that no pod here is known to refer to
 
+_LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+
 T = TypeVar("T", bound=TopObject)
 
 _TYPES: dict[str, type[TopObject]] = {CONFIG_MAPS: ConfigMap, SECRETS: Secret, CLAIMS: PersistentVolumeClaim}
@@ -149,6 +151,7 @@ class References:
                 return
         if found is not None:
             found.metadata.managed_fields = []
+            found.metadata.annotations.pop(_LAST_APPLIED, None)  # all of it once more
         copy.found, copy.read_at = found, began
 
     def _forget_unused(self) -> None:

@@ -105,8 +105,8 @@ class PodFolders:
         folder = self.of(uid)
         if not folder.exists():
             return
+        unmount_under(folder)
         for part in _PARTS:
-            unmount_under(folder / part)
             remove_tree(folder / part)
         with suppress(OSError):
             folder.rmdir()

@@ -260,3 +260,14 @@ def test_as_whom_an_image_runs() -> None:
     assert cri_messages.image_of(pb.Image(id="i", uid=pb.Int64Value(value=0))).user == 0
     found = cri_messages.image_of(pb.Image(id="i", username="app"))
     assert (found.user, found.username) == (None, "app")
+
+
+def test_mounts_are_shared_as_the_container_says() -> None:
+    wanted = ["", "None", "HostToContainer", "Bidirectional"]
+    mounts = [Mount(host_path="/h", container_path=f"/{each}", propagation=each) for each in wanted]
+    assert [each.propagation for each in made(plain(mounts=mounts)).mounts] == [
+        pb.PROPAGATION_PRIVATE,
+        pb.PROPAGATION_PRIVATE,
+        pb.PROPAGATION_HOST_TO_CONTAINER,
+        pb.PROPAGATION_BIDIRECTIONAL,
+    ]
