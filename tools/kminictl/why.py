@@ -7,13 +7,12 @@ changed. What the scheduler itself said last is in the pod's condition PodSchedu
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from .command import Verb, verb
 from .why_told import Answer, OnNode, as_json, as_text
 
 if TYPE_CHECKING:
@@ -24,31 +23,20 @@ if TYPE_CHECKING:
     from controlplane.scheduler.pod_info import PodInfo, Templates
     from controlplane.scheduler.snapshot import Snapshot
 
+    from .cluster.session import Session
+
 SYNC_TIMEOUT_S = 30.0
 
 
-@click.command("why")
+@click.command("why", cls=Verb)
 @click.argument("pod")
-@click.option("-n", "--namespace", help="Namespace of the pod; that of the context when left out.")
 @click.option("-o", "--output", type=click.Choice(("text", "json")), default="text", show_default=True)
-@click.option("--kubeconfig", type=click.Path(path_type=Path), help="File that says where the cluster is.")
-@click.option("--context", help="Context of the kubeconfig.")
-def why(pod: str, namespace: str | None, output: str, kubeconfig: Path | None, context: str | None) -> None:
+@verb
+async def why(session: Session, pod: str, output: str) -> None:
     """Say why POD is on its node, or on none: every node with its reasons, and what to do."""
-    from apiserver.api.errors import ApiError
-
-    try:
-        answer = asyncio.run(_ask(pod, namespace, kubeconfig, context))
-    except (ApiError, OSError, ValueError, TimeoutError) as error:
-        raise click.ClickException(str(error)) from None
+    name = pod.removeprefix("pod/").removeprefix("pods/")
+    answer = await explained(session.api.client, name, session.namespace)
     click.echo(as_json(answer) if output == "json" else as_text(answer))
-
-
-async def _ask(name: str, namespace: str | None, kubeconfig: Path | None, context: str | None) -> Answer:
-    from apiserver.client import Client
-
-    async with Client.from_kubeconfig(kubeconfig, context, learn=False) as client:
-        return await explained(client, name.removeprefix("pod/").removeprefix("pods/"), namespace or client.namespace)
 
 
 async def explained(client: Client, name: str, namespace: str) -> Answer:

@@ -8,10 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 from controllers_world_objects import node, pod
 from kmini.testing.fixture import Kmini
-from kminictl.cli import main
+from kminictl_run import Result, run_kminictl
 
 from apiserver.api.core.node import Node
 from apiserver.api.meta import TopObject
@@ -20,7 +19,7 @@ NODES = ("why-a", "why-b")
 
 
 def why(kmini: Kmini, *arguments: str) -> Result:
-    return CliRunner().invoke(main, ["why", "--kubeconfig", str(kmini.kubeconfig), *arguments])
+    return run_kminictl("why", "--kubeconfig", str(kmini.kubeconfig), *arguments)
 
 
 async def create(kmini: Kmini, *objects: TopObject) -> None:
@@ -71,15 +70,15 @@ def test_a_pod_on_a_node_is_told_where_it_is(cluster: Kmini) -> None:
 def test_what_cannot_be_answered_says_so_in_one_line(kmini: Kmini, tmp_path: Path) -> None:
     missing = why(kmini, "nobody")
     assert missing.exit_code == 1
-    assert missing.output == 'Error: pods "nobody" not found\n'
-    unreadable = CliRunner().invoke(main, ["why", "--kubeconfig", str(tmp_path / "none"), "nobody"])
+    assert missing.output == 'Error from server (NotFound): pods "nobody" not found\n'
+    unreadable = run_kminictl("why", "--kubeconfig", str(tmp_path / "none"), "nobody")
     assert unreadable.exit_code == 1
     assert len(unreadable.output.splitlines()) == 1
 
 
-def test_usage_errors_leave_2(kmini: Kmini) -> None:
-    assert why(kmini).exit_code == 2
-    assert why(kmini, "pod", "-o", "yaml").exit_code == 2
+def test_usage_errors_leave_1_as_kubectl_does(kmini: Kmini) -> None:
+    assert why(kmini).exit_code == 1
+    assert why(kmini, "pod", "-o", "yaml").exit_code == 1
 
 
 @pytest.fixture(autouse=True)
@@ -90,5 +89,5 @@ def no_kubeconfig(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_kubeconfig_of_the_environment_is_used(cluster: Kmini, monkeypatch: pytest.MonkeyPatch) -> None:
     asyncio.run(create(cluster, pod("there", namespace=cluster.namespace, node_name="why-a")))
     monkeypatch.setenv("KUBECONFIG", str(cluster.kubeconfig))
-    found = CliRunner().invoke(main, ["why", "there"])
+    found = run_kminictl("why", "there")
     assert found.exit_code == 0, found.output

@@ -208,7 +208,7 @@ def test_the_annotation_is_kubectls() -> None:
     )
     assert last_applied.annotated(made) == made
     assert last_applied.of(made) == {**obj, "metadata": {"name": "a", "annotations": {}}}
-    assert "annotations" not in obj["metadata"]  # type: ignore[operator]
+    assert "annotations" not in obj["metadata"]
     assert last_applied.of(obj) is None
 
 

@@ -140,9 +140,8 @@ class Catalogue:
 
 
 async def discover(api: Api) -> Catalogue:
-    async with asyncio.TaskGroup() as group:
-        asked = [group.create_task(_ask(api, path)) for path in ("/api", "/apis")]
-    return catalogue([item for task in asked for item in task.result().items])
+    core, named = await asyncio.gather(_ask(api, "/api"), _ask(api, "/apis"))
+    return catalogue([*core.items, *named.items])
 
 
 async def _ask(api: Api, path: str) -> _Groups:
