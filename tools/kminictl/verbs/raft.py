@@ -258,7 +258,7 @@ async def snapshot(session: Session, file: Path, endpoints: str) -> None:
             part.unlink(missing_ok=True)
         return size
 
-    session.say(f"{await asyncio.to_thread(ask)} bytes written to {file}: check it with `kmini snapshot status {file}`")
+    session.say(f"{await asyncio.to_thread(ask)} bytes written to {file}: check it with `kmini snapshot verify {file}`")
 
 
 def _new(path: Path) -> int:
