@@ -66,11 +66,15 @@ def _is_like(path: Path, file: File, group: int | None) -> bool:
 
 def _replace(folder: Path, payload: Payload, group: int | None) -> None:
     made = folder / f"..{secrets.token_hex(8)}"
-    _make_folder(made)
-    for path, file in payload.items():
-        _write_file(made, path, file)
-    if group is not None:
-        give_to_group(made, group, read_only=True)
+    try:
+        _make_folder(made)
+        for path, file in payload.items():
+            _write_file(made, path, file)
+        if group is not None:
+            give_to_group(made, group, read_only=True)
+    except OSError:  # it is tried again for as long as the pod is there: each try would fill the disk a little more
+        remove_tree(made)
+        raise
     with suppress(FileNotFoundError):
         os.unlink(folder / _NEW_DATA)
     os.symlink(made.name, folder / _NEW_DATA)

@@ -92,6 +92,15 @@ def test_paths_that_lead_elsewhere_are_refused(tmp_path: Path, path: str) -> Non
     assert not (tmp_path / "v").exists()
 
 
+def test_what_cannot_be_written_leaves_nothing_however_often_it_is_tried(tmp_path: Path) -> None:
+    write(tmp_path / "v", files(a="1"))
+    for _ in range(3):
+        with pytest.raises(OSError, match="Not a directory"):
+            write(tmp_path / "v", files(a="2", a__b="3"))
+    assert shown(tmp_path / "v") == {"a": "1"}
+    assert updates(tmp_path / "v") == [os.readlink(tmp_path / "v" / "..data")]
+
+
 @given(st.text(alphabet="a./\0", max_size=12))
 @settings(max_examples=300, deadline=None)
 def test_any_path_is_refused_or_inside(tmp_path_factory: pytest.TempPathFactory, path: str) -> None:
