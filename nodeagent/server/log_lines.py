@@ -11,9 +11,11 @@ import datetime
 import re
 
 _NANOSECONDS = 1_000_000_000
+_SECOND = 19  # characters of a time up to its seconds
 _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?\d*(Z|[+-]\d\d:\d\d)")
 _STREAMS = (b"stdout", b"stderr")
 _PART = b"P"
+_WHOLE = len("2006-01-02T15:04:05.000000000Z")
 
 
 class LogLines:
@@ -27,6 +29,7 @@ class LogLines:
         self._since_ns = since_ns
         self._left = limit_bytes
         self._at_begin = True
+        self._second: tuple[bytes, bytes, int | None] = (b"", b"", None)  # the last one: most lines are of the same
 
     @property
     def full(self) -> bool:
@@ -50,7 +53,7 @@ class LogLines:
         if len(parts) < 4 or parts[1] not in _STREAMS:
             return
         time, _, tag, text = parts
-        if self._since_ns is not None and _is_before(time, self._since_ns):
+        if self._since_ns is not None and self._is_before(time, self._since_ns):
             return
         if self._timestamps and self._at_begin:
             made += _nine_digits(time) + b" "
@@ -58,15 +61,24 @@ class LogLines:
         made += text if partial else text + newline
         self._at_begin = not partial
 
-
-def _is_before(time: bytes, since_ns: int) -> bool:
-    """A time that cannot be read is none before anything."""
-    moment = time_ns(time.decode("ascii", "replace"))
-    return moment is not None and moment < since_ns
+    def _is_before(self, time: bytes, since_ns: int) -> bool:
+        """A time that cannot be read is none before anything."""
+        second, zone = time[:_SECOND], b"Z" if time.endswith(b"Z") else time[-6:]
+        if self._second[:2] != (second, zone):
+            self._second = (second, zone, time_ns((second + zone).decode("ascii", "replace")))
+        whole = self._second[2]
+        if whole is None:
+            return False
+        if not whole <= since_ns < whole + _NANOSECONDS:
+            return whole < since_ns
+        exact = time_ns(time.decode("ascii", "replace"))
+        return exact is not None and exact < since_ns
 
 
 def _nine_digits(time: bytes) -> bytes:
     """The runtime leaves zeros out at the end; people get columns."""
+    if len(time) == _WHOLE and time.endswith(b"Z"):
+        return time
     found = _TIME.fullmatch(time.decode("ascii", "replace"))
     if found is None:
         return time
