@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import errno
 import logging
 import os
@@ -17,6 +16,7 @@ from collections.abc import Awaitable, Iterable
 from pathlib import Path
 
 from nodeagent.errors import AgentError
+from nodeagent.volumes.mounting import mounts_under, unmount
 
 from . import cgroups, processes
 from .containerd import PrivateContainerd
@@ -27,8 +27,6 @@ log = logging.getLogger(__name__)
 
 PODS_WITHIN_S = 60.0
 AT_ONCE = 8
-_MOUNTS = Path("/proc/self/mountinfo")
-_MNT_DETACH = 2
 _ROUNDS_MAX = 50
 _GONE_WITHIN_MS = 5000
 
@@ -83,11 +81,10 @@ def force(*, group: str, folder: Path) -> None:
             processes.send(each, signal.SIGKILL)
         for each in found:
             _wait_gone(each)
-    libc = ctypes.CDLL(None, use_errno=True)
-    for mount in reversed(_mounts_under(folder)):
-        if libc.umount2(os.fsencode(mount), _MNT_DETACH) != 0:
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number), mount)
+    top = folder.resolve()
+    for mount in reversed(mounts_under(top)):
+        if mount.path != top:
+            unmount(mount.path)
     if not cgroups.remove(group, within_s=_GONE_WITHIN_MS / 1000):
         raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), group)
 
@@ -107,11 +104,3 @@ def _wait_gone(known: processes.Process) -> None:
             poll = select.poll()
             poll.register(descriptor, select.POLLIN)
             poll.poll(_GONE_WITHIN_MS)
-
-
-def _mounts_under(folder: Path) -> list[str]:
-    """In the order in which they were made."""
-    top = f"{os.path.realpath(folder)}/"
-    lines = _MOUNTS.read_text(encoding="utf-8").splitlines()
-    paths = [line.split(" ")[4].encode().decode("unicode_escape") for line in lines]  # blanks are \040
-    return [path for path in paths if path.startswith(top)]
