@@ -15,7 +15,6 @@ _SECOND = 19  # characters of a time up to its seconds
 _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?\d*(Z|[+-]\d\d:\d\d)")
 _STREAMS = (b"stdout", b"stderr")
 _PART = b"P"
-_WHOLE = len("2006-01-02T15:04:05.000000000Z")
 
 
 class LogLines:
@@ -63,7 +62,7 @@ class LogLines:
 
     def _is_before(self, time: bytes, since_ns: int) -> bool:
         """A time that cannot be read is none before anything."""
-        second, zone = time[:_SECOND], b"Z" if time.endswith(b"Z") else time[-6:]
+        second, zone = time[:_SECOND], _zone(time)
         if self._second[:2] != (second, zone):
             self._second = (second, zone, time_ns((second + zone).decode("ascii", "replace")))
         whole = self._second[2]
@@ -76,14 +75,16 @@ class LogLines:
 
 
 def _nine_digits(time: bytes) -> bytes:
-    """The runtime leaves zeros out at the end; people get columns."""
-    if len(time) == _WHOLE and time.endswith(b"Z"):
+    """The runtime leaves zeros out at the end; people get columns. What is no time is shown as it is."""
+    zone = _zone(time)
+    rest = time[: -len(zone)]
+    if len(rest) < _SECOND or rest[10:11] != b"T":
         return time
-    found = _TIME.fullmatch(time.decode("ascii", "replace"))
-    if found is None:
-        return time
-    second, fraction, zone = found.groups()
-    return f"{second}.{(fraction or '').ljust(9, '0')}{zone}".encode()
+    return b"%s.%s%s" % (rest[:_SECOND], rest[_SECOND + 1 : _SECOND + 10].ljust(9, b"0"), zone)
+
+
+def _zone(time: bytes) -> bytes:
+    return b"Z" if time.endswith(b"Z") else time[-6:]
 
 
 def time_ns(text: str) -> int | None:

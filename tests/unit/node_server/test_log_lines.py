@@ -60,6 +60,11 @@ def test_times_stand_where_lines_begin_with_nine_digits() -> None:
     assert LogLines(timestamps=True).shown(written) == (
         b"2026-01-02T03:04:05.500000000Z ab\n2026-01-02T03:04:07.250000000Z c\n"
     )
+    assert (
+        LogLines(timestamps=True)
+        .shown(b"2026-01-02T03:04:05Z stdout F x\n")
+        .startswith(b"2026-01-02T03:04:05.000000000Z x")
+    )
     far = b"2026-01-02T05:04:05.123456789+02:00 stderr F x\n"
     assert LogLines(timestamps=True).shown(far) == b"2026-01-02T05:04:05.123456789+02:00 x\n"
     assert LogLines(since_ns=BEGIN_NS + 123_456_789).shown(far) == b"x\n", "in another zone it is the same moment"
@@ -71,6 +76,8 @@ def test_what_is_no_line_is_left_out() -> None:
     assert LogLines().shown(torn) == b""
     assert LogLines().shown(raw_line("a\rb") + torn + b"\n" + raw_line("")) == b"a\rb\n\n"
     assert LogLines(since_ns=0).shown(b"yesterday stdout F x\n") == b"x\n"
+    for odd in (b"yesterday", b"", b"Z", b"2026-01-02 03:04:05Z"[:10], b"x" * 40):
+        assert LogLines(timestamps=True).shown(odd + b" stdout F x\n") == odd + b" x\n"
     assert [ends_line(each) for each in (raw_line("a")[:-1], raw_line("a", part=True), b"", b"a b c d")] == [
         True,
         False,
