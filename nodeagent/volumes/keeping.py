@@ -14,6 +14,7 @@ from pathlib import Path
 from random import Random
 
 from apiserver.api.core.pod import Pod
+from apiserver.api.core.volumes import Volume
 from apiserver.api.errors import ApiError
 from nodeagent.house import WARNING, EventSink, NotYet
 from nodeagent.runtime.interface import PodKey
@@ -57,24 +58,31 @@ class Keeper:
             news.clear()
             for mine in list(self._volumes.pods.values()):
                 due = mine.due or asyncio.get_running_loop().time() - mine.written_at >= SYNC_S
-                if due and not mine.lock.locked():  # whose volumes are being made waits for nobody here, nor we for it
+                if due and not mine.lock.locked():  # whose volumes are being made is not waited for
                     await self._write(mine)
 
     async def _write(self, mine: OnePod) -> None:
         """What cannot be had now stays as it was: a pod that runs is not disturbed."""
-        async with mine.lock:
-            mine.due = False
-            mine.written_at = asyncio.get_running_loop().time() - self._random.random() * SYNC_S / 4
-            pod = mine.pod
-            for volume in used_volumes(pod) if pod is not None else ():
-                if pod is None or not has_files(volume) or not self._volumes.kinds.is_there(pod, volume):
-                    continue
+        mine.due = False
+        mine.written_at = asyncio.get_running_loop().time() - self._random.random() * SYNC_S / 4
+        pod = mine.pod
+        for volume in filter(has_files, used_volumes(pod) if pod is not None else ()):
+            if pod is not None:
                 fields = {"uid": pod.metadata.uid, "volume": volume.name}
                 try:
-                    if await self._volumes.kinds.write(pod, volume):
+                    if await self._write_volume(mine, pod, volume):
                         log.info("files of a volume were updated", extra=fields)
                 except (ApiError, CannotMount, OSError) as error:
                     log.info("files of a volume stay as they were", extra=fields | {"reason": str(error)})
+
+    async def _write_volume(self, mine: OnePod, pod: Pod, volume: Volume) -> bool:
+        """Nobody waits for us while we wait for the API, and who is released meanwhile gets nothing back."""
+        kinds = self._volumes.kinds
+        if not kinds.is_there(pod, volume):
+            return False
+        payload = await kinds.payload(pod, volume)
+        async with mine.lock:
+            return kinds.is_there(pod, volume) and await kinds.write(pod, volume, payload)
 
     # --- limits -------------------------------------------------------------------------------------------
 

@@ -62,7 +62,7 @@ class Kinds:
         """Nothing that is there already is made again."""
         if has_files(volume):
             if not await in_thread(self._was_written, pod, volume):
-                await self.write(pod, volume)
+                await self.write(pod, volume, await self.payload(pod, volume))
             return Ready(path=self._place_of_files(pod, volume), read_only=True)
         if volume.empty_dir is not None:
             made = await in_thread(
@@ -89,9 +89,8 @@ class Kinds:
         anew beside that."""
         return self.is_there(pod, volume) and self._folders.done(pod.metadata.uid, volume.name).exists()
 
-    async def write(self, pod: Pod, volume: Volume) -> bool:
-        """Of a volume that has files: as they are to be now. Whether anything changed."""
-        payload = await self._payload(pod, volume)
+    async def write(self, pod: Pod, volume: Volume, payload: Payload) -> bool:
+        """Whether anything changed."""
         place = self._place_of_files(pod, volume)
         return await in_thread(self._write, pod.metadata.uid, _in_memory(volume), place, payload, group_of(pod))
 
@@ -112,7 +111,8 @@ class Kinds:
         where = self._folders.in_memory if _in_memory(volume) else self._folders.volume
         return where(pod.metadata.uid, volume.name)
 
-    async def _payload(self, pod: Pod, volume: Volume) -> Payload:
+    async def payload(self, pod: Pod, volume: Volume) -> Payload:
+        """Of a volume that has files: as they are to be now. The API is asked, which may take its time."""
         references, namespace = self._references, pod.metadata.namespace
         if volume.config_map is not None:
             return await config_map_files(references, namespace, volume.config_map, volume.config_map.default_mode)

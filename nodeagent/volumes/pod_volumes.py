@@ -106,10 +106,14 @@ class PodVolumes:
                 log.warning("volumes of a pod are still there", extra={"uid": pod.uid, "error": str(error)})
                 words = f"volumes cannot be removed: {error}"
                 raise NotYet("ContainerCreating", words, event="FailedUnMount") from error
-            self._references.pod_went(pod.uid)
-            self._tokens.forget(pod.uid)
+            self.forget(pod.uid)
             if self.pods.get(pod.uid) is mine:
                 del self.pods[pod.uid]
+
+    def forget(self, uid: str) -> None:
+        """What was read for a pod that is gone."""
+        self._references.pod_went(uid)
+        self._tokens.forget(uid)
 
     def listen(self, changed: Callable[[str], None]) -> None:
         self.wake = changed
