@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
+import aiohttp
 import pytest
 from scripted_streaming import SUCCESS, ScriptedRuntime, failed, scripted_runtime
 from stream_clients import (
@@ -21,7 +22,7 @@ from stream_clients import (
     websocket,
 )
 
-from nodeagent.streams import AttachRequest, ExecRequest, Streams, spdy_client
+from nodeagent.streams import AttachRequest, ExecRequest, Streams, spdy_client, websocket_channels
 from nodeagent.streams import connection as connections
 from nodeagent.streams.connection import SpdyStream
 from nodeagent.streams.websocket_channels import Inward
@@ -372,6 +373,40 @@ def test_a_command_that_reads_nothing_stops_the_client(monkeypatch: pytest.Monke
                 sending.cancel()
             client.wire.abort()
             await made.runtime_heard_the_end()
+
+    run(work())
+
+
+def test_a_client_by_websocket_is_noticed_to_be_gone_while_its_input_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(websocket_channels, "KEEPALIVE_S", 0.1)
+
+    async def work() -> None:
+        async with node(stdin=True) as made:
+            made.runtime.command = never
+            reader, writer = await asyncio.open_connection("127.0.0.1", made.port)
+            head = ["GET / HTTP/1.1", "Host: node", "Connection: Upgrade", "Upgrade: websocket"]
+            head += ["Sec-WebSocket-Version: 13", f"Sec-WebSocket-Key: {'A' * 22}=="]
+            writer.write("\r\n".join([*head, "Sec-WebSocket-Protocol: v5.channel.k8s.io", "", ""]).encode())
+            await reader.readuntil(b"\r\n\r\n")
+            message = bytes.fromhex("82ff 0000000000010000 00000000") + bytes(65536)  # for stdin, masked with nothing
+            writer.write(message * (MUCH // 65536))
+            await settled(writer.transport.get_write_buffer_size)
+            writer.transport.abort()
+            await made.runtime_heard_the_end()
+
+    run(work())
+
+
+@pytest.mark.parametrize("fields", [{}, {"Connection": "Upgrade", "Upgrade": "h2c"}, {"Upgrade": "SPDY/3.1"}], ids=str)
+def test_a_request_that_does_not_upgrade_is_told_to(fields: dict[str, str]) -> None:
+    async def work() -> None:
+        async with (
+            node() as made,
+            aiohttp.ClientSession() as session,
+            session.post(f"http://127.0.0.1:{made.port}/", headers=fields) as answer,
+        ):
+            assert answer.status == 400
+            assert made.runtime.asked == []
 
     run(work())
 

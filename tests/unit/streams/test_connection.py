@@ -245,6 +245,25 @@ def test_who_asks_for_answers_without_reading_them_is_broken_off(monkeypatch: py
     run(work())
 
 
+def test_a_client_gives_no_signs_of_life(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What reaches a server that has closed makes the kernel throw away what it said last."""
+    monkeypatch.setattr(connections, "KEEPALIVE_S", 0.01)
+
+    async def work() -> None:
+        ours, theirs = await wires()
+        client = SpdyConnection(ours, server=False, activity=Activity())
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(client.run())
+            heard = group.create_task(theirs.read())
+            await settled(lambda: heard.done())
+            assert not heard.done()
+            running.cancel()
+            client.abort()
+        theirs.abort()
+
+    run(work())
+
+
 def test_an_end_is_noticed_while_nothing_can_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """By the sign of life that cannot be written any more."""
     monkeypatch.setattr(connections, "KEEPALIVE_S", 0.01)
