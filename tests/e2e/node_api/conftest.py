@@ -19,7 +19,10 @@ def server(host: Host) -> Iterator[Server]:
         yield made
 
 
-@pytest.fixture(params=binaries() or [None], ids=str)
+PROGRAMS: list[Kubectl | None] = [*binaries()] or [None]
+
+
+@pytest.fixture(params=PROGRAMS, ids=str)
 def kubectl(request: pytest.FixtureRequest, server: Server, tmp_path: Path) -> Shell:
     binary: Kubectl | None = request.param
     if binary is None:
