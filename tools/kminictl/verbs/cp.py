@@ -152,8 +152,6 @@ def unpack(archive: IO[bytes], remote: str, local: Path) -> list[str]:
 
     Every part of a name is looked at: nothing is written through a link, and nothing outside of `local`."""
     prefix = PurePosixPath(remote.lstrip("/"))
-    if local.is_dir():
-        local /= prefix.name or "."
     skipped = []
     with tarfile.open(fileobj=archive, mode="r|") as tar:
         for member in tar:
@@ -163,7 +161,7 @@ def unpack(archive: IO[bytes], remote: str, local: Path) -> list[str]:
             elif member.isdir():
                 _folder(local, inside)
             elif member.isreg():
-                _file(tar, member, local, inside)
+                _file(tar, member, local / prefix.name if not inside.parts and local.is_dir() else local, inside)
             else:
                 skipped.append(f"{member.name}: it is no file and no folder")
     return skipped
