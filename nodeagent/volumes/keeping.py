@@ -82,7 +82,11 @@ class Keeper:
             return False
         payload = await kinds.payload(pod, volume)
         async with mine.lock:
-            return kinds.is_there(pod, volume) and await kinds.write(pod, volume, payload)
+            if kinds.is_there(pod, volume):
+                return await kinds.write(pod, volume, payload)
+        if pod.metadata.uid not in self._volumes.pods:
+            self._volumes.forget(pod.metadata.uid)  # a token may have come after it went
+        return False
 
     # --- limits -------------------------------------------------------------------------------------------
 

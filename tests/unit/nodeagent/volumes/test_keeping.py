@@ -157,42 +157,6 @@ def test_nobody_waits_while_the_api_takes_its_time(tmp_path: Path) -> None:
     run_volumes(tmp_path, story)
 
 
-def test_containers_start_and_pods_go_while_the_api_is_asked_in_vain_for_files(tmp_path: Path) -> None:
-    async def story(world: VolumesWorld) -> None:
-        pod = settings_pod(world)
-        await world.ready(pod)
-        world.new_agent()
-        world.volumes.look(pod)
-        world.api.faults.refused = 1.0
-        async with kept(world):
-            await asyncio.sleep(TICK_S)  # it is asking, and has no copy that would do
-            async with asyncio.timeout(1):
-                assert await world.ready(pod)
-                await world.release(pod)
-            await asyncio.sleep(SYNC_S)
-        assert not world.folders.of(pod.metadata.uid).exists()
-
-    run_volumes(tmp_path, story)
-
-
-def test_a_token_that_comes_when_its_pod_is_gone_is_not_kept(tmp_path: Path) -> None:
-    async def story(world: VolumesWorld) -> None:
-        world.api.put(ServiceAccount(metadata=ObjectMeta(name="default", namespace="default")))
-        pod = world.pod([{"name": "t", "projected": {"sources": [{"serviceAccountToken": {"path": "token"}}]}}])
-        await world.ready(pod)
-        world.new_agent()
-        world.volumes.look(pod)
-        world.api.faults.latency_s = (5.0, 5.0)
-        async with kept(world):
-            await asyncio.sleep(TICK_S)
-            await world.release(pod)
-            await asyncio.sleep(SYNC_S)
-        assert world.tokens.count == 0
-        assert not world.folders.of(pod.metadata.uid).exists()
-
-    run_volumes(tmp_path, story)
-
-
 def test_a_pod_that_is_released_gets_nothing_back(tmp_path: Path) -> None:
     async def story(world: VolumesWorld) -> None:
         pod = settings_pod(world)

@@ -179,3 +179,23 @@ def test_a_token_is_for_its_user_alone_where_there_is_one(
         assert (found.st_uid, found.st_gid, found.st_mode & 0o777) == owner
 
     run_volumes(tmp_path, story)
+
+
+def test_a_token_that_comes_after_its_pod_went_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story(world: VolumesWorld) -> None:
+        issuer = Issuer(world, monkeypatch)
+        pod = world.pod([{"name": "t", "projected": {"sources": [{"serviceAccountToken": {"path": "token"}}]}}])
+        await world.ready(pod)
+        world.volumes.look(pod)
+        await asyncio.sleep(tokens.LIFETIME_S * tokens.RENEWED_AFTER)
+        world.api.faults.latency_s = (5.0, 5.0)
+        working = asyncio.create_task(world.keeper.run())
+        await asyncio.sleep(TICK_S + 1)
+        await world.release(pod)
+        await asyncio.sleep(SYNC_S)
+        working.cancel()
+        await asyncio.gather(working, return_exceptions=True)
+        assert len(issuer.asked) == 2, "it was on its way when the pod went"
+        assert world.tokens._tokens == {}
+
+    run_volumes(tmp_path, story)
