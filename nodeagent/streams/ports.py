@@ -100,6 +100,9 @@ class PortClient:
             stream.reset()
             return
         pair = self._pairs.get(request)
+        if pair is None and len(self._pairs) >= STREAMS_MAX:
+            stream.reset()  # streams that were reset are gone at once, and their pairs only when nobody waits any more
+            return
         if pair is None:
             pair = self._pairs[request] = Pair(port)
             self._start(request, pair)

@@ -238,6 +238,20 @@ def test_there_are_no_more_streams_than_there_may_be(monkeypatch: pytest.MonkeyP
     run(work())
 
 
+def test_streams_that_come_and_go_leave_no_more_behind_than_there_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ports, "STREAMS_MAX", 4)
+
+    async def work() -> None:
+        async with listening(shout) as port, forwarding() as client:
+            for number in range(4):
+                (await client.open(streamtype="data", port="80", requestid=str(number))).reset()
+            one_more = client.connection.open({"streamtype": "data", "port": str(port), "requestid": "one more"})
+            assert await everything(one_more) == b""
+            assert one_more.broken, "four wait for their other stream already"
+
+    run(work())
+
+
 def test_many_connections_hold_no_more_than_one_may_and_go_on_side_by_side() -> None:
     """One that nobody reads does not stop the others for good: it is given up with its stream."""
 
