@@ -27,6 +27,7 @@ from nodeagent.identity import write_file
 from . import launch, processes
 from .containerd_config import SEARCHED, Layout, Programs, check_socket, config_text
 from .processes import Process
+from .snapshotter import OVERLAY, snapshotter_for
 
 log = logging.getLogger(__name__)
 
@@ -143,7 +144,11 @@ class PrivateContainerd:
         layout = self._layout
         for folder in (layout.folder, layout.root, layout.state, layout.cni, layout.registries):
             folder.mkdir(parents=True, exist_ok=True, mode=0o711)
-        text = config_text(layout, self._programs, may_lower_oom_score=_has_capability(_CAP_SYS_RESOURCE))
+        snapshotter = snapshotter_for(layout.root)
+        if snapshotter != OVERLAY:
+            log.warning("layers of images are copied: there can be no overlay", extra={"folder": str(layout.root)})
+        right = _has_capability(_CAP_SYS_RESOURCE)
+        text = config_text(layout, self._programs, may_lower_oom_score=right, snapshotter=snapshotter)
         write_file(layout.config, text.encode())
         with suppress(FileNotFoundError):
             if layout.log.stat().st_size > LOG_BYTES_MAX:

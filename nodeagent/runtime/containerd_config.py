@@ -16,6 +16,8 @@ import msgspec
 
 from nodeagent.errors import AgentError
 
+from .snapshotter import OVERLAY
+
 SANDBOX_IMAGE = "kmini.local/pause:1"
 SOCKET_PATH_MAX = 107  # the kernel's
 SEARCHED = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
@@ -112,7 +114,7 @@ def check_socket(socket: Path) -> None:
         )
 
 
-def config_text(layout: Layout, programs: Programs, *, may_lower_oom_score: bool) -> str:
+def config_text(layout: Layout, programs: Programs, *, may_lower_oom_score: bool, snapshotter: str = OVERLAY) -> str:
     """`may_lower_oom_score`: without that right runc cannot start a sandbox that wants it."""
     cri = 'plugins."io.containerd.grpc.v1.cri"'
     state = layout.state
@@ -135,7 +137,7 @@ def config_text(layout: Layout, programs: Programs, *, may_lower_oom_score: bool
             "enable_selinux": False,
         },
         f"{cri}.cni": {"bin_dir": programs.cni, "conf_dir": str(layout.cni), "max_conf_num": 1},
-        f"{cri}.containerd": {"snapshotter": "overlayfs", "default_runtime_name": "runc"},
+        f"{cri}.containerd": {"snapshotter": snapshotter, "default_runtime_name": "runc"},
         f"{cri}.containerd.runtimes.runc": {"runtime_type": "io.containerd.runc.v2"},
         f"{cri}.containerd.runtimes.runc.options": {
             "BinaryName": programs.runc,

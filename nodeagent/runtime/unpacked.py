@@ -25,10 +25,10 @@ from nodeagent.identity import write_file
 from .gen import snapshots_pb2 as pb
 from .interface import NotThere, RuntimeFailure
 from .rpc import Connection
+from .snapshotter import snapshotter_for
 
 log = logging.getLogger(__name__)
 
-SNAPSHOTTER = "overlayfs"
 LIST_WITHIN_S = 60.0
 _SNAPSHOTS = "/containerd.services.snapshots.v1.Snapshots/"
 _NAMESPACE = [("containerd-namespace", "k8s.io")]
@@ -79,26 +79,27 @@ class UnpackedLayers:
 
     async def _remove_all(self) -> None:
         """Those that no other one lies on first. What is held by somebody stays."""
+        snapshotter = await asyncio.to_thread(snapshotter_for, self._root)
         held: set[str] = set()
         while True:
-            found = await self._list()
+            found = await self._list(snapshotter)
             below = {each.parent for each in found}
             tops = [each.name for each in found if each.name not in below and each.name not in held]
             if not tops:
                 return
             for name in tops:
                 held.add(name)  # asked once
-                await self._remove(name)
+                await self._remove(snapshotter, name)
 
-    async def _list(self) -> list[pb.Info]:
-        request = pb.ListSnapshotsRequest(snapshotter=SNAPSHOTTER)
+    async def _list(self, snapshotter: str) -> list[pb.Info]:
+        request = pb.ListSnapshotsRequest(snapshotter=snapshotter)
         answers = await self._connection.collect(
             _SNAPSHOTS + "List", request, pb.ListSnapshotsResponse, within_s=LIST_WITHIN_S, headers=_NAMESPACE
         )
         return [each for answer in answers for each in answer.info]
 
-    async def _remove(self, name: str) -> None:
-        request = pb.RemoveSnapshotRequest(snapshotter=SNAPSHOTTER, key=name)
+    async def _remove(self, snapshotter: str, name: str) -> None:
+        request = pb.RemoveSnapshotRequest(snapshotter=snapshotter, key=name)
         try:
             await self._connection.call(_SNAPSHOTS + "Remove", request, Empty, headers=_NAMESPACE)
         except NotThere:
