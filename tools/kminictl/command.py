@@ -238,6 +238,7 @@ def _failed(error: BaseException) -> int:
     from apiserver.api.errors import ApiError
 
     from .failures import EXIT_ERROR, CommandError, told
+    from .output.printable import printable
 
     if isinstance(error, BrokenPipeError):
         _close_pipe()
@@ -245,7 +246,7 @@ def _failed(error: BaseException) -> int:
     if not isinstance(error, CommandError | ApiError | OSError | ValueError):
         raise error
     _flush()
-    message = told(error)
+    message = printable(told(error))
     if message:
         sys.stderr.write(f"{message}\n")
     return error.code if isinstance(error, CommandError) else EXIT_ERROR

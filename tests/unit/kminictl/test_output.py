@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import contextlib
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from kminictl import command
+from kminictl.cluster.session import Options, Session
 from kminictl.cluster.yaml_loading import Loader
+from kminictl.describing.writer import Writer
 from kminictl.failures import CommandError
 from kminictl.output import ages, gojson, goyaml, printers, tables
 from kminictl.output.custom_columns import CustomColumns, from_spec, from_template
 from kminictl.output.jsonpath import JsonPath, relaxed
 from kminictl.output.ordering import compared
+from kminictl.output.printable import printable
 from kminictl.output.tabwriter import Columns, aligned
 
 PODS: dict[str, Any] = {
@@ -282,3 +287,31 @@ def test_names() -> None:
         "deployment.apps/web"
     )
     assert printers.name_of({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "one"}}) == "pod/one"
+
+
+# --- what others say, on a terminal -----------------------------------------------------------------------
+
+HOSTILE = "\x1b]0;owned\x07 a\rb \x9b2J\x7f"
+HARMLESS = "^[]0;owned^G a\\rb \\x9b2J^?"
+
+
+def test_what_others_say_does_not_command_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cluster = {"name": "c", "cluster": {"server": "http://127.0.0.1:1"}}
+    context = {"name": "c", "context": {"cluster": "c", "user": "u"}}
+    config = {"current-context": "c", "clusters": [cluster], "users": [{"name": "u", "user": {}}]}
+    (tmp_path / "config").write_text(yaml.safe_dump(config | {"contexts": [context]}))
+    assert printable(HOSTILE) == HARMLESS
+    assert printable("a\tb\nä 漢 🙂") == "a\tb\nä 漢 🙂"
+    columns, writer, session = Columns(), Writer(), Session(Options(kubeconfig=str(tmp_path / "config")))
+    columns.add(["Unhealthy", HOSTILE])
+    writer.line(1, "Message:", HOSTILE)
+    session.tell(HOSTILE)
+    session.warn(f"not copied: {HOSTILE}")
+    shown = [columns.flush(), writer.text(), *capsys.readouterr().err.splitlines()]
+    assert [HARMLESS in each for each in shown] == [True] * 4
+    assert [each for each in shown if "\x1b" in each or "\x9b" in each] == []
+
+
+def test_an_error_in_others_words_does_not_either(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command._failed(CommandError(f"tar: {HOSTILE}", 2)) == 2
+    assert capsys.readouterr().err == f"error: tar: {HARMLESS}\n"

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from ..output.printable import printable
+
 if TYPE_CHECKING:
     from apiserver.client import Access
 
@@ -87,13 +89,17 @@ class Session:
 
     def tell(self, text: str) -> None:
         """A line beside the answer: on standard error, after what was said so far."""
-        sys.stdout.flush()
-        sys.stderr.write(f"{text}\n")
-        sys.stderr.flush()
+        self._beside(printable(text))
 
     def warn(self, text: str) -> None:
         begin = "\x1b[33;1mWarning:\x1b[0m" if sys.stderr.isatty() else "Warning:"
-        self.tell(f"{begin} {text}")
+        self._beside(f"{begin} {printable(text)}")
+
+    @staticmethod
+    def _beside(text: str) -> None:
+        sys.stdout.flush()
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
 
 
 @asynccontextmanager

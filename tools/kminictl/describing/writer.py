@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ..output.printable import printable
 from ..output.tabwriter import aligned
 
 JsonObject = dict[str, Any]
@@ -26,7 +27,7 @@ class Writer:
 
     def line(self, level: int, *cells: object) -> None:
         """One line; its cells are columns."""
-        self._open.append(INDENT * level + "\t".join(map(str, cells)))
+        self._open.append(INDENT * level + "\t".join(printable(str(each)) for each in cells))
 
     def blank(self) -> None:
         self._open.append("")

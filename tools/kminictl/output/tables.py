@@ -8,10 +8,10 @@ from typing import Any
 import msgspec
 
 from . import gojson
+from .printable import printable
 from .tabwriter import Columns
 
 _BREAK = re.compile(r"[\f\n\r]")
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f]")
 
 
 class Layout(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,7 +51,7 @@ class TablePrinter:
         layout = self._layout
         shown = [str(each["name"]).upper() for each in self._definitions if self._is_shown(each)]
         labels = [name.rpartition("/")[2].upper() for name in layout.label_columns]
-        before = ["EVENT"] * layout.events + ["NAMESPACE"] * layout.namespaces
+        before = ["EVENT".ljust(len("MODIFIED"))] * layout.events + ["NAMESPACE"] * layout.namespaces
         return [*before, *shown, *labels, *(["LABELS"] * layout.show_labels)]
 
     def _row(self, row: dict[str, Any], event: str) -> list[str]:
@@ -79,11 +79,7 @@ def cell_text(cell: Any) -> str:
     text = cell if isinstance(cell, str) else gojson.sprint(cell)
     if match := _BREAK.search(text):
         text = text[: match.start()] + "..."
-    return escaped(text)
-
-
-def escaped(text: str) -> str:
-    return _CONTROL.sub(lambda match: f"^{chr(ord(match[0]) ^ 0x40)}", text)
+    return printable(text)
 
 
 def labels_text(labels: dict[str, str]) -> str:

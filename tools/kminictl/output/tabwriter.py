@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from .printable import printable
+
 
 def aligned(text: str, *, width_min: int = 0, padding: int = 2) -> str:
     """Lines of tab-ended cells as columns of spaces."""
@@ -49,7 +51,7 @@ class Columns:
         self._rows: list[list[str]] = []
 
     def add(self, cells: list[str]) -> None:
-        self._rows.append(cells)
+        self._rows.append([printable(each) for each in cells])
 
     def flush(self) -> str:
         """The rows since the last flush; "" when there are none."""
