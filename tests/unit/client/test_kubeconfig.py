@@ -50,6 +50,18 @@ def test_everything_of_the_current_context_is_taken(write: Any, tmp_path: Path) 
     assert access.server_name == "kubernetes"
 
 
+def test_another_user_or_cluster_than_the_contexts_may_be_asked_for(write: Any) -> None:
+    content = config()
+    content["users"].append({"name": "robot", "user": {"token": "t"}})
+    content["clusters"].append({"name": "other", "cluster": {"server": "https://10.0.0.2:6443"}})
+    loaded = kubeconfig.KubeConfig()
+    loaded.add(write(content))
+    access = loaded.access(user="robot", cluster="other")
+    assert (access.token.read(), access.servers, access.namespace) == (b"t", ("https://10.0.0.2:6443",), "web")
+    with pytest.raises(ValueError, match="there is no 'nobody' in users"):
+        loaded.access(user="nobody")
+
+
 def test_no_secret_shows_in_a_repr(write: Any) -> None:
     user = {"token": "very-secret", "client-key-data": b64("SECRETKEY"), "client-key": ""}
     shown = repr(kubeconfig.load(write(config(user=user))))
