@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from apiserver.api.core.event import Event
 from apiserver.api.core.pod import Pod
 from apiserver.client import Change, Client, Informer
 
@@ -18,6 +19,7 @@ from .waiting import changed
 WITHIN_S = 120.0
 ASK_EVERY_S = 0.05
 TELL_EVERY_S = 5.0
+WARNING_CHARACTERS_MAX = 300
 
 Tell = Callable[[str], None]
 
@@ -27,7 +29,7 @@ async def until_it_answers(
 ) -> None:
     """`log`: where more is said when it does not. Raises NotReady, ApiError."""
     async with Informer(client, Pod, namespace=sample.NAMESPACE, labels=sample.LABELS) as pods:
-        waiting = _Waiting(pods, wanted, tell, log)
+        waiting = _Waiting(client, pods, wanted, tell, log)
         await waiting.until_ready(within_s)
         if wanted.changed:
             tell("hello was changed: it is left as it is, and not asked")
@@ -38,7 +40,8 @@ async def until_it_answers(
 
 
 class _Waiting:
-    def __init__(self, pods: Informer[Pod], wanted: Sample, tell: Tell, log: Path) -> None:
+    def __init__(self, client: Client, pods: Informer[Pod], wanted: Sample, tell: Tell, log: Path) -> None:
+        self._client = client
         self._pods = pods
         self._wanted = wanted
         self._tell = tell
@@ -51,15 +54,19 @@ class _Waiting:
 
     async def until_ready(self, within_s: float) -> None:
         deadline = time.monotonic() + within_s
+        told = ""
         while True:
             left_s = deadline - time.monotonic()
             try:
                 await changed(self._pods, lambda: len(self.ready) >= self._wanted.replicas, min(left_s, TELL_EVERY_S))
                 return
             except TimeoutError:
+                why = await self._why()
                 if left_s <= TELL_EVERY_S:
-                    raise NotReady(f"the sample is not ready: {self._why()}: see {self._log}") from None
-                self._tell(f"waiting: {self._why()}")
+                    raise NotReady(f"the sample is not ready: {why}: see {self._log}") from None
+                if why != told:
+                    self._tell(f"waiting: {why}")
+                    told = why
 
     async def until_heard(self, within_s: float) -> None:
         """Each of those that are ready."""
@@ -69,7 +76,7 @@ class _Waiting:
         while len(self.ready) < self._wanted.replicas or not self.ready <= heard:
             if time.monotonic() > deadline:
                 silent = ", ".join(sorted(self.ready - heard)) or "its pods"
-                why = problem or self._why()
+                why = problem or await self._why()
                 raise NotReady(
                     f"{self._wanted.url} (Service hello) does not answer for {silent}: {why}: see {self._log}"
                 )
@@ -88,8 +95,17 @@ class _Waiting:
         if change.old is not None and sample.ready_names([pod]) and not sample.ready_names([change.old]):
             self._tell(f"pod {pod.metadata.name} is ready: {pod.status.pod_ip}")
 
-    def _why(self) -> str:
-        waiting = [
-            sample.what_stands_in_the_way(pod) for pod in self._pods.cache if pod.metadata.name not in self.ready
+    async def _why(self) -> str:
+        """What stands in the way, with the newest warning about it."""
+        late = [pod for pod in self._pods.cache if pod.metadata.name not in self.ready]
+        words = [sample.what_stands_in_the_way(pod) for pod in late]
+        names = {pod.metadata.name for pod in late}
+        warnings = [
+            each
+            async for each in self._client.list(Event, namespace=sample.NAMESPACE, fields="type=Warning")
+            if each.involved_object.name in names
         ]
-        return "; ".join(waiting) or f"{len(self.ready)} pods are ready"
+        if warnings:
+            newest = max(warnings, key=lambda each: each.last_timestamp or "")
+            words.append(f"{newest.reason}: {newest.message[:WARNING_CHARACTERS_MAX]}")
+        return "; ".join(words) or f"{len(self.ready)} pods are ready"
