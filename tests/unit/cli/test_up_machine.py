@@ -72,6 +72,18 @@ def test_another_node_in_this_network_is_named(containerd: Path, tmp_path: Path)
         machine.check_alone(Layout(own))
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can run what is another user's")
+def test_nobody_else_can_name_a_folder_for_root_to_end(tmp_path: Path) -> None:
+    config = tmp_path / "theirs" / "agent" / "containerd" / "config.toml"
+    command, pipe = ["/bin/sh", "-c", "echo; read x", "sh", "--config", str(config)], subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, user=65534, cwd="/") as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdout.readline()
+        machine.check_alone(Layout(tmp_path / "here"))
+        process.stdin.close()
+
+
 def test_ports_must_differ_and_be_free() -> None:
     one, other = free_ports(2)
     machine.check_ports({"--api-port": one, "--peer-port": other})
