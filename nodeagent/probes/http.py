@@ -17,6 +17,7 @@ from .actions import HttpWish
 
 BODY_BYTES_MAX = 10 * 1024
 HEAD_LINES_MAX = 128
+INTERIM_MAX = 5  # a hook has a day: who says nothing else must not keep us busy for so long
 LINE_BYTES_MAX = 16 * 1024
 _INTERIM = range(100, 200)
 _NO_BODY = (204, 304)
@@ -62,10 +63,12 @@ def _request(wish: HttpWish) -> bytes:
 
 
 async def _answer(reader: asyncio.StreamReader) -> HttpAnswer:
-    while True:
+    for _ in range(INTERIM_MAX + 1):
         status, headers = await _head(reader)
         if status not in _INTERIM:
             break
+    else:
+        raise BadAnswer(f"more than {INTERIM_MAX} interim answers")
     body = b"" if status in _NO_BODY else await _body(reader, headers)
     return HttpAnswer(status=status, location=headers.get("location", ""), body=body)
 

@@ -183,6 +183,14 @@ async def test_interim_answers_are_no_answer() -> None:
 
 
 @on_a_loop
+async def test_interim_answers_without_end_are_none() -> None:
+    async with web() as server:
+        server.anything = b"HTTP/1.1 100 Continue\r\n\r\n" * 6 + response(200)
+        outcome = await ask(get(server.port))
+        assert (outcome.result, outcome.output.endswith("more than 5 interim answers")) == (Result.FAILURE, True)
+
+
+@on_a_loop
 async def test_a_server_that_says_nothing_has_failed_in_time() -> None:
     async with web() as server:
         server.anything, server.stays_open = b"", True
