@@ -399,11 +399,13 @@ def test_a_client_by_websocket_is_noticed_to_be_gone_while_its_input_waits(monke
 
 @pytest.mark.parametrize("fields", [{}, {"Connection": "Upgrade", "Upgrade": "h2c"}, {"Upgrade": "SPDY/3.1"}], ids=str)
 def test_a_request_that_does_not_upgrade_is_told_to(fields: dict[str, str]) -> None:
+    protocol = {"X-Stream-Protocol-Version": "v4.channel.k8s.io"}
+
     async def work() -> None:
         async with (
             node() as made,
             aiohttp.ClientSession() as session,
-            session.post(f"http://127.0.0.1:{made.port}/", headers=fields) as answer,
+            session.post(f"http://127.0.0.1:{made.port}/", headers=fields | protocol) as answer,
         ):
             assert answer.status == 400
             assert made.runtime.asked == []
