@@ -97,6 +97,7 @@ def test_what_somebody_changed_is_left_alone(upped: Upped) -> None:
         assert "Deployment hello is made" in upped.up()
     finally:
         upped.scale(2)
+        eventually(lambda: len(upped.pods()) == 2, 60, "the others are gone")
 
 
 def test_status_tells_of_all_that_runs(upped: Upped) -> None:
