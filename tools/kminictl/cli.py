@@ -35,6 +35,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "exec": ("kminictl.verbs.exec", "exec_", "Run a command in a container."),
     "port-forward": ("kminictl.verbs.port_forward", "port_forward", "Forward local ports to a pod."),
     "cp": ("kminictl.verbs.cp", "cp", "Copy files to and from containers."),
+    "certificate": ("kminictl.verbs.certificate", "certificate", "Decide about requests for certificates."),
     "auth": ("kminictl.verbs.auth", "auth", "Ask who you are and what you may do."),
     "diff": ("kminictl.verbs.diff", "diff", "Show what apply would change."),
     "apply": ("kminictl.verbs.apply", "apply", "Make objects what files say."),

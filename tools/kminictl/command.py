@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar, cast
 
 import click
+from click.exceptions import NoArgsIsHelpError
 
 F = TypeVar("F", bound=Callable[..., Any])
 _AFTER_DASH = "kminictl.after_dash"
@@ -87,16 +88,21 @@ class _Words:
 
 
 class Verb(click.Command):
-    """A command with the options every verb takes."""
+    """A command with the options every verb takes. `missing` is what is said when arguments are."""
 
-    def __init__(self, *args: Any, **settings: Any) -> None:
+    def __init__(self, *args: Any, missing: str = "", **settings: Any) -> None:
         super().__init__(*args, **settings)
+        self.missing = missing
         self.params += _global_options()
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        words, after_dash, set_to = _Words(self.params).rewritten(args)
-        ctx.meta[_AFTER_DASH] = after_dash
-        rest = super().parse_args(ctx, words)
+        try:
+            words, after_dash, set_to = _Words(self.params).rewritten(args)
+            ctx.meta[_AFTER_DASH] = after_dash
+            rest = super().parse_args(ctx, words)
+        except click.UsageError as error:
+            error.ctx = error.ctx or ctx
+            raise
         ctx.params.update({name: value for name, value in set_to.items() if name in ctx.params})
         return rest
 
@@ -266,10 +272,27 @@ def _close_pipe() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def _missing(error: click.MissingParameter, path: str) -> str:
+    help_ = f"\nSee '{path} -h' for help and examples"
+    own = getattr(error.ctx.command, "missing", "") if error.ctx is not None else ""
+    if own:
+        return f"error: {own}{help_}"
+    if isinstance(error.param, click.Option):
+        return f'error: required flag(s) "{error.param.opts[-1].lstrip("-")}" not set'
+    name = error.param.human_readable_name if error.param is not None else ""
+    if name == "NAME":
+        return f"error: exactly one NAME is required, got 0{help_}"
+    return f"error: {name} is required{help_}"
+
+
 def _usage(error: click.ClickException) -> str:
     """click's complaints in kubectl's words."""
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "kminictl"
+    if isinstance(error, NoArgsIsHelpError):
+        return error.format_message()
+    if isinstance(error, click.MissingParameter):
+        return _missing(error, path)
     if isinstance(error, click.NoSuchOption):
         what = f"unknown flag: {error.option_name}"
         if not error.option_name.startswith("--"):
@@ -277,7 +300,9 @@ def _usage(error: click.ClickException) -> str:
             what = f"unknown shorthand flag: '{letter}' in {error.option_name}"
         return f"error: {what}\nSee '{path} --help' for usage."
     if isinstance(error, click.BadOptionUsage) and "requires an argument" in error.message:
-        return f"error: flag needs an argument: {error.option_name}\nSee '{path} --help' for usage."
+        name = error.option_name
+        shown = name if name.startswith("--") else f"'{name[1:]}' in {name}"
+        return f"error: flag needs an argument: {shown}\nSee '{path} --help' for usage."
     message = error.format_message()
     if message.startswith("No such command"):
         name = message.split("'")[1]

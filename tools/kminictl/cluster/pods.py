@@ -63,13 +63,17 @@ def container_of(session: Session, pod: JsonObject, wanted: str, *, quiet: bool 
     names = container_names(pod)
     if wanted:
         if wanted not in names:
-            raise CommandError(f"container {wanted} not found in pod {pod['metadata']['name']}")
+            name, known = pod["metadata"]["name"], ", ".join(_told_names(pod))
+            raise CommandError(f"container {wanted} is not valid for pod {name} out of: {known}")
         return wanted
     marked = (pod["metadata"].get("annotations") or {}).get(DEFAULT_CONTAINER, "")
     if marked in names:
         return str(marked)
     if len(names) > 1 and not quiet:
-        kinds = (("containers", ""), ("ephemeralContainers", " (ephem)"), ("initContainers", " (init)"))
-        told = [f"{each['name']}{mark}" for field, mark in kinds for each in pod["spec"].get(field) or []]
-        session.tell(f'Defaulted container "{names[0]}" out of: {", ".join(told)}')
+        session.tell(f'Defaulted container "{names[0]}" out of: {", ".join(_told_names(pod))}')
     return names[0]
+
+
+def _told_names(pod: JsonObject) -> list[str]:
+    kinds = (("containers", ""), ("ephemeralContainers", " (ephem)"), ("initContainers", " (init)"))
+    return [f"{each['name']}{mark}" for field, mark in kinds for each in pod["spec"].get(field) or []]

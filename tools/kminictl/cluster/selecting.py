@@ -81,29 +81,27 @@ async def targets(session: Session, selection: Selection, *, verb: str, names_ne
     catalogue = await session.catalogue()
     if selection.files:
         if selection.words:
+            what = "input" if verb == "delete" else "resource input"
             raise CommandError(
-                "when paths, URLs, or stdin is provided as resource input, you may not specify resource arguments as "
-                "well"
+                f"when paths, URLs, or stdin is provided as {what}, you may not specify resource arguments as well"
             )
         return file_targets(session, catalogue, manifests.read(selection.files, recursive=selection.recursive))
     if not selection.words:
         raise CommandError(f"Required resource not specified.\nSee 'kminictl {verb} -h' for help and examples")
     namespace = None if selection.all_namespaces else session.namespace
     found = _of_words(catalogue, selection.words, namespace, verb)
-    _check(found, selection, names_needed)
+    _check(found, selection, names_needed, verb)
     return found
 
 
-def _check(found: list[Target], selection: Selection, names_needed: bool) -> None:
+def _check(found: list[Target], selection: Selection, names_needed: bool, verb: str) -> None:
     named = any(target.name for target in found)
     if named and selection.all_namespaces:
         raise CommandError("a resource cannot be retrieved by name across all namespaces")
-    if named and (selection.labels or selection.everything):
-        raise CommandError(
-            "name cannot be provided when a selector is specified"
-            if selection.labels
-            else "setting 'all' parameter but found a non empty selector. "
-        )
+    if selection.everything and selection.labels:
+        raise CommandError("setting 'all' parameter but found a non empty selector. ")
+    if named and (selection.labels or (selection.everything and verb == "delete")):
+        raise CommandError("name cannot be provided when a selector is specified")
     if names_needed and not named and not selection.selects:
         raise CommandError("resource(s) were provided, but no name was specified")
 

@@ -135,7 +135,10 @@ def access_of(options: Options) -> Access:
         for path in kubeconfig.find_files(options.kubeconfig or None):
             config.add(path)
         access = config.access(options.context, user=options.user, cluster=options.cluster)
-    except (ValueError, OSError) as error:
+    except OSError as error:
+        told = f"stat {error.filename}: {(error.strerror or '').lower()}" if error.filename else str(error)
+        raise CommandError(told) from None
+    except ValueError as error:
         raise CommandError(str(error)) from None
     return _overridden(access, options)
 

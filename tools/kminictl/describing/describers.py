@@ -33,6 +33,7 @@ _BY_KIND = {
     ("rbac.authorization.k8s.io", "ClusterRoleBinding"): ("kminictl.describing.access", "binding"),
     ("", "PersistentVolume"): ("kminictl.describing.storage", "volume"),
     ("", "PersistentVolumeClaim"): ("kminictl.describing.storage", "claim"),
+    ("certificates.k8s.io", "CertificateSigningRequest"): ("kminictl.describing.signing_requests", "signing_request"),
     ("storage.k8s.io", "StorageClass"): ("kminictl.describing.storage", "storage_class"),
 }
 

@@ -174,9 +174,6 @@ def get_contexts(names: tuple[str, ...], no_headers: bool, output: str) -> None:
     if not no_headers and not output:
         columns.add(["CURRENT", "NAME", "CLUSTER", "AUTHINFO", "NAMESPACE"])
     known = {each.get("name"): each.get("context") or {} for each in file.entries("contexts")}
-    for name in names:
-        if name not in known:
-            raise CommandError(f"context {name} not found")
     for name in sorted(str(each) for each in known if not names or each in names):
         if output == "name":
             click.echo(name)
@@ -185,6 +182,9 @@ def get_contexts(names: tuple[str, ...], no_headers: bool, output: str) -> None:
         mark = "*" if name == file.content.get("current-context") else ""
         columns.add([mark, name, body.get("cluster", ""), body.get("user", ""), body.get("namespace", "")])
     click.echo(columns.flush(), nl=False)
+    for name in names:
+        if name not in known:
+            raise CommandError(f"context {name} not found")
 
 
 def _names(section: str) -> None:

@@ -48,7 +48,7 @@ def place(text: str) -> Place:
     return Place(path, name, namespace if slash else "")
 
 
-@click.command("cp", cls=Verb)
+@click.command("cp", cls=Verb, missing="source and destination are required")
 @click.argument("source")
 @click.argument("destination")
 @click.option("-c", "--container", default="", help="Container of the pod.")

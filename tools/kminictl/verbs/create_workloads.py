@@ -46,9 +46,9 @@ async def deployment(
     session: Session, words: tuple[str, ...], images: tuple[str, ...], replicas: int, port: int, **settings: Any
 ) -> None:
     """Create a deployment: create deployment NAME --image=IMAGE [-- COMMAND...]."""
-    name, command = _split(words, "deployment")
     if not images:
         raise CommandError('required flag(s) "image" not set')
+    name, command = _split(words, "deployment")
     if len(images) > 1 and command:
         raise CommandError("cannot specify multiple --image options and command")
     containers = [_container(image, _name_of_image(image), command) for image in images]

@@ -89,8 +89,6 @@ class _Deleting:
             self._grace = 0
         elif self._force and self._grace > 0:
             raise CommandError("--force and --grace-period greater than 0 cannot be specified together")
-        if self._selection.everything and self._selection.labels:
-            raise CommandError("cannot set --all and --selector at the same time")
 
     async def run(self) -> None:
         from apiserver.api.errors import ApiError

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 PROGRAM = "KUBECTL_EXTERNAL_DIFF"
 TRIES_MAX = 4
+TROUBLE = 2  # 1 says that there are differences
 MASK = "***"
 
 
@@ -39,7 +40,7 @@ async def diff(session: Session, filenames: tuple[str, ...], labels: str, **give
     from .applying import Patcher, is_selected
 
     if not filenames:
-        raise CommandError("must specify one of -f and -k")
+        raise CommandError("must specify one of -f and -k", TROUBLE)
     catalogue, patcher = await session.catalogue(), Patcher(session)
     read = manifests.read(take.split_files(filenames), recursive=given["recursive"])
     with tempfile.TemporaryDirectory(prefix="kminictl-") as folder:
@@ -128,7 +129,7 @@ def _run(live: Path, merged: Path) -> int:
     try:
         code = subprocess.run([*words, str(live), str(merged)], check=False).returncode
     except OSError as error:
-        raise CommandError(f"{words[0]} cannot be run: {error.strerror}", 2) from None
+        raise CommandError(f"{words[0]} cannot be run: {error.strerror}", TROUBLE) from None
     if code > 1:
         raise CommandError(f"exit status {code}", code)
     return code

@@ -22,7 +22,12 @@ WIDTH = 76
 DEPTH_MAX = 30
 
 
-@click.command("explain", cls=Verb)
+@click.command(
+    "explain",
+    cls=Verb,
+    missing='You must specify the type of resource to explain. Use "kminictl api-resources" for a complete list of '
+    "supported resources.",
+)
 @click.argument("path")
 @switch("--recursive", help="All fields below, by name and type alone.")
 @click.option("--api-version", default="", help="Group and version of the kind: apps/v1.")

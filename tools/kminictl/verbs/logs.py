@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from ..cluster.session import Session
 
 BEGIN_S = 60.0
-_USAGE = "expected 'logs [-f] [-p] (POD | TYPE/NAME) [-c CONTAINER]'.\n"
 
 
 @click.command("logs", cls=Verb)
@@ -44,11 +43,10 @@ _USAGE = "expected 'logs [-f] [-p] (POD | TYPE/NAME) [-c CONTAINER]'.\n"
 @verb
 async def logs(session: Session, words: tuple[str, ...], labels: str, **given: Any) -> None:
     """Print the logs of a container: logs POD [CONTAINER], logs TYPE/NAME, logs -l SELECTOR."""
-    if len(words) > 2 or (labels and words):
-        raise CommandError(f"{_USAGE}See 'kminictl logs -h' for help and examples")
-    if not words and not labels:
+    if len(words) > 2 or bool(words) == bool(labels):
         raise CommandError(
-            f"{_USAGE}POD or TYPE/NAME is a required argument for the logs command\n"
+            "expected 'logs [-f] [-p] (POD | TYPE/NAME) [-c CONTAINER]'.\n"
+            "POD or TYPE/NAME is a required argument for the logs command\n"
             "See 'kminictl logs -h' for help and examples"
         )
     if len(words) == 2:

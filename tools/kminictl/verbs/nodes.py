@@ -103,7 +103,7 @@ async def taint(session: Session, words: tuple[str, ...], overwrite: bool, **giv
     names, wanted = _sorted(words)
     if not names or names[0].partition(".")[0] not in ("node", "nodes", "no"):
         raise CommandError(
-            "invalid resource type, only node(s) is supported"
+            f"invalid resource type {names[0]}, only node types are supported"
             if names
             else "one or more resources must be specified as <resource> <name> or <resource>/<name>"
         )

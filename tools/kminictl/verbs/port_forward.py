@@ -35,7 +35,7 @@ class Forwarded(msgspec.Struct, frozen=True):
     remote: int
 
 
-@click.command("port-forward", cls=Verb)
+@click.command("port-forward", cls=Verb, missing="TYPE/NAME and list of ports are required for port-forward")
 @click.argument("word")
 @click.argument("ports", nargs=-1, required=True)
 @click.option("--address", "addresses", default="localhost", help="Where to listen, with commas between.")

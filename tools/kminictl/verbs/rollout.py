@@ -41,7 +41,9 @@ def _selection(words: tuple[str, ...], given: dict[str, Any]) -> Selection:
 def _deployment(found: Found, doing: str) -> dict[str, Any]:
     """Raises CommandError for what has no rollouts."""
     if found.object["kind"] != "Deployment":
-        raise CommandError(f'no {doing} has been implemented for "{found.object["kind"]}"')
+        if doing.endswith("ing"):
+            raise CommandError(f'{found.resource.qualified} "{found.name}" {doing} is not supported')
+        raise CommandError(f"no {doing} has been implemented for {found.object['kind']}")
     return found.object
 
 
@@ -356,7 +358,7 @@ async def restart(session: Session, words: tuple[str, ...], output: str, **given
     async def begin(found: Found, results: Results) -> None:
         from datetime import datetime
 
-        deployment = _deployment(found, "restarter")
+        deployment = _deployment(found, "restarting")
         if (deployment.get("spec") or {}).get("paused"):
             raise CommandError(
                 f'{found.resource.qualified} "{found.name}" can\'t restart paused deployment (run rollout resume first)'
@@ -379,7 +381,7 @@ async def pause(session: Session, words: tuple[str, ...], output: str, **given: 
     """Let a deployment change nothing until it is resumed."""
 
     async def hold(found: Found, results: Results) -> None:
-        if (_deployment(found, "pauser").get("spec") or {}).get("paused"):
+        if (_deployment(found, "pausing").get("spec") or {}).get("paused"):
             raise CommandError(f'{found.resource.qualified} "{found.name}" is already paused')
         results.done(await _patched(session, found, {"spec": {"paused": True}}), "paused")
 
@@ -396,7 +398,7 @@ async def resume(session: Session, words: tuple[str, ...], output: str, **given:
     """Let a paused deployment go on."""
 
     async def release(found: Found, results: Results) -> None:
-        if not (_deployment(found, "resumer").get("spec") or {}).get("paused"):
+        if not (_deployment(found, "resuming").get("spec") or {}).get("paused"):
             raise CommandError(f'{found.resource.qualified} "{found.name}" is not paused')
         results.done(await _patched(session, found, {"spec": {"paused": None}}), "resumed")
 

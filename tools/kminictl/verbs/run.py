@@ -101,7 +101,7 @@ def pod_for(words: tuple[str, ...], given: dict[str, Any]) -> dict[str, Any]:
     name, more = names[0], list(names[1:])
     arguments = more + arguments
     if given["restart"] not in ("Always", "OnFailure", "Never"):
-        raise CommandError(f"invalid restart policy: {given['restart']}")
+        raise CommandError(f"invalid restart policy: {given['restart']}, valid values are: Always, OnFailure, Never")
     container: dict[str, Any] = {"name": name, "image": given["image"], "resources": {}}
     if given["image_pull_policy"]:
         container["imagePullPolicy"] = given["image_pull_policy"]

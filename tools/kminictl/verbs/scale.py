@@ -22,20 +22,22 @@ if TYPE_CHECKING:
 @take.selector
 @take.everything
 @take.dry_run
-@click.option("--replicas", default=-1, help="How many.")
+@click.option("--replicas", type=int, default=None, help="How many.")
 @click.option("--current-replicas", default=-1, help="Only when there are so many now.")
 @click.option("--resource-version", default="", help="Only when the object is still at this version.")
 @click.option("--timeout", default="0s", help="Wait so long until there are so many.")
 @verb
-async def scale(session: Session, words: tuple[str, ...], replicas: int, **given: Any) -> None:
+async def scale(session: Session, words: tuple[str, ...], replicas: int | None, **given: Any) -> None:
     """Set how many replicas there are to be: scale TYPE NAME --replicas=COUNT."""
     from apiserver.api.errors import ApiError
 
     from ..cluster.selecting import Selection, objects
     from .writing import Results
 
-    if replicas < 0:
+    if replicas is None:
         raise CommandError('required flag(s) "replicas" not set')
+    if replicas < 0:
+        raise CommandError("The --replicas=COUNT flag is required, and COUNT must be greater than or equal to 0")
     results = Results(given["output"], take.DryRun(given["dry_run"]))
     selection = Selection(
         words=words,
