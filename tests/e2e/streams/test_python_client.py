@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 
 import pytest
@@ -11,7 +12,7 @@ from kmini_process import Server
 from kubernetes import client, config
 from kubernetes.stream import portforward, stream
 
-#: The library leaves its sockets to the garbage collector.
+#: The library leaves its sockets to the garbage collector, which must not come while another test runs.
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
@@ -25,6 +26,12 @@ def api(server: Server) -> Iterator[client.CoreV1Api]:
     with config.new_client_from_config(str(server.data_dir / "kubeconfig")) as connection:  # type: ignore[no-untyped-call]
         yield client.CoreV1Api(connection)
     asked(server, "DELETE", f"{PODS}/py?gracePeriodSeconds=0")
+
+
+@pytest.fixture(autouse=True)
+def collected() -> Iterator[None]:
+    yield
+    gc.collect()
 
 
 def test_a_command(api: client.CoreV1Api) -> None:
@@ -55,5 +62,5 @@ def test_a_port(api: client.CoreV1Api) -> None:
         answer += data
     assert answer.endswith(b"py\n")
     assert forwarded.error(8080) is None
-    forwarded.close()
     connection.close()
+    forwarded.websocket.close()
