@@ -23,7 +23,7 @@ from nodeagent.identity import write_file
 log = logging.getLogger(__name__)
 
 FILE_NAME = "network.json"
-ASKED_FOR_S = 10.0
+ASKED_FOR_S = 5.0
 _AGAIN = Backoff(first_s=0.2, longest_s=10.0)
 _FILE_BYTES_MAX = 1 << 16
 
@@ -39,10 +39,11 @@ async def cluster_network(client: Client, folder: Path, *, asked_for_s: float = 
             async with asyncio.timeout(asked_for_s):
                 found = from_config_map(await client.get(ConfigMap, NAME, namespace=NAMESPACE))
         except (ApiError, TimeoutError, ValueError) as error:
-            known = _read(path)
-            if known is not None:
-                return _checked(known)
             reason = str(error) or f"no answer within {asked_for_s:g} s"
+            known = await asyncio.to_thread(_read, path)
+            if known is not None:
+                log.warning("what was known of the cluster's network counts", extra={"reason": reason})
+                return _checked(known)
             log.warning("waiting for what the cluster says of its network", extra={"reason": reason})
         else:
             await asyncio.to_thread(write_file, path, msgspec.json.encode(found))
