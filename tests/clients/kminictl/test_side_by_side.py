@@ -62,3 +62,33 @@ def test_the_same_words(shells: tuple[Shell, Shell], command: str) -> None:
             if expected == printed:
                 break
     assert printed == expected
+
+
+def test_watches_show_the_same_changes(shells: tuple[Shell, Shell]) -> None:
+    """Both begin with what is there, and are told of one pod from its first moment to its last."""
+    asked = ["get", "pods", "-l", "watched=yes", "-w", "--output-watch-events", "--no-headers"]
+    kubectl, kminictl = shells
+    watching = [shell.start(asked) for shell in shells]
+    try:
+        kubectl.ok("run first --image=x --labels=watched=yes")
+        for each in watching:
+            _until(each, "ADDED", "first")
+        kminictl.ok("wait --for=condition=Ready pod/first")
+        kminictl.ok("delete pod first")
+        seen = [_until(each, "DELETED", "first") for each in watching]
+    finally:
+        for each in watching:
+            each.kill()
+            each.communicate()
+    assert seen[0] == seen[1]
+
+
+def _until(process: subprocess.Popen[str], *words: str) -> list[list[str]]:
+    """The lines up to the one with these words, without their ages."""
+    assert process.stdout is not None
+    lines = []
+    for line in process.stdout:
+        lines.append(line.split()[:-1])
+        if all(word in line for word in words):
+            return lines
+    raise AssertionError(f"the watch ended before it said {words}: {lines}")

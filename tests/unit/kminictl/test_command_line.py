@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -106,3 +107,26 @@ def test_the_version_is_told_without_loading_a_client() -> None:
     assert "aiohttp" not in heavy
     assert "grpc" not in heavy
     assert "yaml" not in heavy
+
+
+def test_shells_complete_verbs_and_options() -> None:
+    environment = {**os.environ, "_KMINICTL_COMPLETE": "bash_complete", "COMP_CWORD": "2"}
+
+    def completed(words: str) -> list[str]:
+        done = subprocess.run(
+            [sys.executable, "-c", "from kminictl.cli import main; main()"],
+            env=environment | {"COMP_WORDS": words},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return [line.partition(",")[2] for line in done.stdout.splitlines()]
+
+    assert completed("kminictl rollout st") == ["status"]
+    assert "--field-selector" in completed("kminictl get --fi")
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_code_for_a_shell(capsys: pytest.CaptureFixture[str], shell: str) -> None:
+    assert run(root, "completion", shell) == 0
+    assert "_KMINICTL_COMPLETE" in capsys.readouterr().out

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..output.ages import human, rfc1123
 from .events import events_of, write_events
-from .writer import Writer
+from .writer import Writer, formatted_labels
 
 if TYPE_CHECKING:
     from ..cluster.session import Session
@@ -18,7 +18,8 @@ JsonObject = dict[str, Any]
 async def signing_request(session: Session, writer: Writer, obj: JsonObject) -> None:
     metadata, spec = obj["metadata"], obj.get("spec") or {}
     writer.begin(obj, namespaced=False)
-    writer.marks(obj)
+    writer.labels("Labels", metadata.get("labels"))
+    writer.line(0, "Annotations:", formatted_labels(metadata.get("annotations")))
     writer.line(0, "CreationTimestamp:", rfc1123(metadata.get("creationTimestamp")))
     writer.line(0, "Requesting User:", spec.get("username", ""))
     writer.line(0, "Signer:", spec.get("signerName", ""))
