@@ -205,6 +205,11 @@ def test_yaml_is_quoted_where_go_quotes_it(value: Any, written: str) -> None:
     assert goyaml.dump({"k": value}) == f"k: {written}\n"
 
 
+@pytest.mark.parametrize("text", ["\x85", "a\u2028b", "a\u2029b", "a\r\nb", "\ufeffa"])
+def test_line_ends_of_others_stay_what_they_are(text: str) -> None:
+    assert yaml.load(goyaml.dump({"k": text}), Loader=Loader) == {"k": text}
+
+
 def test_yaml_lists_are_not_indented_and_text_is_kept_in_lines() -> None:
     assert goyaml.dump({"a": [{"b": "x\ny\n"}]}) == "a:\n- b: |\n    x\n    y\n"
 

@@ -8,9 +8,13 @@ from pathlib import Path
 import pytest
 import yaml
 from kminictl.cli import root
+from kminictl.cluster.discovery import Resource
+from kminictl.cluster.selecting import Target
 from kminictl.command import ending
-from kminictl.verbs.diff import masked
+from kminictl.verbs.diff import masked, write_versions
 from kminictl.verbs.edit import written
+
+from apiserver.api.kinds import Kind
 
 CONFIG = {
     "apiVersion": "v1",
@@ -84,6 +88,19 @@ def test_a_difference_of_secrets_shows_which_keys_and_not_what() -> None:
     assert before["data"] == {"same": "***", "other": "*** (before)", "gone": "***"}
     assert after["data"] == {"same": "***", "other": "*** (after)", "new": "***"}
     assert masked(None, then)[1]["data"] == {"same": "***", "other": "***", "new": "***"}
+
+
+def test_secrets_are_masked_before_they_are_written_down(tmp_path: Path) -> None:
+    resource = Resource(kind=Kind("Secret", "", "v1", "secrets"), singular="secret")
+    live, merged = tmp_path / "live", tmp_path / "merged"
+    live.mkdir()
+    merged.mkdir()
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "data": {"k": "S0VZ"}}
+    write_versions(live, merged, Target(resource=resource, name="s", namespace="ns"), None, secret)
+    (path,) = merged.iterdir()
+    assert path.name == "v1.Secret.ns.s"
+    assert "S0VZ" not in path.read_text(encoding="utf-8")
+    assert list(live.iterdir()) == []
 
 
 def test_what_is_edited_is_the_users_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,7 +52,7 @@ async def diff(session: Session, filenames: tuple[str, ...], labels: str, **give
                 continue
             target = selecting.file_target(session, catalogue, manifest)
             now, then = await _versions(session, patcher, target)
-            _write(live, merged, target, now, then)
+            write_versions(live, merged, target, now, then)
         code = _run(live, merged)
     if code:
         raise Silent(code)
@@ -95,7 +95,7 @@ def _keeping_annotation(local: dict[str, Any], now: dict[str, Any]) -> dict[str,
     return {**local, "metadata": metadata | ({"annotations": annotations} if annotations else {})}
 
 
-def _write(live: Path, merged: Path, target: Target, now: dict[str, Any] | None, then: dict[str, Any]) -> None:
+def write_versions(live: Path, merged: Path, target: Target, now: dict[str, Any] | None, then: dict[str, Any]) -> None:
     from ..output import goyaml, printers
 
     if target.resource.kind.kind == "Secret":
