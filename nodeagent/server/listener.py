@@ -2,13 +2,18 @@
 
 The web server costs memory that a node nobody asks should not pay. So the first connections are held, unread, while
 it is loaded in a thread. A renewed certificate is taken up by the connections that come after.
+
+Whoever has a route to the port may begin a handshake, and each costs memory and a descriptor for as long as it takes:
+HANDSHAKES_MAX go on at a time, and who comes then takes the place of the one that has taken longest.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import ssl
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +25,8 @@ if TYPE_CHECKING:
     from .connection import Connections
 
 HANDSHAKE_TIMEOUT_S = 10.0
+HANDSHAKES_MAX = 100
+ACCEPT_AGAIN_S = 1.0  # when there are no descriptors left
 SHUTDOWN_TIMEOUT_S = 5.0
 BACKLOG = 128
 HELD_MAX = 100
@@ -55,35 +62,71 @@ class Listener:
         self._load = load
         self._loading: asyncio.Task[None] | None = None
         self._connections: Connections | None = None
-        self._listener: asyncio.Server | None = None
+        self._tls: ssl.SSLContext | None = None
+        self._listening: socket.socket | None = None
+        self._accepting: asyncio.Task[None] | None = None
+        self._shaking: dict[socket.socket, asyncio.Task[None]] = {}  # in the order in which they came
+        self._leaving: set[asyncio.Task[None]] = set()  # those that had to make room
         self._held: set[_Held] = set()
         self.port = 0
 
     async def open(self, host: str | None, port: int, tls: ssl.SSLContext) -> None:
         """Raises OSError when the port is taken."""
-        self._listener = await asyncio.get_running_loop().create_server(
-            self._connection,
-            host,
-            port,
-            ssl=tls,
-            backlog=BACKLOG,
-            ssl_handshake_timeout=HANDSHAKE_TIMEOUT_S,
-            ssl_shutdown_timeout=SHUTDOWN_TIMEOUT_S,
-        )
-        self.port = self._listener.sockets[0].getsockname()[1]
+        self._tls = tls
+        dual = host is None and socket.has_dualstack_ipv6()
+        family = socket.AF_INET6 if dual or ":" in (host or "") else socket.AF_INET
+        self._listening = socket.create_server((host or "", port), family=family, backlog=BACKLOG, dualstack_ipv6=dual)
+        self._listening.setblocking(False)
+        self.port = self._listening.getsockname()[1]
+        self._accepting = asyncio.create_task(self._accept(self._listening), name="the node's port")
 
     async def close(self) -> None:
-        if self._listener is not None:
-            self._listener.close()
-        if self._loading is not None:
-            self._loading.cancel()
-            await asyncio.gather(self._loading, return_exceptions=True)
+        tasks = [
+            each
+            for each in (self._accepting, self._loading, *self._shaking.values(), *self._leaving)
+            if each is not None
+        ]
+        for each in tasks:
+            each.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._listening is not None:
+            self._listening.close()
         for held in list(self._held):
             held.let_go()
         if self._connections is not None:
             await self._connections.shutdown(timeout=1.0)
-        if self._listener is not None:
-            await self._listener.wait_closed()
+
+    async def _accept(self, listening: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                made, _ = await loop.sock_accept(listening)
+            except OSError as error:
+                log.warning("nobody can come to the node's API", extra={"error": error.strerror or str(error)})
+                await asyncio.sleep(ACCEPT_AGAIN_S)
+                continue
+            if len(self._shaking) >= HANDSHAKES_MAX:
+                oldest = next(iter(self._shaking))
+                leaving = self._shaking.pop(oldest)
+                self._leaving.add(leaving)
+                leaving.add_done_callback(self._leaving.discard)
+                with suppress(OSError):
+                    oldest.shutdown(socket.SHUT_RDWR)  # its handshake sees the end
+            self._shaking[made] = asyncio.create_task(self._shake_hands(made), name="a handshake")
+
+    async def _shake_hands(self, made: socket.socket) -> None:
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(
+                self._connection,
+                made,
+                ssl=self._tls,
+                ssl_handshake_timeout=HANDSHAKE_TIMEOUT_S,
+                ssl_shutdown_timeout=SHUTDOWN_TIMEOUT_S,
+            )
+        except OSError as error:
+            log.debug("a handshake failed", extra={"error": str(error)})
+        finally:
+            self._shaking.pop(made, None)
 
     def _connection(self) -> asyncio.Protocol:
         if self._connections is not None:

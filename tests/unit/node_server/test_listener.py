@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+import uvloop
 from aiohttp import web
 
 from apiserver.auth import pki
@@ -131,6 +132,32 @@ def test_loaded_while_somebody_shakes_hands(tmp_path: Path) -> None:
             writer.close()
 
     asyncio.run(story())
+
+
+@pytest.mark.parametrize("loop_factory", [None, uvloop.new_event_loop])
+def test_who_does_not_shake_hands_makes_room_for_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loop_factory: Callable[[], asyncio.AbstractEventLoop] | None
+) -> None:
+    monkeypatch.setattr(listener, "HANDSHAKES_MAX", 3)
+
+    async def main() -> None:
+        async with Port(tmp_path).open() as port:
+            silent = []
+            for number in range(10):
+                silent.append(await asyncio.open_connection("127.0.0.1", port.listener.port))
+                expected = min(3, number + 1)
+                await until(lambda count=expected: len(port.listener._shaking) == count)  # type: ignore[misc]
+            for reader, _ in silent[:7]:
+                assert await reader.read() == b"", "the first ones are gone"
+            assert not any(reader.at_eof() for reader, _ in silent[7:])
+            for _ in range(2):
+                assert (await port.ask()).endswith(b"hello")
+            assert len(port.listener._shaking) <= 3
+            for _, writer in silent:
+                writer.close()
+
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        runner.run(main())
 
 
 def test_what_cannot_be_loaded_is_tried_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
