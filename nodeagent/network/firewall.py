@@ -58,7 +58,10 @@ async def _listed() -> list[str]:
 
 
 def _is_ours(line: str, node: str) -> bool:
-    words = shlex.split(line)
+    try:
+        words = shlex.split(line)
+    except ValueError:
+        return False  # somebody's comment is of two lines
     return words[:2] == ["-A", _CHAIN] and table_name(node) in words
 
 

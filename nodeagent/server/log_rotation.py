@@ -42,7 +42,12 @@ class LogRotation:
             containers = [each for each in await self._runtime.list_containers() if each.running]
         except RuntimeFailure:
             return  # the node's health tells of it
-        for container in await asyncio.to_thread(self._due, containers):
+        try:
+            due = await asyncio.to_thread(self._due, containers)
+        except OSError as error:
+            log.warning("logs of containers were not looked at", extra={"error": str(error)})
+            return
+        for container in due:
             try:
                 await self._rotate(container)
                 self.done += 1

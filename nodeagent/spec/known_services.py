@@ -51,7 +51,7 @@ class KnownServices:
             data = msgspec.json.encode(list(self._informer.cache))
             try:
                 await asyncio.to_thread(_write, self._path, data)
-            except AgentError as error:
+            except (AgentError, OSError) as error:
                 log.warning("Services were not noted", extra={"error": str(error)})
             await asyncio.sleep(EVERY_S)
 

@@ -84,9 +84,9 @@ class PodFolders:
         return _made(self.of(uid) / "new")
 
     def uids(self) -> list[str]:
-        """Of pods that have something here."""
+        """Of pods that have something here; a disk of its own has a lost+found as well, which is nobody's."""
         with suppress(FileNotFoundError):
-            return sorted(each.name for each in self.root.iterdir())
+            return sorted(each.name for each in self.root.iterdir() if _name_re.fullmatch(each.name))
         return []
 
     def ensure_memory(self, uid: str) -> None:

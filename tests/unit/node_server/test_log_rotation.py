@@ -82,6 +82,15 @@ def test_only_what_is_large_and_runs(machine: Machine) -> None:
     assert machine.reopened == ["large"], "the new one is small"
 
 
+def test_what_cannot_be_looked_at_is_no_end_of_the_agent(machine: Machine) -> None:
+    log = machine.add("odd", SIZE)
+    log.unlink()
+    log.parent.rmdir()
+    log.parent.write_text("a file where the folder was")
+    machine.look()
+    assert machine.reopened == []
+
+
 def test_there_are_never_more_files_than_so_many(machine: Machine) -> None:
     log = machine.add("a", SIZE)
     for number in range(1, 9):

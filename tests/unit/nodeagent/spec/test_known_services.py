@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from pathlib import Path
 
 import msgspec
+import pytest
 from fake_api import FakeApi
 from virtual_time import run
 
@@ -60,5 +62,23 @@ def test_a_file_that_cannot_be_read_is_as_none(tmp_path: Path) -> None:
     async def story() -> None:
         async with FakeApi().client("node") as client:
             assert KnownServices(Informer(client, Service), path).of("default") is None
+
+    run(story())
+
+
+def test_a_disk_that_fails_is_no_end_of_the_agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: Path) -> bytes:
+        raise OSError(errno.EIO, "Input/output error")
+
+    async def story() -> None:
+        path = tmp_path / "services.json"
+        path.write_bytes(b"[]")
+        monkeypatch.setattr(Path, "read_bytes", broken)
+        async with FakeApi().client("node") as client, Informer(client, Service) as informer:
+            running = asyncio.create_task(KnownServices(informer, path).run())
+            await asyncio.sleep(2 * EVERY_S)
+            assert not running.done()
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
 
     run(story())

@@ -303,6 +303,7 @@ def test_a_volume_that_was_deleted_while_the_agent_was_away_goes_too(tmp_path: P
     async def story(world: VolumesWorld) -> None:
         path = made(put_folder_volume(world, tmp_path / "volumes", finalizers=[FINALIZER]))
         await delete(world)
+        (world.folders.root / "lost+found").mkdir(parents=True)  # no pod's
         async with reclaiming_goes_on(world):
             await asyncio.sleep(5)
         assert volume_of(world) is None
