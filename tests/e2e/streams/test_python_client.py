@@ -1,8 +1,8 @@
-"""exec and port-forward by Kubernetes' own Python client, which speaks version 4 over WebSocket."""
+"""exec and port-forward by Kubernetes' own Python client: version 4 over WebSocket. It leaves its sockets to us."""
 
 from __future__ import annotations
 
-import gc
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -12,12 +12,6 @@ from kmini_process import Server
 from kubernetes import client, config
 from kubernetes.stream import portforward, stream
 
-#: The library leaves its sockets to the garbage collector, which must not come while another test runs.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
-
 
 @pytest.fixture(scope="module")
 def api(server: Server) -> Iterator[client.CoreV1Api]:
@@ -26,12 +20,6 @@ def api(server: Server) -> Iterator[client.CoreV1Api]:
     with config.new_client_from_config(str(server.data_dir / "kubeconfig")) as connection:  # type: ignore[no-untyped-call]
         yield client.CoreV1Api(connection)
     asked(server, "DELETE", f"{PODS}/py?gracePeriodSeconds=0")
-
-
-@pytest.fixture(autouse=True)
-def collected() -> Iterator[None]:
-    yield
-    gc.collect()
 
 
 def test_a_command(api: client.CoreV1Api) -> None:
@@ -48,7 +36,7 @@ def test_a_command(api: client.CoreV1Api) -> None:
     )
     running.write_stdin("h\u00e9llo\n")
     running.run_forever(timeout=30)
-    running.close()
+    running.sock.shutdown()
     assert (running.read_stdout(), running.read_stderr(), running.returncode) == ("got h\u00e9llo\n", "err\n", 9)
 
 
@@ -63,4 +51,7 @@ def test_a_port(api: client.CoreV1Api) -> None:
     assert answer.endswith(b"py\n")
     assert forwarded.error(8080) is None
     connection.close()
-    forwarded.websocket.close()
+    for thread in threading.enumerate():
+        if thread.name.startswith("Kubernetes port forward"):
+            thread.join(timeout=30)
+    forwarded.websocket.shutdown()
