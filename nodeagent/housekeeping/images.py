@@ -15,7 +15,7 @@ from typing import Protocol
 
 import msgspec
 
-from nodeagent.runtime.interface import Container, Image, RuntimeFailure
+from nodeagent.runtime.interface import Container, Image, RuntimeFailure, Unavailable
 from nodeagent.starting import BUILT_IN
 
 from .unused import Unused
@@ -86,7 +86,13 @@ class ImageCollector:
         for image_id in self._unused.for_at_least(self._options.age_s, now):
             if freed >= wanted:
                 break
-            await self._images.remove_image(image_id)
+            try:
+                await self._images.remove_image(image_id)
+            except Unavailable:
+                raise
+            except RuntimeFailure as error:  # the others may go all the same
+                log.warning("an image was not removed", extra={"image": image_id, "error": error.message})
+                continue
             freed += unused[image_id].size_bytes
             log.info("an image that nobody uses was removed", extra={"image": unused[image_id].names or image_id})
         if freed < wanted:

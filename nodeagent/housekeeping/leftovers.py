@@ -65,7 +65,7 @@ class Leftovers:
         self._unused.seen((path for path, owner in there if owner not in ids and owner not in uids), now)
         gone = self._unused.for_at_least(UNUSED_FOR_S, now)
         if gone:
-            await asyncio.to_thread(self._remove, gone)
+            gone = await asyncio.to_thread(self._removed, gone)
             log.info("leftovers of pods that are gone were removed", extra={"paths": [str(path) for path in gone]})
         return gone
 
@@ -82,14 +82,25 @@ class Leftovers:
                 if _is_address(path.name):
                     yield path, _owner(path)
 
-    def _remove(self, paths: Sequence[Path]) -> None:
+    def _removed(self, paths: Sequence[Path]) -> list[Path]:
+        """Those that could be removed. One that cannot must not keep all others for ever."""
+        removed = []
         for path in paths:
-            if path.is_relative_to(self._places.leases):
-                _give_back(path)
-            elif path.is_relative_to(self._places.logs):
-                shutil.rmtree(path)
-            else:
-                cgroups.remove(f"{self._places.group}/{path.name}")
+            try:
+                self._remove(path)
+                removed.append(path)
+            except OSError as error:
+                log.warning("a leftover was not removed", extra={"path": str(path), "error": str(error)})
+        return removed
+
+    def _remove(self, path: Path) -> None:
+        """Raises OSError."""
+        if path.is_relative_to(self._places.leases):
+            _give_back(path)
+        elif path.is_relative_to(self._places.logs):
+            shutil.rmtree(path)
+        else:
+            cgroups.remove(f"{self._places.group}/{path.name}")
 
 
 def _entries(folder: Path) -> list[Path]:

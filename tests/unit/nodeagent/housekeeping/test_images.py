@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from virtual_time import run
 
 from nodeagent.housekeeping.images import Disk, ImageCollector, ImageOptions
-from nodeagent.runtime.interface import Container, ContainerPhase, Image, PodKey
+from nodeagent.runtime.interface import Container, ContainerPhase, Image, PodKey, RuntimeFailure
 
 OPTIONS = ImageOptions(every_s=300.0, age_s=120.0)
 POD = PodKey(namespace="default", name="a", uid="u")
@@ -22,6 +22,7 @@ class World:
     def __init__(self, sizes: dict[str, int], *, other: int = 0) -> None:
         self.images = {name: Image(id=f"id-{name}", names=(name,), size_bytes=size) for name, size in sizes.items()}
         self.used_by: list[str] = []
+        self.stuck = ""
         self.other = other
 
     async def list_images(self) -> list[Image]:
@@ -45,6 +46,8 @@ class World:
 
     async def remove_image(self, image_id: str) -> None:
         assert image_id.removeprefix("id-") not in self.used_by
+        if image_id == f"id-{self.stuck}":
+            raise RuntimeFailure("no such file")
         del self.images[image_id.removeprefix("id-")]
 
     def disk(self) -> Disk:
@@ -84,6 +87,17 @@ def test_the_longest_unused_goes_first_until_there_is_room() -> None:
         world.other = 551  # 851 of 1,000: 51 have to go
         await asyncio.sleep(300)
         assert set(world.images) == {"a", "c"}, "b came before c in the list, a was used later"
+
+    collecting(world, story)
+
+
+def test_an_image_that_cannot_go_keeps_no_other() -> None:
+    world = World({"a": 100, "b": 100}, other=700)
+    world.stuck = "a"
+
+    async def story() -> None:
+        await asyncio.sleep(1000)
+        assert set(world.images) == {"a"}
 
     collecting(world, story)
 

@@ -72,6 +72,20 @@ def test_what_nobody_has_goes_after_a_while(world: World) -> None:
     run(story())
 
 
+def test_one_that_cannot_go_keeps_no_other(world: World) -> None:
+    goes = world.log("gone")
+    stays = world.places.logs / "a-file"
+    stays.touch()
+
+    async def story() -> None:
+        await world.leftovers.sweep()
+        await asyncio.sleep(UNUSED_FOR_S)
+        assert await world.leftovers.sweep() == [goes]
+        assert (goes.exists(), stays.exists()) == (False, True)
+
+    run(story())
+
+
 def test_what_was_somebodys_in_between_begins_anew(world: World) -> None:
     log = world.log("late")
 
