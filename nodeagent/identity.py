@@ -11,22 +11,23 @@ Keys are ECDSA P-256, files with a key have mode 0600. Files are written whole a
 
 from __future__ import annotations
 
-import datetime
+import hashlib
 import os
+import ssl
+import sys
 from pathlib import Path
+from typing import Literal
 
 import msgspec
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from apiserver.client import Access, Material
 
 from .errors import BadIdentity
+from .network.programs import run_program
 
 USER_PREFIX = "system:node:"
 GROUP = "system:nodes"
+KEYS_WITHIN_S = 60.0
 _FILE_BYTES_MAX = 1 << 20
 
 
@@ -48,8 +49,41 @@ SERVING = Purpose(
 )
 
 
+Wish = Literal["look", "request", "accept"]
+
+
+class Validity(msgspec.Struct, frozen=True, kw_only=True):
+    """Of a certificate; seconds since the epoch."""
+
+    begin: float
+    end: float
+
+    @property
+    def due_at(self) -> float:
+        """When to renew: at two thirds of its life."""
+        return self.begin + (self.end - self.begin) * 2 / 3
+
+    def is_over(self, now: float) -> bool:
+        return now >= self.end
+
+
+class KeysQuestion(msgspec.Struct, frozen=True, kw_only=True):
+    wish: Wish
+    node_name: str
+    names_node: bool
+    pair_file: str
+    key_file: str
+    certificate: str = ""  # to be accepted, in PEM
+
+
+class KeysAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    problem: str = ""
+    request: str = ""
+    validity: Validity | None = None
+
+
 class Identity:
-    """Of one node. Methods are blocking and small; they raise BadIdentity naming the file."""
+    """Of one node. Methods raise BadIdentity naming the file."""
 
     def __init__(self, folder: Path, node_name: str, purpose: Purpose = CLIENT) -> None:
         self.folder = folder
@@ -59,36 +93,66 @@ class Identity:
         self.servers_file = folder / "servers.json"
         self.pair_file = folder / f"{purpose.stem}.pem"
         self._key_file = folder / f"{purpose.stem}.key"
+        self._looked: tuple[int, Validity | None] | None = None  # with the time of the file
 
     @property
     def user(self) -> str:
-        return USER_PREFIX + self.node_name
+        return user_of(self.node_name)
 
     def access(self, servers: tuple[str, ...]) -> Access:
         """Files, so that a renewal is taken up by itself."""
         pair = Material(file=self.pair_file)
         return Access(servers=servers, authority=Material(file=self.authority_file), certificate=pair, key=pair)
 
-    def certificate(self) -> x509.Certificate | None:
-        """The one there is, of this node and with a key that fits; None before the first."""
-        raw = _read(self.pair_file)
-        if raw is None:
-            return None
+    async def validity(self) -> Validity | None:
+        """Of the certificate there is, of this node and with a key that fits; None before the first."""
         try:
-            certificate = x509.load_pem_x509_certificate(raw)
-            key = serialization.load_pem_private_key(raw, None)
-        except (ValueError, TypeError) as error:
-            raise BadIdentity(f"{self.pair_file} holds no certificate with its key: {_words(error)}") from None
-        if _public(key.public_key()) != _public(certificate.public_key()):
-            raise BadIdentity(f"{self.pair_file}: the key is not the certificate's")
-        name = _common_name(certificate.subject)
-        if name != self.user:
-            raise BadIdentity(f"{self.pair_file} is the certificate of {name}, not of {self.user}: use another folder")
-        return certificate
+            seen = self.pair_file.stat().st_mtime_ns
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise BadIdentity(f"cannot read {self.pair_file}: {error.strerror}") from error
+        if self._looked is None or self._looked[0] != seen:
+            self._looked = (seen, (await self._ask("look")).validity)
+        return self._looked[1]
+
+    async def new_request(self) -> str:
+        """A certificate request in PEM, for the key of the last request that had no answer, or a new one.
+
+        The key is on disk before anybody hears of it: an answer that comes after a crash finds it.
+        """
+        return (await self._ask("request")).request
+
+    async def accept(self, certificate_pem: bytes) -> None:
+        """The answer to the request: from now on it is who we are."""
+        await self._ask("accept", certificate_pem.decode("ascii", errors="replace"))
+
+    async def _ask(self, wish: Wish, certificate: str = "") -> KeysAnswer:
+        """By a process of its own (keys.py). Raises AgentError."""
+        printed = await run_program(
+            (sys.executable, "-P", "-m", "nodeagent.keys"),
+            given=msgspec.json.encode(self.question(wish, certificate)),
+            timeout_s=KEYS_WITHIN_S,
+            answer_max=_FILE_BYTES_MAX,
+        )
+        answer = msgspec.json.decode(printed, type=KeysAnswer)
+        if answer.problem:
+            raise BadIdentity(answer.problem)
+        return answer
+
+    def question(self, wish: Wish, certificate: str = "") -> KeysQuestion:
+        return KeysQuestion(
+            wish=wish,
+            node_name=self.node_name,
+            names_node=self.purpose.names_node,
+            pair_file=str(self.pair_file),
+            key_file=str(self._key_file),
+            certificate=certificate,
+        )
 
     def authority_hash(self) -> str | None:
         """Of the CA that was pinned when this node joined; None before."""
-        raw = _read(self.authority_file)
+        raw = read_file(self.authority_file)
         if raw is None:
             return None
         try:
@@ -96,59 +160,14 @@ class Identity:
         except ValueError as error:
             raise BadIdentity(f"{self.authority_file} holds no certificate: {error}") from None
 
-    def new_request(self) -> str:
-        """A certificate request in PEM, for the key of the last request that had no answer, or a new one.
 
-        The key is on disk before anybody hears of it: an answer that comes after a crash finds it.
-        """
-        raw = _read(self._key_file)
-        try:
-            key = serialization.load_pem_private_key(raw, None) if raw else None
-        except (ValueError, TypeError):
-            key = None  # a broken one was never used
-        if not isinstance(key, ec.EllipticCurvePrivateKey):
-            key = ec.generate_private_key(ec.SECP256R1())
-            write_file(self._key_file, _pem(key), secret=True)
-        subject = x509.Name(
-            [x509.NameAttribute(NameOID.ORGANIZATION_NAME, GROUP), x509.NameAttribute(NameOID.COMMON_NAME, self.user)]
-        )
-        builder = x509.CertificateSigningRequestBuilder().subject_name(subject)
-        if self.purpose.names_node:
-            names = x509.SubjectAlternativeName([x509.DNSName(self.node_name)])
-            builder = builder.add_extension(names, critical=False)
-        request = builder.sign(key, hashes.SHA256())
-        return request.public_bytes(serialization.Encoding.PEM).decode()
-
-    def accept(self, certificate_pem: bytes) -> x509.Certificate:
-        """The answer to the request: from now on it is who we are."""
-        raw = _read(self._key_file)
-        try:
-            certificate = x509.load_pem_x509_certificate(certificate_pem)
-            key = serialization.load_pem_private_key(raw or b"", None)
-        except (ValueError, TypeError) as error:
-            raise BadIdentity(f"the certificate that was given cannot be used: {_words(error)}") from None
-        if _public(key.public_key()) != _public(certificate.public_key()):
-            raise BadIdentity("the certificate that was given is not for our key")
-        if _common_name(certificate.subject) != self.user:
-            raise BadIdentity(f"the certificate that was given is not for {self.user}")
-        write_file(self.pair_file, certificate_pem.rstrip() + b"\n" + (raw or b""), secret=True)
-        self._key_file.unlink(missing_ok=True)
-        return certificate
+def user_of(node_name: str) -> str:
+    return USER_PREFIX + node_name
 
 
 def certificate_hash(pem: bytes) -> str:
     """Hex SHA-256 of the certificate in DER, as join tokens name a CA. Raises ValueError."""
-    return x509.load_pem_x509_certificate(pem).fingerprint(hashes.SHA256()).hex()
-
-
-def due_at(certificate: x509.Certificate) -> float:
-    """When to renew: at two thirds of its life; seconds since the epoch."""
-    begin, end = certificate.not_valid_before_utc.timestamp(), certificate.not_valid_after_utc.timestamp()
-    return begin + (end - begin) * 2 / 3
-
-
-def is_over(certificate: x509.Certificate, now: float) -> bool:
-    return datetime.datetime.fromtimestamp(now, datetime.UTC) >= certificate.not_valid_after_utc
+    return hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem.decode("ascii").strip())).hexdigest()
 
 
 def write_file(path: Path, data: bytes, *, secret: bool = False) -> None:
@@ -172,7 +191,7 @@ def write_file(path: Path, data: bytes, *, secret: bool = False) -> None:
         raise BadIdentity(f"cannot write {path}: {error.strerror}") from error
 
 
-def _read(path: Path) -> bytes | None:
+def read_file(path: Path) -> bytes | None:
     try:
         with path.open("rb") as file:
             return file.read(_FILE_BYTES_MAX)
@@ -180,26 +199,3 @@ def _read(path: Path) -> bytes | None:
         return None
     except OSError as error:
         raise BadIdentity(f"cannot read {path}: {error.strerror}") from error
-
-
-def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
-    return key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-
-
-def _public(key: object) -> bytes:
-    """Equal for the two halves of one pair."""
-    found: bytes = key.public_bytes(  # type: ignore[attr-defined]  # every public key has it
-        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
-    return found
-
-
-def _common_name(subject: x509.Name) -> str:
-    found = subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-    return str(found[0].value) if found else ""
-
-
-def _words(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__

@@ -21,7 +21,7 @@ from apiserver.client.requests import JSON, Request
 
 from .clock import Wall
 from .errors import BadIdentity, JoinRefused, NoAnswer
-from .identity import Identity, certificate_hash, is_over, write_file
+from .identity import Identity, certificate_hash, write_file
 
 log = logging.getLogger(__name__)
 
@@ -70,13 +70,13 @@ async def ensure_identity(
     identity: Identity, servers: Sequence[str], token_file: Path | None, *, wall: Wall = time.time
 ) -> None:
     """Join, unless there is a certificate that holds. Raises AgentError: NoAnswer may be tried again."""
-    certificate = identity.certificate()
-    if certificate is not None and not is_over(certificate, wall()):
+    validity = await identity.validity()
+    if validity is not None and not validity.is_over(wall()):
         if identity.authority_hash() is None:
             raise BadIdentity(f"{identity.authority_file} is missing: remove {identity.folder} to join anew")
         return
     if token_file is None:
-        what = "is over" if certificate is not None else "is not there yet"
+        what = "is over" if validity is not None else "is not there yet"
         raise JoinRefused(f"the certificate of {identity.user} {what}: joining takes a token (--token-file)")
     await join(identity, servers, read_token(token_file))
 
@@ -89,7 +89,7 @@ async def join(identity: Identity, servers: Sequence[str], token: JoinToken) -> 
     authority = await fetch_authority(servers, token.ca_hash)
     answer = await _ask(identity, servers, token, authority)
     write_file(identity.authority_file, authority)
-    identity.accept(answer.certificate.encode())
+    await identity.accept(answer.certificate.encode())
     log.info("joined the cluster", extra={"node": identity.node_name})
 
 
@@ -121,7 +121,8 @@ async def _ask(identity: Identity, servers: Sequence[str], token: JoinToken, aut
         authority=Material(data=authority),
         token=Material(data=token.bootstrap.text.encode()),
     )
-    body = msgspec.json.encode(_NodeRequest(node_name=identity.node_name, request=identity.new_request()))
+    wanted = _NodeRequest(node_name=identity.node_name, request=await identity.new_request())
+    body = msgspec.json.encode(wanted)
     request = Request(method="POST", path=PATH_NODE, headers=(("Content-Type", JSON),), body=body)
     async with Client(access, options=_OPTIONS, user_agent=_USER_AGENT, learn=False) as client:
         try:

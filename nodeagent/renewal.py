@@ -22,7 +22,7 @@ from apiserver.client.retry import Backoff
 
 from .clock import Wall
 from .errors import AgentError, JoinRefused, NoAnswer
-from .identity import Identity, due_at
+from .identity import Identity
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ class Renewal:
     async def run(self) -> None:
         failures = 0
         while True:
-            if not self._is_due():
+            if not await self._is_due():
                 await asyncio.sleep(LOOK_EVERY_S)
                 continue
             try:
@@ -66,17 +66,17 @@ class Renewal:
                 await asyncio.sleep(_RETRY.wait_s(failures, self._random))
                 failures += 1
 
-    def _is_due(self) -> bool:
+    async def _is_due(self) -> bool:
         try:
-            certificate = self._identity.certificate()
+            validity = await self._identity.validity()
         except AgentError as error:
             log.error("the certificate cannot be read", extra={"error": str(error)})
             return False
-        return certificate is None or self._wall() >= due_at(certificate)
+        return validity is None or self._wall() >= validity.due_at
 
     async def renew(self) -> None:
         """Now. Raises ApiError, AgentError."""
-        pem = self._identity.new_request()
+        pem = await self._identity.new_request()
         purpose = self._identity.purpose
         spec = CertificateSigningRequestSpec(
             request=base64.b64encode(pem.encode()).decode(), signer_name=purpose.signer, usages=list(purpose.usages)
@@ -84,7 +84,7 @@ class Renewal:
         asked = await self._client.create(
             CertificateSigningRequest(metadata=ObjectMeta(generate_name="node-csr-"), spec=spec)
         )
-        self._identity.accept(await self._answer(asked))
+        await self._identity.accept(await self._answer(asked))
         self.renewed += 1
         self._changed()
         fields = {"node": self._identity.node_name, "certificate": purpose.stem}

@@ -45,7 +45,7 @@ class NodeServer:
         self.listens = asyncio.Event()
 
     async def run(self) -> None:
-        self._begin_certificate()
+        await self._begin_certificate()
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._renewal.run())
@@ -57,10 +57,10 @@ class NodeServer:
 
     # --- certificate --------------------------------------------------------------------------------------
 
-    def _begin_certificate(self) -> None:
+    async def _begin_certificate(self) -> None:
         """The one of before, if there is one; what cannot be read is made anew."""
         try:
-            if self._identity.certificate() is not None:
+            if await self._identity.validity() is not None:
                 self._take_certificate()
         except BadIdentity as error:
             log.warning("the certificate of the node's port is asked for anew", extra={"reason": str(error)})

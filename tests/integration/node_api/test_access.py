@@ -99,11 +99,11 @@ def test_an_agent_that_comes_back_has_its_certificate_and_a_broken_one_is_made_a
             server = world.node.server
             assert server is not None
             again = type(server)(world.client, server._sources, 0, host="127.0.0.1")
-            again._begin_certificate()
+            await again._begin_certificate()
             assert again._certified.is_set()
             world.identity.folder.joinpath("serving.pem").write_text("broken")
             again = type(server)(world.client, server._sources, 0, host="127.0.0.1")
-            again._begin_certificate()
+            await again._begin_certificate()
             assert not again._certified.is_set()
             async with world.identity_client() as client:
                 again = type(server)(client, server._sources, 0, host="127.0.0.1")

@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 from joined_agent import Joined, is_gone, is_ready, make_token, phase_is, pod_named, until
 from kmini.testing.fixture import Kmini
 from ports import free_ports
@@ -17,8 +18,8 @@ from apiserver.api.errors import Forbidden, NotFound
 from apiserver.client import Client
 from apiserver.client.pods import bind
 from nodeagent.errors import AgentError, BadIdentity, JoinRefused, NoAnswer
-from nodeagent.identity import due_at
 from nodeagent.joining import ensure_identity
+from nodeagent.keys import NodeKeys, validity_of
 from nodeagent.renewal import Renewal
 
 
@@ -45,6 +46,10 @@ def test_from_a_token_to_a_pod_that_runs_and_goes(kmini: Kmini, tmp_path: Path) 
             assert not joined.runtime.running
 
     asyncio.run(story())
+
+
+def certificate_of(joined: Joined) -> x509.Certificate | None:
+    return NodeKeys(joined.identity.question("look")).certificate()
 
 
 async def _lease(client: Client, name: str) -> Lease | None:
@@ -135,9 +140,9 @@ def test_who_has_a_certificate_needs_no_token(kmini: Kmini, tmp_path: Path) -> N
         with pytest.raises(JoinRefused, match=r"is not there yet: joining takes a token"):
             await joined.join(None)
         await joined.join(await make_token(kmini, tmp_path))
-        before = joined.identity.certificate()
+        before = certificate_of(joined)
         await joined.join(None)
-        assert joined.identity.certificate() == before
+        assert certificate_of(joined) == before
         other = Joined(kmini, "worker-5", tmp_path)
         other.identity.folder.symlink_to(joined.identity.folder)
         with pytest.raises(BadIdentity, match="is the certificate of system:node:worker-4"):
@@ -150,7 +155,7 @@ def test_a_certificate_that_is_over_is_no_certificate(kmini: Kmini, tmp_path: Pa
     async def story() -> None:
         joined = Joined(kmini, "worker-6", tmp_path)
         await joined.join(await make_token(kmini, tmp_path))
-        certificate = joined.identity.certificate()
+        certificate = certificate_of(joined)
         assert certificate is not None
         later = certificate.not_valid_after_utc.timestamp() + 1
         with pytest.raises(JoinRefused, match="is over: joining takes a token"):
@@ -174,7 +179,7 @@ def test_a_server_that_is_away_is_passed_over(kmini: Kmini, tmp_path: Path) -> N
         joined = Joined(kmini, "worker-8", tmp_path)
         joined.servers = (f"https://127.0.0.1:{free_ports(1)[0]}", *joined.servers)
         await joined.join(await make_token(kmini, tmp_path))
-        assert joined.identity.certificate() is not None
+        assert certificate_of(joined) is not None
 
     asyncio.run(story())
 
@@ -185,9 +190,9 @@ def test_at_two_thirds_of_its_life_the_certificate_is_renewed_while_everything_r
     async def story() -> None:
         joined = Joined(kmini, "worker-10", tmp_path)
         await joined.join(await make_token(kmini, tmp_path))
-        first = joined.identity.certificate()
+        first = certificate_of(joined)
         assert first is not None
-        due = due_at(first)
+        due = validity_of(first).due_at
         assert first.not_valid_before_utc.timestamp() < due < first.not_valid_after_utc.timestamp()
         async with joined.runs(), joined.client() as node:
             early = asyncio.create_task(Renewal(node, joined.identity, wall=lambda: due - 60).run())
@@ -201,7 +206,7 @@ def test_at_two_thirds_of_its_life_the_certificate_is_renewed_while_everything_r
             for task in (early, renewing):
                 task.cancel()
             await asyncio.gather(early, renewing, return_exceptions=True)
-        second = joined.identity.certificate()
+        second = certificate_of(joined)
         assert second is not None
         assert second.serial_number != first.serial_number
         assert second.public_key() != first.public_key()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -13,8 +16,9 @@ from hypothesis import strategies as st
 
 from apiserver.auth import pki, signing
 from nodeagent.errors import AgentError, BadIdentity, JoinRefused, NoAnswer
-from nodeagent.identity import Identity, certificate_hash, due_at, is_over, write_file
+from nodeagent.identity import Identity, certificate_hash, write_file
 from nodeagent.joining import TOKEN_BYTES_MAX, read_token
+from nodeagent.keys import NodeKeys, validity_of
 
 GOOD = "K1" + "a" * 64 + ".abcdef.0123456789abcdef"
 
@@ -32,13 +36,17 @@ def signed(authority: pki.KeyPair, request: str, *, days: int = 30) -> bytes:
     return made.encode()
 
 
+def keys(folder: Path, node_name: str) -> NodeKeys:
+    return NodeKeys(Identity(folder, node_name).question("look"))
+
+
 def test_a_request_is_what_the_signer_wants(tmp_path: Path) -> None:
-    wanted = signing.parse_request(Identity(tmp_path, "n1").new_request().encode())
+    wanted = signing.parse_request(keys(tmp_path, "n1").new_request().encode())
     assert (wanted.common_name, wanted.organizations, wanted.names) == ("system:node:n1", ("system:nodes",), ())
 
 
 def test_the_key_is_on_disk_before_it_is_used_and_never_open_to_others(tmp_path: Path, authority: pki.KeyPair) -> None:
-    identity = Identity(tmp_path / "agent", "n1")
+    identity = keys(tmp_path / "agent", "n1")
     request = identity.new_request()
     assert (tmp_path / "agent").stat().st_mode & 0o777 == 0o700
     assert (tmp_path / "agent" / "client.key").stat().st_mode & 0o777 == 0o600
@@ -54,17 +62,18 @@ def _key_of(request: str) -> object:
 
 
 def test_times_of_a_certificate(tmp_path: Path, authority: pki.KeyPair) -> None:
-    identity = Identity(tmp_path, "n1")
+    identity = keys(tmp_path, "n1")
     certificate = identity.accept(signed(authority, identity.new_request(), days=30))
     begin, end = certificate.not_valid_before_utc.timestamp(), certificate.not_valid_after_utc.timestamp()
-    assert abs((due_at(certificate) - begin) / (end - begin) - 2 / 3) < 1e-6
-    assert not is_over(certificate, end - 1)
-    assert is_over(certificate, end)
+    validity = validity_of(certificate)
+    assert abs((validity.due_at - begin) / (end - begin) - 2 / 3) < 1e-6
+    assert not validity.is_over(end - 1)
+    assert validity.is_over(end)
     assert identity.certificate() == certificate
 
 
 def test_an_answer_for_somebody_else_is_not_taken(tmp_path: Path, authority: pki.KeyPair) -> None:
-    identity, other = Identity(tmp_path / "one", "n1"), Identity(tmp_path / "two", "n2")
+    identity, other = keys(tmp_path / "one", "n1"), keys(tmp_path / "two", "n2")
     identity.new_request()
     with pytest.raises(BadIdentity, match="is not for our key"):
         identity.accept(signed(authority, other.new_request()))
@@ -74,17 +83,17 @@ def test_an_answer_for_somebody_else_is_not_taken(tmp_path: Path, authority: pki
 
 
 def test_bad_files_are_named(tmp_path: Path, authority: pki.KeyPair) -> None:
-    identity = Identity(tmp_path, "n1")
+    identity = keys(tmp_path, "n1")
     assert identity.certificate() is None
-    assert identity.authority_hash() is None
+    assert Identity(tmp_path, "n1").authority_hash() is None
     identity.accept(signed(authority, identity.new_request()))
     good = (tmp_path / "client.pem").read_bytes()
     with pytest.raises(BadIdentity, match=r"is the certificate of system:node:n1, not of system:node:n2"):
-        Identity(tmp_path, "n2").certificate()
+        keys(tmp_path, "n2").certificate()
     (tmp_path / "client.pem").write_bytes(good[: len(good) // 2])
     with pytest.raises(BadIdentity, match=r"client\.pem holds no certificate with its key"):
         identity.certificate()
-    other = Identity(tmp_path / "other", "n1")
+    other = keys(tmp_path / "other", "n1")
     other.accept(signed(authority, other.new_request()))
     mixed = good.split(b"-----BEGIN PRIVATE")[0] + b"-----BEGIN PRIVATE"
     mixed += (tmp_path / "other" / "client.pem").read_bytes().split(b"-----BEGIN PRIVATE")[1]
@@ -93,7 +102,30 @@ def test_bad_files_are_named(tmp_path: Path, authority: pki.KeyPair) -> None:
         identity.certificate()
     (tmp_path / "ca.crt").write_text("x")
     with pytest.raises(BadIdentity, match=r"ca\.crt holds no certificate"):
-        identity.authority_hash()
+        Identity(tmp_path, "n1").authority_hash()
+
+
+def test_it_is_done_by_a_process_of_its_own(tmp_path: Path, authority: pki.KeyPair) -> None:
+    async def story() -> None:
+        identity = Identity(tmp_path, "n1")
+        assert await identity.validity() is None
+        await identity.accept(signed(authority, await identity.new_request(), days=30))
+        validity = await identity.validity()
+        assert validity is not None
+        assert validity.end - validity.begin >= 30 * 86_400 - 1
+        with pytest.raises(BadIdentity, match=r"is the certificate of system:node:n1, not of system:node:n2"):
+            await Identity(tmp_path, "n2").validity()
+        with pytest.raises(BadIdentity, match="cannot be used"):
+            await identity.accept(b"nonsense")
+
+    asyncio.run(story())
+
+
+def test_an_agent_does_without_the_library_for_keys() -> None:
+    """It takes an eighth of the memory."""
+    script = "import sys, kmini.agent, nodeagent.parts, nodeagent.server.serving; print('cryptography' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
 
 
 def test_the_hash_of_a_ca_is_what_tokens_carry(authority: pki.KeyPair) -> None:
