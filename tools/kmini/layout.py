@@ -113,9 +113,25 @@ def _announced(path: Path, type_: type[Announced], *, held: bool) -> Announced |
         if held and not _is_locked(file.fileno()):
             return None
         try:
-            return msgspec.json.decode(file.read(), type=type_)
+            found = msgspec.json.decode(file.read(), type=type_)
         except msgspec.DecodeError:
             return None  # it has the lock and has not written yet
+        if held and not _may_name(os.fstat(file.fileno()).st_uid, found.pid):
+            raise CommandError(f"{path} names process {found.pid}, which is not its owner's: nothing is done to that")
+        return found
+
+
+def is_trusted(owner: int) -> bool:
+    """Whether what a file of this user says may be done with our rights."""
+    return owner in (0, os.geteuid())
+
+
+def _may_name(owner: int, pid: int) -> bool:
+    """Others' files could name any process for root to end: only their own count."""
+    try:
+        return is_trusted(owner) or os.stat(f"/proc/{pid}").st_uid == owner
+    except FileNotFoundError:
+        return True  # it has ended meanwhile
 
 
 # An open file description lock (fcntl(2)): it can be asked for without being taken, so that somebody who
@@ -187,7 +203,7 @@ def _held(path: Path) -> Iterator[int | None]:
     """None when somebody else holds it."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except OSError as error:
         instead = ": choose a --data-dir of your own" if isinstance(error, PermissionError) else ""
         raise CommandError(f"cannot write to {error.filename}: {error.strerror}{instead}") from error

@@ -15,12 +15,13 @@ from kmini.errors import CommandError
 from kmini.layout import Layout, RunningAgent, owned_agent
 from kmini.options import DEFAULT_DATA_DIR
 from kmini.up import machine
+from kmini.up.ending import remove_node
 from ports import free_ports
 
 from nodeagent.runtime import cgroups
 
 
-def refusal(check: Callable[[], None]) -> str:
+def refusal(check: Callable[[], object]) -> str:
     with pytest.raises(CommandError) as caught:
         check()
     return str(caught.value)
@@ -82,6 +83,19 @@ def test_nobody_else_can_name_a_folder_for_root_to_end(tmp_path: Path) -> None:
         process.stdout.readline()
         machine.check_alone(Layout(tmp_path / "here"))
         process.stdin.close()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can have files of others")
+def test_what_another_user_wrote_names_no_process_or_group_for_root_to_end(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    said = RunningAgent(pid=os.getpid(), node="n", runtime="containerd", private=True, group="/", boot_id="")
+    with owned_agent(layout) as file:
+        file.announce(said)
+        assert layout.running_agent() == said
+        os.chown(layout.agent_file, 65534, 65534)
+        assert "is not its owner's" in refusal(layout.running_agent)
+    assert layout.running_agent() is None
+    assert "nothing that it tells of is ended" in refusal(partial(remove_node, layout, said, warn=print))
 
 
 def test_ports_must_differ_and_be_free() -> None:

@@ -20,7 +20,7 @@ from nodeagent.runtime.teardown import force, tear_down
 
 from ..agent_runtime import RuntimeSettings, make_containerd, make_runtime
 from ..errors import CommandError
-from ..layout import Layout, RunningAgent, owned_agent
+from ..layout import Layout, RunningAgent, is_trusted, owned_agent
 from ..supervise import stop
 
 CONTAINERS_END_WITHIN_S = 10.0
@@ -52,6 +52,8 @@ def remove_node(layout: Layout, last: RunningAgent, *, warn: Say) -> None:
     """Everything that the node's containers are made of. Raises CommandError."""
     if os.geteuid() != 0:
         raise CommandError(f"node {last.node} has containers, which only root can end: run this as root")
+    if not is_trusted(layout.agent_file.stat().st_uid):  # root's by all rights: it names what is ended by force
+        raise CommandError(f"{layout.agent_file} belongs to another user: nothing that it tells of is ended")
     with owned_agent(layout) as file:
         try:
             if last.boot_id == system_info().boot_id:
