@@ -5,6 +5,10 @@ from __future__ import annotations
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
+import pytest
+from container_agent import soon
+from kmini_process import Server
+from kubectl_binaries import MISSING, binaries
 from kubectl_shell import Shell
 
 _PATH = Path(__file__).resolve().parents[1] / "streams" / "test_kubectl.py"
@@ -44,6 +48,12 @@ def test_a_pod_that_is_talked_to_once(kubectl: Shell) -> None:
     assert text == 'hello\npod "once" deleted from default namespace\n'
 
 
-def test_what_is_used(kubectl: Shell) -> None:
-    headers = kubectl.ok("top nodes").splitlines()[0].split()
-    assert headers == ["NAME", "CPU(cores)", "CPU(%)", "MEMORY(bytes)", "MEMORY(%)"]
+@pytest.mark.parametrize("asked", ["nodes", "pods", "pods -A --sum", "pods --containers --sort-by=memory", "pod web"])
+def test_what_is_used_is_told_as_by_kubectl(kubectl: Shell, server: Server, tmp_path: Path, asked: str) -> None:
+    """The server keeps its answer for some seconds: both are told the same, or are asked again."""
+    found = binaries()
+    if not found:
+        pytest.skip(MISSING)
+    other = Shell(found[0], server.data_dir / "kubeconfig", tmp_path / "other")
+    soon(lambda: kubectl.run(f"kubectl top {asked}")[1] == 0, "there are measurements")
+    soon(lambda: kubectl.run(f"kubectl top {asked}") == other.run(f"kubectl top {asked}"), "both say the same")

@@ -62,3 +62,10 @@ class Columns:
                     self._widths.append(self.WIDTH_MIN)
                 self._widths[index] = max(self._widths[index], len(cell) + self.PADDING)
         return "".join(f"{_written(row, self._widths)}\n" for row in rows)
+
+
+class PaddedColumns(Columns):
+    """Those of `top`: the last column is as wide as its widest cell too."""
+
+    def add(self, cells: list[str]) -> None:
+        super().add([*cells, ""])

@@ -68,7 +68,7 @@ def _sorted(
 @verb
 async def node(session: Session, name: str | None, labels: str, sort_by: str, **given: Any) -> None:
     """Show what nodes use."""
-    from ..output.tabwriter import Columns
+    from ..output.tabwriter import PaddedColumns
 
     kind = await _metrics(session, "nodes")
     nodes = (await session.catalogue()).find("nodes").kind
@@ -79,7 +79,7 @@ async def node(session: Session, name: str | None, labels: str, sort_by: str, **
         known = await session.api.list_(nodes, None, labels=labels)
     field = "capacity" if given["show_capacity"] else "allocatable"
     there = {each["metadata"]["name"]: (each.get("status") or {}).get(field) or {} for each in known}
-    columns = Columns()
+    columns = PaddedColumns()
     if not given["no_headers"]:
         columns.add(["NAME", "CPU(cores)", "CPU(%)", "MEMORY(bytes)", "MEMORY(%)"])
     rows = [(each["metadata"]["name"], usage(each.get("usage") or {}), each) for each in found]
@@ -110,7 +110,7 @@ async def pod(
     session: Session, name: str | None, labels: str, fields: str, all_namespaces: bool, sort_by: str, **given: Any
 ) -> None:
     """Show what pods use."""
-    from ..output.tabwriter import Columns
+    from ..output.tabwriter import PaddedColumns
 
     kind = await _metrics(session, "pods")
     namespace = None if all_namespaces else session.namespace
@@ -121,7 +121,7 @@ async def pod(
     if not found:
         session.tell("No resources found" + ("" if all_namespaces else f" in {session.namespace} namespace."))
         return
-    columns = Columns()
+    columns = PaddedColumns()
     first = ["NAMESPACE"] * all_namespaces
     if not given["no_headers"]:
         columns.add([*first, *(["POD"] if given["containers"] else []), "NAME", "CPU(cores)", "MEMORY(bytes)"])
