@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as version_of
 
@@ -16,12 +15,15 @@ from ..command import Verb, switch
 @click.option("-o", "--output", default="", help="json or yaml.")
 def version(client: bool, output: str) -> None:
     """Print the version of this client, and the server's when one can be reached."""
-    from ..cluster.session import Options
     from ..failures import CommandError
 
     found: dict[str, object] = {"clientVersion": {"gitVersion": f"v{_own()}"}}
     problem: Exception | None = None
     if not client:
+        import asyncio
+
+        from ..cluster.session import Options
+
         try:
             found["serverVersion"] = asyncio.run(_server(click.get_current_context().ensure_object(Options)))
         except Exception as error:  # whatever it is: the client's version is said first
