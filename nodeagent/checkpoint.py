@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import threading
 from pathlib import Path
 
 import msgspec
@@ -41,6 +42,7 @@ class Checkpoint:
         self._written: dict[str, int] = {}  # by uid: a hash of what matters, as it was written
         self._changes: dict[str, Pod | None] = {}  # by uid: what is to be written, None: removed
         self._some = asyncio.Event()
+        self._writing = threading.Lock()  # at the end a thread may still be at it
 
     def note(self, pod: Pod) -> None:
         uid, matters = pod.metadata.uid, _what_matters(pod)
@@ -81,8 +83,12 @@ class Checkpoint:
         self._some.set()
 
     def _write_changes(self) -> None:
-        self._some.clear()
-        changes, self._changes = self._changes, {}
+        with self._writing:
+            self._some.clear()
+            changes, self._changes = self._changes, {}
+            self._write(changes)
+
+    def _write(self, changes: dict[str, Pod | None]) -> None:
         for uid, pod in changes.items():
             path = self._folder / f"{uid}{_SUFFIX}"
             try:

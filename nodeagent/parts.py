@@ -21,6 +21,7 @@ from .probes.prober import Prober
 from .references import References
 from .runtime import cgroups
 from .runtime.cri import CriRuntime
+from .side_work import side_work
 from .spec.known_services import KnownServices
 from .spec.specs import ContainerSpecs, facts_of
 from .volumes.opening import volumes_of_node
@@ -50,5 +51,10 @@ def container_parts(
         volumes=volumes.pods,
         hooks=LifecycleHooks(runtime, events),
         events=events,
-        works=[events.run, prober.run, network.run, services.run, *volumes.works, *housekeeping(runtime)],
+        works=[
+            *(prober.run, network.run, *volumes.works),
+            side_work("events", events.run),
+            side_work("Services that were there last", services.run),
+            *(side_work("housekeeping", each) for each in housekeeping(runtime)),
+        ],
     )

@@ -25,6 +25,7 @@ from .server.pod_starts import PodStarts
 from .server.real_containers import RealContainers
 from .server.serving import NodeServer
 from .server.sources import Counters, Sources
+from .side_work import side_work
 from .status_writer import StatusWriter
 
 
@@ -46,12 +47,16 @@ class NodeAgent:
     ) -> None:
         self.writer = StatusWriter(client, wall=wall)
         self.renewal = Renewal(client, identity, wall=wall) if identity is not None else None
-        self._works = (*parts.works, checkpoint.run) if checkpoint is not None else parts.works
+        self._works = list(parts.works)
+        if checkpoint is not None:
+            self._works.append(side_work("checkpoint", checkpoint.run))
         self._outcomes = parts.events.outcomes if isinstance(parts.events, NodeEvents) else {}
         self._pods = pod_feed(client, name)
         self._nodes = node_feed(client, name)
         real = runtime if isinstance(runtime, RealContainers) else None
         self._rotation = LogRotation(runtime, real) if real is not None else None
+        if self._rotation is not None:
+            self._works.append(side_work("log rotation", self._rotation.run))
         self.server: NodeServer | None = None
         if identity is None:  # nobody could be sure that it is this node who answers
             machine = msgspec.structs.replace(machine, node_port=0)
@@ -107,7 +112,5 @@ class NodeAgent:
                 group.create_task(work())
             if self.renewal is not None:
                 group.create_task(self.renewal.run())
-            if self._rotation is not None:
-                group.create_task(self._rotation.run())
             if self.server is not None:
                 group.create_task(self.server.run())
