@@ -77,6 +77,8 @@ async def node(session: Session, name: str | None, labels: str, sort_by: str, **
     else:
         found = await session.api.list_(kind, None, labels=labels)
         known = await session.api.list_(nodes, None, labels=labels)
+    if not found:
+        raise CommandError("metrics not available yet")
     field = "capacity" if given["show_capacity"] else "allocatable"
     there = {each["metadata"]["name"]: (each.get("status") or {}).get(field) or {} for each in known}
     columns = PaddedColumns()
