@@ -68,11 +68,13 @@ def test_watches_show_the_same_changes(shells: tuple[Shell, Shell]) -> None:
     """Both begin with what is there, and are told of one pod from its first moment to its last."""
     asked = ["get", "pods", "-l", "watched=yes", "-w", "--output-watch-events", "--no-headers"]
     kubectl, kminictl = shells
+    kubectl.ok("run there --image=x --labels=watched=yes")
+    kubectl.ok("wait --for=condition=Ready pod/there")
     watching = [shell.start(asked) for shell in shells]
     try:
+        seen = [_until(each, "ADDED", "there") for each in watching]
+        assert seen[0] == seen[1]
         kubectl.ok("run first --image=x --labels=watched=yes")
-        for each in watching:
-            _until(each, "ADDED", "first")
         kminictl.ok("wait --for=condition=Ready pod/first")
         kminictl.ok("delete pod first")
         seen = [_until(each, "DELETED", "first") for each in watching]
@@ -80,6 +82,7 @@ def test_watches_show_the_same_changes(shells: tuple[Shell, Shell]) -> None:
         for each in watching:
             each.kill()
             each.communicate()
+        kubectl.ok("delete pod there")
     assert seen[0] == seen[1]
 
 
