@@ -171,7 +171,7 @@ def reaches(address: str, *, size: int = 8, source: str = "", within_s: float = 
 
 
 def _checksum(data: bytes) -> int:
-    words = struct.unpack(f"!{len(data) // 2}H", data[: len(data) // 2 * 2])
+    words: tuple[int, ...] = struct.unpack(f"!{len(data) // 2}H", data[: len(data) // 2 * 2])
     total = sum(words) + (data[-1] << 8 if len(data) % 2 else 0)
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
