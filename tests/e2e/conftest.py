@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from container_agent import agent_of, server_of
+from container_agent import agent_of, server_of, wait_for_node_api
 from container_host import Host, container_host, missing
 from pods_place import PodsPlace
 
@@ -30,6 +30,7 @@ def shared(host: Host) -> Iterator[PodsPlace]:
     with server_of(host) as server, agent_of(host, server):
         made = PodsPlace(host, server)
         made.until(made.is_ready, "the node is ready")
+        wait_for_node_api(host, server)
         yield made
 
 

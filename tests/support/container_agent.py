@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from container_host import Host
-from kmini.api import api_request
+from kmini.api import ApiFailure, api_request
 from kmini.images import SAMPLE
 from kmini.layout import Layout
 from kmini_process import Server, environment, eventually, running
@@ -52,6 +52,18 @@ def asked(server: Server, method: str, path: str, body: dict[str, Any] | None = 
 
 def soon(condition: Callable[[], Any], what: str) -> Any:
     return eventually(condition, WITHIN_S, what)
+
+
+def wait_for_node_api(host: Host, server: Server) -> None:
+    """A pod may run before its node has the certificate of its own port."""
+
+    def answers() -> bool:
+        try:
+            return bool(asked(server, "GET", f"/api/v1/nodes/{host.name}/proxy/pods")["kind"])
+        except ApiFailure:
+            return False
+
+    soon(answers, "the node's API answers")
 
 
 def container(name: str, script: str, **more: Any) -> dict[str, Any]:

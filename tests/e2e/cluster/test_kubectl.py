@@ -13,6 +13,7 @@ import pytest
 from cluster_containers import as_declared, sample_deployment, watching
 from controllers_process import until
 from kmini.cluster import Cluster
+from kmini_process import eventually
 from kubectl_binaries import MISSING, binaries
 from kubectl_shell import Shell
 from terminal import terminal
@@ -42,6 +43,9 @@ def pods(shared_cluster: Cluster) -> Iterator[list[str]]:
     shown = shell.ok("get pods -l app=asked -o jsonpath='{range .items[*]}{.spec.nodeName}={.metadata.name} {end}'")
     by_node = dict(each.split("=") for each in shown.split())
     assert sorted(by_node) == ["n1", "n2"]
+    for node in by_node:  # a pod may run before its node has the certificate of its own port
+        ask = f"kubectl get --raw /api/v1/nodes/{node}/proxy/healthz"
+        eventually(lambda ask=ask: shell.run(ask)[1] == 0, 60, f"{node} answers")
     yield list(by_node.values())
     shell.ok("delete deployment asked")
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from container_agent import agent_of, server_of
+from container_agent import agent_of, server_of, wait_for_node_api
 from container_host import Host
 from kmini_process import Server
 from kubectl_binaries import MISSING, Kubectl, binaries
@@ -16,6 +16,7 @@ from kubectl_shell import Shell
 @pytest.fixture(scope="module")
 def server(host: Host) -> Iterator[Server]:
     with server_of(host) as made, agent_of(host, made):
+        wait_for_node_api(host, made)
         yield made
 
 
