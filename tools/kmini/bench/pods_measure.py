@@ -116,6 +116,7 @@ class PodsRun:
             taken, _elapsed = await pods.start(client, 1, at_once=1)
             ours += taken
             await pods.remove(client)
+            await node.until_empty(POD_WITHIN_S)
         self._add("bare_p50_s", median(bare))
         self._add("running_p50_s", median(ours))
         self._add("running_p99_s", percentile(ours, 0.99))
@@ -132,6 +133,7 @@ class PodsRun:
         self._add("running_many_p50_s", median(taken))
         self._add("running_many_p99_s", percentile(taken, 0.99))
         await pods.remove(client)
+        await node.until_empty(POD_WITHIN_S)
 
     async def _idle(self, node: BenchNode, step: str) -> None:
         plan = self._plan

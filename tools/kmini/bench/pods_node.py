@@ -28,6 +28,7 @@ from .process import Daemon, Memory, cpu_s, memory
 NODE = "bench"
 STOP_S = 20.0
 _CLONE_NEWNET = 0x40000000
+_POLL_S = 0.02
 _BARE = "bare"  # whose containers the ones of the bare loop are, so that the agent does not take them for its own
 
 
@@ -144,6 +145,16 @@ class BenchNode:
         for sandbox in sandboxes:
             await self.bare.remove_sandbox(sandbox)
         return taken, elapsed_s
+
+    async def until_empty(self, within_s: float) -> None:
+        """Until nothing is left of the agent's pods: an object is gone a moment before its sandbox."""
+        runtime = make_runtime(self._settings)
+        try:
+            async with asyncio.timeout(within_s):
+                while await runtime.list_sandboxes():  # noqa: ASYNC110  # nobody tells
+                    await asyncio.sleep(_POLL_S)
+        finally:
+            await runtime.close()
 
     # --- the agent ------------------------------------------------------------------------------------
 
