@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from kubectl_binaries import Kubectl
@@ -75,3 +76,16 @@ class Shell:
             cwd=self.folder,
             env=self.environment,
         )
+
+    @contextmanager
+    def forwarding(self, *arguments: str, port: int = 8080) -> Iterator[int]:
+        """The local port that leads there. `arguments`: what to, and options."""
+        process = self.start(["port-forward", *arguments, f":{port}"])
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            os.set_blocking(process.stdout.fileno(), False)
+            yield int(line.split("127.0.0.1:")[1].split(" ")[0])
+        finally:
+            process.kill()
+            process.communicate()

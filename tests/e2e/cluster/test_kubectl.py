@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -55,20 +53,6 @@ def kubectl(shared_cluster: Cluster, pods: list[str], tmp_path: Path) -> Shell:
     return Shell(binaries()[0], shared_cluster.kubeconfig, tmp_path / "work")
 
 
-@contextmanager
-def forwarding(kubectl: Shell, server: str, pod: str) -> Iterator[int]:
-    """The local port."""
-    process = kubectl.start(["--context", server, "port-forward", f"pod/{pod}", ":8080"])
-    try:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        os.set_blocking(process.stdout.fileno(), False)
-        yield int(line.split("127.0.0.1:")[1].split(" ")[0])
-    finally:
-        process.kill()
-        process.communicate()
-
-
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("server", SERVERS)
 def test_every_server_leads_to_every_node(kubectl: Shell, pods: list[str], server: str) -> None:
@@ -79,7 +63,7 @@ def test_every_server_leads_to_every_node(kubectl: Shell, pods: list[str], serve
         assert kubectl.run(f"kubectl --context {server} cp copied {pod}:/tmp/copied") == ("", 0)
         assert kubectl.ok(f"--context {server} exec {pod} -- cat /tmp/copied") == "copied\n"
         with (
-            forwarding(kubectl, server, pod) as port,
+            kubectl.forwarding("--context", server, f"pod/{pod}") as port,
             urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=30) as answer,
         ):
             assert answer.read().decode() == f"{pod}\n"

@@ -5,61 +5,24 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import subprocess
-import sys
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from container_agent import PODS, agent_of, asked, pod_status, server_of, soon
 from container_host import Host
-from kmini.api import api_request
 from kmini.images import SAMPLE
-from kmini.layout import Layout
-from kmini_process import Server, environment, eventually, running
+from kmini_process import Server
 
 from nodeagent.runtime import processes
-
-WITHIN_S = 40.0
-PODS = "/api/v1/namespaces/default/pods"
 
 
 @pytest.fixture(scope="module")
 def server(host: Host) -> Iterator[Server]:
-    made = Server("a", host.folder / "server" / "a", controllers="in-process")
-    made.data_dir.parent.mkdir()
-    with running(made):
+    with server_of(host) as made:
         yield made
-
-
-@contextmanager
-def agent(host: Host, server: Server, *more: object) -> Iterator[subprocess.Popen[bytes]]:
-    """The process; killed at last."""
-    command = [sys.executable, "-m", "kmini", "agent", "--node-name", host.name, "--data-dir", host.folder]
-    command += ["--server", f"https://127.0.0.1:{server.api_port}", "--token-file", server.data_dir / "token"]
-    with (host.folder / "agent.log").open("ab") as log:
-        process = subprocess.Popen(
-            [*map(str, command), *map(str, more)], stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment()
-        )
-    try:
-        yield process
-    except AssertionError as error:
-        error.add_note((host.folder / "agent.log").read_text()[-4000:])
-        raise
-    finally:
-        process.kill()
-        process.wait()
-
-
-def asked(server: Server, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-    found: dict[str, Any] = api_request(Layout(server.data_dir), method, path, body)
-    return found
-
-
-def soon(condition: Callable[[], bool], what: str) -> None:
-    eventually(condition, WITHIN_S, what)
 
 
 def node_is_ready(host: Host, server: Server) -> bool:
@@ -78,13 +41,8 @@ def sample(name: str, **more: Any) -> dict[str, Any]:
     }
 
 
-def status_of(server: Server, name: str) -> dict[str, Any]:
-    found: dict[str, Any] = asked(server, "GET", f"{PODS}/{name}")["status"]
-    return found
-
-
 def is_running(server: Server, name: str) -> bool:
-    status = status_of(server, name)
+    status = pod_status(server, name)
     ready = [each["ready"] for each in status.get("containerStatuses", ())]
     return status.get("phase") == "Running" and ready == [True]
 
@@ -99,20 +57,20 @@ def names(server: Server) -> list[str]:
 
 
 def test_a_pod_runs_survives_the_agent_and_goes(host: Host, server: Server) -> None:
-    with agent(host, server) as first:
+    with agent_of(host, server) as first:
         soon(lambda: node_is_ready(host, server), "the node is ready")
         asked(server, "POST", PODS, sample("hello"))
         soon(lambda: is_running(server, "hello"), "the pod runs")
-        status = status_of(server, "hello")
+        status = pod_status(server, "hello")
         assert answer(status["podIP"]) == "hello"
         assert own_network(host, status)
         first.send_signal(signal.SIGKILL)
         first.wait()
     assert answer(status["podIP"]) == "hello", "nobody needs the agent for that"
-    with agent(host, server):
+    with agent_of(host, server):
         asked(server, "POST", PODS, sample("second"))
         soon(lambda: is_running(server, "second"), "the next pod runs")
-        again = status_of(server, "hello")
+        again = pod_status(server, "hello")
         assert again["podIP"] == status["podIP"]
         assert again["containerStatuses"] == status["containerStatuses"], "nothing was restarted"
         for name in ("hello", "second"):
@@ -134,13 +92,13 @@ def own_network(host: Host, status: dict[str, Any]) -> bool:
 
 
 def test_a_container_that_ends_is_restarted_and_a_bad_image_says_so(host: Host, server: Server) -> None:
-    with agent(host, server):
+    with agent_of(host, server):
         ends = {"name": "main", "image": SAMPLE, "command": ["sh", "-c", "sleep 1; exit 3"]}
         asked(server, "POST", PODS, sample("ends", containers=[ends]))
         missing = {"name": "main", "image": "kmini.local/none:1"}
         asked(server, "POST", PODS, sample("missing", containers=[missing]))
         soon(lambda: restarts(server, "ends") >= 1, "it is restarted")
-        last = status_of(server, "ends")["containerStatuses"][0]["lastState"]["terminated"]
+        last = pod_status(server, "ends")["containerStatuses"][0]["lastState"]["terminated"]
         assert (last["exitCode"], last["reason"]) == (3, "Error")
         soon(lambda: waits_for(server, "missing") == "ErrImageNeverPull", "the reason")
         for name in ("ends", "missing"):
@@ -149,26 +107,26 @@ def test_a_container_that_ends_is_restarted_and_a_bad_image_says_so(host: Host, 
 
 
 def restarts(server: Server, name: str) -> int:
-    return sum(each["restartCount"] for each in status_of(server, name).get("containerStatuses", ()))
+    return sum(each["restartCount"] for each in pod_status(server, name).get("containerStatuses", ()))
 
 
 def waits_for(server: Server, name: str) -> str:
-    found = [each["state"].get("waiting", {}) for each in status_of(server, name).get("containerStatuses", ())]
+    found = [each["state"].get("waiting", {}) for each in pod_status(server, name).get("containerStatuses", ())]
     return str(found[0].get("reason", "")) if found else ""
 
 
 def test_containerd_dies_and_is_back_and_no_container_with_it(host: Host, server: Server) -> None:
-    with agent(host, server):
+    with agent_of(host, server):
         asked(server, "POST", PODS, sample("lives"))
         soon(lambda: is_running(server, "lives"), "the pod runs")
-        before = status_of(server, "lives")
+        before = pod_status(server, "lives")
         layout = host.settings.layout
         (containerd,) = processes.find(["--config", str(layout.config)])
         os.kill(containerd.pid, signal.SIGKILL)
         soon(lambda: other_than(containerd, layout.config) is not None, "another containerd runs")
         asked(server, "POST", PODS, sample("later"))
         soon(lambda: is_running(server, "later"), "the next pod runs")
-        after = status_of(server, "lives")
+        after = pod_status(server, "lives")
         assert (after["podIP"], after["containerStatuses"]) == (before["podIP"], before["containerStatuses"])
         assert answer(before["podIP"]) == "lives"
         for name in ("lives", "later"):

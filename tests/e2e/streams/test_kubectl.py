@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import signal
 import subprocess
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -137,33 +135,19 @@ def test_a_client_that_is_killed_ends_what_reads_from_it(kubectl: Shell) -> None
         reading.communicate()
 
 
-@contextmanager
-def forwarding(kubectl: Shell, port: int) -> Iterator[int]:
-    """The local port."""
-    process = kubectl.start(["port-forward", "pod/web", f":{port}"])
-    try:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        os.set_blocking(process.stdout.fileno(), False)
-        yield int(line.split("127.0.0.1:")[1].split(" ")[0])
-    finally:
-        process.kill()
-        process.communicate()
-
-
 def test_ports_with_many_connections_at_once(kubectl: Shell) -> None:
     def ask(port: int) -> str:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=30) as answer:
             return str(answer.read().decode())
 
-    with forwarding(kubectl, 8080) as port, ThreadPoolExecutor(20) as pool:
+    with kubectl.forwarding("pod/web") as port, ThreadPoolExecutor(20) as pool:
         assert list(pool.map(ask, [port] * 60)) == ["web\n"] * 60
 
 
 def test_a_large_file_comes_through_a_port(kubectl: Shell, tmp_path: Path) -> None:
     kubectl.ok(f"exec web -- sh -c 'yes | head -c {LARGE_MIB * MIB} > /www/large'")
     with (
-        forwarding(kubectl, 8080) as port,
+        kubectl.forwarding("pod/web") as port,
         urllib.request.urlopen(f"http://127.0.0.1:{port}/large", timeout=60) as answer,
     ):
         assert answer.read() == b"y\n" * (LARGE_MIB * MIB // 2)
