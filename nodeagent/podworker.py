@@ -47,6 +47,7 @@ class PodWorker:
         self._house = house
         self._gone = pod is None
         self._ending: Ending | None = None
+        self._has_ended = False  # was said: no later step takes that back, though the API may not show it yet
         self._judge = house.parts.health.verdict
         self._starter = Starter(house, key)
         self._dirty = False
@@ -329,6 +330,7 @@ class PodWorker:
     def _publish(self, pod: Pod, seen: Observed, *, ended: bool = False, delete: bool = False) -> None:
         if self._gone:
             return
+        self._has_ended = self._has_ended or ended
         facts = Facts(
             seen=seen,
             judge=self._judge,
@@ -336,7 +338,7 @@ class PodWorker:
             host_ips=self._house.host_ips,
             start_time=self._started_at(pod),
             runtime=self._house.runtime_name,
-            ended=ended,
+            ended=self._has_ended,
             ending=self._ending,
         )
         self._house.writer.set(pod, pod_status(pod, facts), delete=delete)

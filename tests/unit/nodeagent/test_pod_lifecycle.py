@@ -11,8 +11,11 @@ from virtual_time import EPOCH_S
 
 from apiserver.api.core.pod import Pod, PodCondition
 from apiserver.client import Patch
+from nodeagent.plain import NoVolumes
+from nodeagent.podworker import PodWorker
 from nodeagent.runtime.fake import Latency
 from nodeagent.runtime.faults import Fault
+from nodeagent.runtime.interface import PodKey
 
 
 def test_a_pod_runs_and_says_so() -> None:
@@ -316,3 +319,29 @@ def test_a_sandbox_that_dies_is_made_anew_with_its_init_containers() -> None:
         assert len([each for each in await world.runtime.list_sandboxes() if each.ready]) == 1
 
     run_story(story, latency=Latency(init_s=1))
+
+
+def test_an_end_that_was_written_is_not_taken_back_by_a_step_that_comes_before_its_echo(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def release(_self: NoVolumes, _pod: PodKey) -> None:
+        await asyncio.sleep(1)  # long enough for a status to be written
+
+    monkeypatch.setattr(NoVolumes, "release", release)
+
+    async def story(world: AgentWorld) -> None:
+        await world.pod("a", restartPolicy="Never")
+        await world.running("a")
+        monkeypatch.setattr(PodWorker, "update", lambda *_, **__: None)  # the API's watch is late
+        world.runtime.kill_container(world.containers("a")[0].id, code=0)
+        await world.until(lambda: world.phase("a") == "Succeeded")
+        written = world.nodes.writer.written
+        agent = world.nodes._places["node-1"].agent
+        assert agent is not None
+        for worker in agent._workers.values():
+            worker.wake()
+        await asyncio.sleep(5)
+        assert world.phase("a") == "Succeeded"
+        assert world.nodes.writer.written == written
+
+    run_story(story)
