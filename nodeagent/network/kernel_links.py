@@ -12,6 +12,7 @@ import errno
 import os
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -193,7 +194,7 @@ def _verb(change: Change) -> str:
 def arrange(netlink: Any, orders: Orders) -> Report:
     links, report = Links(netlink), Report()
     for change in changes(links.present(), orders):
-        _try(report, f"{change.verb} {words(change.item)}", lambda change=change: links.make(change))  # type: ignore[misc]
+        _try(report, f"{change.verb} {words(change.item)}", partial(links.make, change))
     return report
 
 

@@ -61,7 +61,7 @@ async def command_server(
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     assert site._server is not None
-    sockets: Any = site._server.sockets  # type: ignore[attr-defined]
+    sockets: Any = site._server.sockets  # type: ignore[attr-defined]  # not in its stubs
     server.port = sockets[0].getsockname()[1]
     try:
         yield server

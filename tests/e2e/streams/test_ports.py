@@ -158,7 +158,7 @@ def test_where_the_namespace_cannot_be_seen_the_runtime_forwards(host: Host) -> 
             async def hidden(sandbox_id: str) -> SandboxNetwork:
                 return SandboxNetwork(is_node=False, namespace="/nowhere")
 
-            pod.streaming.sandbox_network = hidden  # type: ignore[method-assign]
+            pod.streaming.sandbox_network = hidden  # type: ignore[method-assign]  # in place of its own
             async with forwarding(pod, "spdy") as client:
                 _, data = await client.connection(8080)
                 await data.write(GET)

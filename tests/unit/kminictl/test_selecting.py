@@ -18,7 +18,7 @@ def row(
         singular=kind.lower(),
         short_names=short,
         verbs=("get", "list"),
-        **more,  # type: ignore[arg-type]
+        **more,  # type: ignore[arg-type]  # only what is asked for here
     )
 
 

@@ -87,7 +87,7 @@ def test_nothing_is_read_that_is_not_shown(tmp_path: Path, monkeypatch: pytest.M
 
     def counted(file: object, size: int) -> bytes:
         asked.append(size)
-        return plain(file, size)  # type: ignore[arg-type]
+        return plain(file, size)  # type: ignore[arg-type]  # only what is asked for here
 
     monkeypatch.setattr(log_reader, "_read_whole", counted)
     reader = LogReader(log)

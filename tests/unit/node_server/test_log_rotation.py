@@ -57,7 +57,7 @@ class Machine:
         return self.log(name)
 
     def look(self) -> None:
-        asyncio.run(LogRotation(self, self).look())  # type: ignore[arg-type]
+        asyncio.run(LogRotation(self, self).look())  # type: ignore[arg-type]  # only what is asked for here
 
 
 @pytest.fixture

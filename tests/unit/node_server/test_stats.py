@@ -87,8 +87,8 @@ def story(told: Callable[[Machine, Stats], Awaitable[None]], *, real: bool = Tru
         machine = Machine()
         stats = Stats(
             "n1",
-            machine,  # type: ignore[arg-type]
-            machine if real else None,  # type: ignore[arg-type]
+            machine,  # type: ignore[arg-type]  # only what is asked for here
+            machine if real else None,  # type: ignore[arg-type]  # only what is asked for here
             list,
             Path("/"),
             wall=now_s,

@@ -109,7 +109,7 @@ def test_the_processes_of_another_container() -> None:
             made.append(config)
             return await create(sandbox_id, config)
 
-        world.runtime.create_container = noted  # type: ignore[method-assign]
+        world.runtime.create_container = noted  # type: ignore[method-assign]  # in place of its own
         await world.pod("a", containers=[{"name": "main", "image": "registry.test/main:1"}])
         await world.running("a")
         await debug(world, "a", targetContainerName="main")

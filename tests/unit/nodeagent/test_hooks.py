@@ -67,7 +67,7 @@ def with_hooks(story: Callable[[LifeWorld, Commands], Awaitable[None]], *, laten
 
     def change(parts: Parts, runtime: FakeRuntime) -> Parts:
         runtime.__class__ = Signals
-        runtime.commands = commands  # type: ignore[attr-defined]
+        runtime.commands = commands  # type: ignore[attr-defined]  # not in its stubs
         return msgspec.structs.replace(parts, hooks=LifecycleHooks(commands, parts.events))
 
     run_life(lambda world: story(world, commands), change=change, latency=latency)

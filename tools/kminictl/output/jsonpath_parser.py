@@ -254,7 +254,7 @@ class _Action:
 class _Literal(Text, frozen=True):
     """A number or a truth in a filter; `text` holds the value itself."""
 
-    text: bool | int | float  # type: ignore[assignment]
+    text: bool | int | float  # type: ignore[assignment]  # narrower on purpose
 
 
 def _number(text: str) -> Node:
