@@ -1,8 +1,10 @@
 """Events: what people must know about an object, written beside it without anybody waiting.
 
 The same thing said again raises the count of the event that is there. What cannot be written is dropped and counted:
-an event is news, never state. Bounded: BURST at once for one object and then one in REFILL_S, writes of one event's
-count likewise (what is not written counts all the same), WAITING_MAX that wait, KNOWN_MAX that can be counted up.
+an event is news, never state. An answer that did not come is asked for again, TRIES times in all; the name is the
+event's own, so that twice is once. Bounded: BURST at once for one object and then one in REFILL_S, writes of one
+event's count likewise (what is not written counts all the same), WAITING_MAX that wait, KNOWN_MAX that can be counted
+up.
 """
 
 from __future__ import annotations
@@ -12,18 +14,20 @@ import logging
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
+from random import Random
 from typing import Literal, NamedTuple
 
 import msgspec
 
 from apiserver.api.core.event import Event, EventSource
 from apiserver.api.core.references import ObjectReference
-from apiserver.api.errors import AlreadyExists, ApiError, Fenced, NotFound
+from apiserver.api.errors import AlreadyExists, ApiError, Fenced, NotFound, ServiceUnavailable, Timeout
 from apiserver.api.kinds import Kind, kind_named, kind_of
 from apiserver.api.meta import ObjectMeta, TopObject
 from apiserver.api.times import now_text
 
 from .client import Client
+from .retry import Backoff
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +35,8 @@ BURST, REFILL_S = 25, 300.0
 WAITING_MAX = 4_096
 KNOWN_MAX = 8_192  # more than can wait: what waits is not forgotten
 WRITERS = 4
+TRIES = 4
+BACKOFF = Backoff(first_s=0.25)
 MESSAGE_CHARACTERS_MAX = 1024
 
 
@@ -79,6 +85,7 @@ class Recorder:
         *,
         wall: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
+        random: Random | None = None,
         counted: Callable[[str], None] = _uncounted,
         instance: str = "",
         host: str = "",
@@ -86,6 +93,7 @@ class Recorder:
         self._client = client
         self._wall = wall
         self._monotonic = monotonic
+        self._random = random or Random()
         self._counted = counted
         self._instance = instance
         self._host = host
@@ -172,7 +180,7 @@ class Recorder:
                 continue
             known.queued = False
             try:
-                await self._write(what, known)
+                await self._write_patiently(what, known)
             except Fenced:
                 raise
             except (ApiError, OSError) as error:
@@ -183,6 +191,16 @@ class Recorder:
                 log.exception("an event cannot be written", extra={"reason": what.reason})
             else:
                 self._counted(WRITTEN)
+
+    async def _write_patiently(self, what: _What, known: _Known) -> None:
+        for failures in range(TRIES - 1):
+            try:
+                await self._write(what, known)
+            except (Timeout, ServiceUnavailable, OSError):
+                await asyncio.sleep(BACKOFF.wait_s(failures, self._random))
+            else:
+                return
+        await self._write(what, known)
 
     async def _write(self, what: _What, known: _Known) -> None:
         count = known.count

@@ -40,6 +40,7 @@ class Context:
             client,
             wall=self.clock.wall,
             monotonic=self.clock.monotonic,
+            random=self.random,
             counted=event_counts(self.metrics),
             instance=identity,
         )

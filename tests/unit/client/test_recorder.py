@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 
 import pytest
-from fake_api import FakeApi
+from fake_api import FakeApi, Faults
 from virtual_time import now_s, run
 
 from apiserver.api.core.event import Event
@@ -55,6 +55,45 @@ def test_what_waits_is_bounded_and_the_rest_is_counted(monkeypatch: pytest.Monke
             await asyncio.sleep(10)
             assert outcomes[WRITTEN] == 10
             assert len(api.objects(Event)) == 10
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    run(main())
+
+
+@pytest.mark.parametrize("faults", [Faults(lost_answers=1.0), Faults(lost_requests=1.0), Faults(refused=1.0)])
+def test_an_answer_that_did_not_come_is_asked_for_again(faults: Faults) -> None:
+    async def main() -> None:
+        api, outcomes = FakeApi(faults=faults), Counter[str]()
+        async with api.client() as client:
+            recorder = Recorder(client, wall=now_s, counted=lambda outcome: outcomes.update([outcome]))
+            task = asyncio.create_task(recorder.run())
+            recorder.event(pod("a"), "Normal", "Started", "it runs", component="kubelet")
+            await asyncio.sleep(0.1)
+            assert not outcomes
+            api.faults = Faults()
+            await asyncio.sleep(60)
+            assert outcomes == {WRITTEN: 1}
+            (event,) = api.objects(Event)
+            assert event.count == 1
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    run(main())
+
+
+def test_it_is_given_up_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recorder_module, "WRITERS", 1)
+
+    async def main() -> None:
+        api, outcomes = FakeApi(faults=Faults(lost_requests=1.0)), Counter[str]()
+        async with api.client() as client:
+            recorder = Recorder(client, wall=now_s, counted=lambda outcome: outcomes.update([outcome]))
+            task = asyncio.create_task(recorder.run())
+            recorder.event(pod("a"), "Normal", "Started", "it runs", component="kubelet")
+            await asyncio.sleep(60)
+            assert outcomes == {"refused": 1}
+            assert api.requests <= recorder_module.TRIES
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 

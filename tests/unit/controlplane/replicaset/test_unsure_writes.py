@@ -49,7 +49,7 @@ def test_a_write_without_an_answer_counts_once(fault: str) -> None:
         world.api.faults.of = ("controllers",)
         setattr(world.api.faults, fault, 0.5)
         world.put(replica_set(WEB, 6))
-        await world.sleep(60)
+        await world.sleep(300)
         await resize(world, 2)
         await world.sleep(60)
         world.api.heal()
