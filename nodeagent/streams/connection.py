@@ -29,13 +29,12 @@ REPLY_WITHIN_S = 30.0
 class SpdyStream:
     """Both directions of one. `broken`: it was reset, or the connection is gone."""
 
-    def __init__(self, connection: SpdyConnection, stream_id: int, headers: Mapping[str, str]) -> None:
+    def __init__(self, connection: SpdyConnection, stream_id: int) -> None:
         self._connection = connection
         self._unread = bytearray()  # one, however small the pieces were
         self._ended = False
         self._changed = Signal()
         self.stream_id = stream_id
-        self.headers = headers
         self.replied = False
         self.broken = False
 
@@ -93,7 +92,8 @@ class SpdyStream:
 
 
 class SpdyConnection:
-    """`on_stream` is told of each stream the other side opens, which is taken already: `reset` those not wanted."""
+    """`on_stream` is told of each stream the other side opens, which is taken already, and of its headers: `reset` what
+    is not wanted. Headers are not kept here: streams may be many and live long."""
 
     def __init__(
         self,
@@ -102,7 +102,7 @@ class SpdyConnection:
         server: bool,
         activity: Activity,
         streams_max: int = 0,
-        on_stream: Callable[[SpdyStream], None] | None = None,
+        on_stream: Callable[[SpdyStream, Mapping[str, str]], None] | None = None,
     ) -> None:
         self._wire = wire
         self._server = server
@@ -233,9 +233,9 @@ class SpdyConnection:
         if self._on_stream is None:
             self._session.reset(event.stream_id, REFUSED_STREAM)
             return
-        stream = self._streams[event.stream_id] = SpdyStream(self, event.stream_id, event.headers)
+        stream = self._streams[event.stream_id] = SpdyStream(self, event.stream_id)
         self._session.reply(event.stream_id)
-        self._on_stream(stream)
+        self._on_stream(stream, event.headers)
 
     def _forget_if_done(self, stream_id: int) -> None:
         if not self._session.knows(stream_id):
@@ -250,7 +250,7 @@ class SpdyConnection:
     def open(self, headers: Mapping[str, str]) -> SpdyStream:
         """One of ours; wait for `taken` before writing to it."""
         stream_id = self._session.open(headers)
-        stream = self._streams[stream_id] = SpdyStream(self, stream_id, headers)
+        stream = self._streams[stream_id] = SpdyStream(self, stream_id)
         self._look()
         if self._gone:
             stream.end(broken=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Protocol
 
@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 PROTOCOL = "portforward.k8s.io"
 TUNNEL = "SPDY/3.1+portforward.k8s.io"  # of a WebSocket whose messages are SPDY
 STREAMS_MAX = 1024  # 512 connections
+REQUEST_LENGTH_MAX = 128  # clients count: it is kept for the life of a connection
 PAIRED_WITHIN_S = 30.0
 
 
@@ -93,10 +94,10 @@ class PortClient:
     async def close(self) -> None:
         await self._connection.close()
 
-    def _take(self, stream: SpdyStream) -> None:
-        kind, request = stream.headers.get("streamtype", ""), stream.headers.get("requestid", "")
-        port = _port(stream.headers.get("port", ""))
-        if kind not in ("data", "error") or not request or not port:
+    def _take(self, stream: SpdyStream, headers: Mapping[str, str]) -> None:
+        kind, request = headers.get("streamtype", ""), headers.get("requestid", "")
+        port = _port(headers.get("port", ""))
+        if kind not in ("data", "error") or not 0 < len(request) <= REQUEST_LENGTH_MAX or not port:
             stream.reset()
             return
         pair = self._pairs.get(request)

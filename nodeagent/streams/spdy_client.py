@@ -42,8 +42,8 @@ class SpdyClient:
     def sinks(self) -> Mapping[Name, Sink]:
         return {name: each for name, each in self._streams.items() if name not in (*_INWARD, Name.ERROR)}
 
-    def _take(self, stream: SpdyStream) -> None:
-        kind = stream.headers.get("streamtype", "")
+    def _take(self, stream: SpdyStream, headers: Mapping[str, str]) -> None:
+        kind = headers.get("streamtype", "")
         name = next((each for each in self._wanted if each.value == kind), None)
         if name is None or name in self._streams:
             stream.reset()

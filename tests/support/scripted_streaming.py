@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -34,8 +34,8 @@ class Running:
         self.streams: dict[str, SpdyStream] = {}
         self.changed = Signal()
 
-    def take(self, stream: SpdyStream) -> None:
-        self.streams[stream.headers["streamtype"]] = stream
+    def take(self, stream: SpdyStream, headers: Mapping[str, str]) -> None:
+        self.streams[headers["streamtype"]] = stream
         self.changed.notify()
 
     async def opened(self, count: int) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Coroutine
+import tracemalloc
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -14,6 +15,7 @@ from nodeagent.streams import connection as connections
 from nodeagent.streams.connection import SpdyConnection, SpdyStream
 from nodeagent.streams.signals import Activity
 from nodeagent.streams.spdy.frames import Data, FrameReader, FrameWriter, GoAway, Ping, SynStream
+from nodeagent.streams.spdy.headers import BLOCK_BYTES_MAX
 from nodeagent.streams.spdy.session import RECEIVED_BYTES_MAX
 from nodeagent.streams.wires import SocketWire
 
@@ -40,8 +42,11 @@ class Server:
     def __init__(self, wire: SocketWire, streams_max: int = 100) -> None:
         self.streams: asyncio.Queue[SpdyStream] = asyncio.Queue()
         self.connection = SpdyConnection(
-            wire, server=True, activity=Activity(), streams_max=streams_max, on_stream=self.streams.put_nowait
+            wire, server=True, activity=Activity(), streams_max=streams_max, on_stream=self._take
         )
+
+    def _take(self, stream: SpdyStream, headers: Mapping[str, str]) -> None:
+        self.streams.put_nowait(stream)
 
 
 @asynccontextmanager
@@ -281,5 +286,26 @@ def test_an_end_is_noticed_while_nothing_can_be_read(monkeypatch: pytest.MonkeyP
                 sending.cancel()
             wire.abort()
             await running
+
+    run(work())
+
+
+def test_headers_are_not_kept_as_long_as_their_streams() -> None:
+    """As many as may be, each with as much as may be: for hours, they would be megabytes of a client's own choice."""
+    count, length = 256, BLOCK_BYTES_MAX - 256
+
+    async def work() -> None:
+        async with raw(streams_max=count) as (wire, server, _):
+            writer = FrameWriter()
+            tracemalloc.start()
+            try:
+                for number in range(count):
+                    headers = {"streamtype": "data", "filler": "x" * length}
+                    await wire.write(writer.write(SynStream(stream_id=2 * number + 1, headers=headers)))
+                    await server.streams.get()
+                held, _ = tracemalloc.get_traced_memory()
+            finally:
+                tracemalloc.stop()
+            assert held < count * length / 2
 
     run(work())

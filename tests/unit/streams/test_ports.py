@@ -168,6 +168,7 @@ def test_nobody_listens() -> None:
     [
         {"streamtype": "data", "port": "80"},
         {"streamtype": "data", "requestid": "1"},
+        {"streamtype": "data", "port": "80", "requestid": "1" * (ports.REQUEST_LENGTH_MAX + 1)},
         {"streamtype": "data", "port": "0", "requestid": "1"},
         {"streamtype": "data", "port": "65536", "requestid": "1"},
         {"streamtype": "data", "port": "-1", "requestid": "1"},
