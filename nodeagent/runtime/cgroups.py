@@ -41,18 +41,18 @@ def joinable(group: str, mounts: Path = _MOUNTS) -> list[Path]:
 
 
 def bound(group: str, resources: Resources, mounts: Path = _MOUNTS) -> None:
-    """What all that is in the group may use together. A group that is not there, or a machine without such a
-    controller, is left alone. Raises OSError."""
+    """What all that is in the group may use together: what is so already stays untouched. A group that is not there,
+    or a machine without such a controller, is left alone. Raises OSError."""
     values = _values(resources)
     for folder in groups(group, mounts):
         for name, value in values.items():
-            if (folder / name).exists():
-                with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(FileNotFoundError):
+                if (folder / name).read_text(encoding="ascii").strip() != value:
                     (folder / name).write_text(value, encoding="ascii")
 
 
 def _values(resources: Resources) -> dict[str, str]:
-    """By file, of v1 and v2."""
+    """By file, of v1 and v2, as the kernel says them when it is asked."""
     found = {}
     if resources.cpu_shares:
         found["cpu.shares"] = str(resources.cpu_shares)
@@ -62,7 +62,8 @@ def _values(resources: Resources) -> dict[str, str]:
         found["cpu.cfs_quota_us"] = str(resources.cpu_quota_us)
         found["cpu.max"] = f"{resources.cpu_quota_us} {resources.cpu_period_us}"
     if resources.memory_limit:
-        found["memory.limit_in_bytes"] = found["memory.max"] = str(resources.memory_limit)
+        page = os.sysconf("SC_PAGE_SIZE")
+        found["memory.limit_in_bytes"] = found["memory.max"] = str(max(1, resources.memory_limit // page) * page)
     return found
 
 

@@ -7,6 +7,7 @@ for once: a list is two calls however many pods there are, plus one for each con
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import shutil
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -36,6 +37,7 @@ from .interface import (
     LastWords,
     NotThere,
     PodKey,
+    Resources,
     RuntimeFailure,
     Sandbox,
     SandboxConfig,
@@ -50,6 +52,8 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
 
     from .cri_streaming import CriStreaming
+
+log = logging.getLogger(__name__)
 
 SANDBOX_WITHIN_S = 240.0
 PULL_WITHIN_S = 1800.0
@@ -98,6 +102,7 @@ class CriRuntime:
         self._settings = settings
         self._sandboxes: dict[str, Sandbox] = {}  # those that were ready when they were asked for
         self._addresses: dict[str, tuple[str, ...]] = {}  # of sandboxes: containerd forgets them when one ends
+        self._bounded: set[str] = set()  # sandboxes whose pod's control group has the bounds it should have
         layers = settings.layers
         self._layers = UnpackedLayers(self.connection, layers) if layers is not None else None
         self._containers: dict[str, tuple[int, Container]] = {}  # with the state they had in the CRI's words
@@ -159,13 +164,27 @@ class CriRuntime:
         request = pb.RunPodSandboxRequest(config=message)
         async with self._unpacking(SANDBOX_IMAGE):
             found = await self._call("RunPodSandbox", request, pb.RunPodSandboxResponse, within_s=SANDBOX_WITHIN_S)
-        group = cri_messages.cgroup_of(settings.cgroup_parent, config.pod)  # it is there now
-        try:
-            await asyncio.to_thread(cgroups.bound, group, config.resources)
-        except OSError as error:
-            await self.stop_sandbox(found.pod_sandbox_id)  # nothing runs without its bounds
-            raise RuntimeFailure(f"the pod's control group {group} cannot be bounded: {error}") from error
+        if problem := await self._bound(found.pod_sandbox_id, config.pod, config.resources):
+            raise RuntimeFailure(problem)
         return found.pod_sandbox_id
+
+    async def _bound(self, sandbox_id: str, pod: PodKey, resources: Resources) -> str:
+        """Nothing runs without its bounds: a sandbox that cannot have them is stopped, and why is said."""
+        group = cri_messages.cgroup_of(self._settings.cgroup_parent, pod)
+        try:
+            await asyncio.to_thread(cgroups.bound, group, resources)
+        except OSError as error:
+            await self.stop_sandbox(sandbox_id)
+            return f"the pod's control group {group} cannot be bounded: {error}"
+        self._bounded.add(sandbox_id)
+        return ""
+
+    async def _is_bounded(self, sandbox: Sandbox, resources: Resources) -> bool:
+        """Looked after once in an agent's life: the one that made it may have ended before it came to that."""
+        if sandbox.id in self._bounded or not (problem := await self._bound(sandbox.id, sandbox.pod, resources)):
+            return True
+        log.warning("a pod's sandbox was stopped", extra={"pod": sandbox.pod.name, "error": problem})
+        return False
 
     async def stop_sandbox(self, sandbox_id: str) -> None:
         self._sandboxes.pop(sandbox_id, None)
@@ -194,6 +213,7 @@ class CriRuntime:
             known = {each.id for each in found}
             self._sandboxes = {key: value for key, value in self._sandboxes.items() if key in known}
             self._addresses = {key: value for key, value in self._addresses.items() if key in known}
+            self._bounded &= known
         listed = []
         for each in found:
             kept = self._sandboxes.get(each.id)
@@ -215,6 +235,8 @@ class CriRuntime:
         request = pb.PodSandboxStatusRequest(pod_sandbox_id=sandbox_id)
         found = await self._call("PodSandboxStatus", request, pb.PodSandboxStatusResponse)
         sandbox = cri_messages.sandbox_of(found.status)
+        if sandbox.ready and not await self._is_bounded(sandbox, cri_messages.bounds_of(found.status)):
+            sandbox = msgspec.structs.replace(sandbox, ready=False)
         if not sandbox.ips:
             sandbox = msgspec.structs.replace(sandbox, ips=self._addresses.get(sandbox_id, ()))
         self._addresses[sandbox_id] = sandbox.ips

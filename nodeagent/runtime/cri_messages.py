@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import msgspec
+
 from .gen import cri_pb2 as pb
 from .interface import (
     Container,
@@ -31,6 +33,8 @@ CONTAINER_NAME = "io.kubernetes.container.name"
 GRACE_PERIOD = "io.kubernetes.pod.terminationGracePeriod"
 IMAGE = "kmini.local/image"
 HOST_NETWORK = "kmini.local/host-network"
+BOUNDS = "kmini.local/bounds"
+_OURS = (HOST_NETWORK, BOUNDS)  # a pod that has such annotations says nothing by them
 LAST_WORDS = "io.kubernetes.container.terminationMessagePath"
 LAST_WORDS_POLICY = "io.kubernetes.container.terminationMessagePolicy"
 FROM_FILE, FROM_LOG_TOO = "File", "FallbackToLogsOnError"
@@ -69,10 +73,12 @@ def sandbox_message(node: str, config: SandboxConfig, *, logs: Path, cgroup_pare
     message = sandbox_reference(pod, config.attempt, logs=logs, cgroup_parent=cgroup_parent)
     message.hostname = "" if config.host_network else config.hostname
     message.labels.update(labels_of(node, pod, config.labels))
-    message.annotations.update({key: text for key, text in config.annotations.items() if key != HOST_NETWORK})
+    message.annotations.update({key: text for key, text in config.annotations.items() if key not in _OURS})
     message.annotations[GRACE_PERIOD] = f"{config.grace_period_s:g}"
     if config.host_network:
         message.annotations[HOST_NETWORK] = "true"
+    if config.resources != Resources():
+        message.annotations[BOUNDS] = msgspec.json.encode(config.resources).decode()
     if config.dns is not None:
         dns = config.dns
         message.dns_config.MergeFrom(pb.DNSConfig(servers=dns.servers, searches=dns.searches, options=dns.options))
@@ -234,6 +240,14 @@ def _grace_period_s(annotations: Mapping[str, str]) -> float:
         return float(annotations[GRACE_PERIOD])
     except (KeyError, ValueError):
         return 30.0
+
+
+def bounds_of(found: pb.PodSandboxStatus) -> Resources:
+    """What the pod as a whole is to weigh and may use; nothing for one that was made before this was noted."""
+    try:
+        return msgspec.json.decode(found.annotations.get(BOUNDS, "{}"), type=Resources)
+    except msgspec.DecodeError:  # a pod's own annotation, from the same time
+        return Resources()
 
 
 def last_words_of(found: pb.ContainerStatus) -> LastWords | None:

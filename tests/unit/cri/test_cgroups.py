@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from nodeagent.runtime import cgroups
@@ -100,6 +101,21 @@ def test_what_a_pod_may_use(tmp_path: Path) -> None:
     }
     assert not (tmp_path / "cpuset/n1").exists()
     cgroups.bound("/none", Resources(cpu_shares=512), mounts)
+
+
+def test_what_is_so_already_stays_untouched(tmp_path: Path) -> None:
+    mounts = with_group(tmp_path)
+    wanted = Resources(cpu_shares=512, cpu_period_us=100_000, cpu_quota_us=50_000, memory_limit=(1 << 20) + 1)
+    cgroups.bound("/n1", wanted, mounts)
+    assert texts(tmp_path)["memory.max"] == str(1 << 20), "whole pages, as the kernel says it"
+    files = [*(tmp_path / "cpu/n1").iterdir(), *(tmp_path / "unified/n1").iterdir()]
+    for each in files:
+        each.write_text(each.read_text() + "\n")
+        os.utime(each, (1, 1))
+    (tmp_path / "cpu/n1/cpu.shares").write_text("2\n")
+    cgroups.bound("/n1", wanted, mounts)
+    assert [each.name for each in files if each.stat().st_mtime != 1] == ["cpu.shares"]
+    assert texts(tmp_path)["cpu.shares"] == "512"
 
 
 def test_the_weights_of_v2_are_within_what_the_kernel_takes(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 from cri_server import CriServer, Refusal, runtime_of, served
 from joined_agent import until
 
-from nodeagent.runtime import cgroups
+from nodeagent.runtime import cgroups, cri_messages
 from nodeagent.runtime.cri import CriRuntime
 from nodeagent.runtime.gen import cri_pb2 as pb
 from nodeagent.runtime.interface import (
@@ -279,6 +279,55 @@ def test_a_pod_that_cannot_be_bounded_does_not_run(tmp_path: Path, monkeypatch: 
         with pytest.raises(RuntimeFailure, match="control group /kmini-test/kubepods/podu-1 cannot be bounded"):
             await runtime.run_sandbox(SandboxConfig(pod=POD))
         assert [each.ready for each in await runtime.list_sandboxes()] == [False]
+
+    monkeypatch.setattr(cgroups, "bound", refused)
+    run(tmp_path, work)
+
+
+def test_an_agent_that_ended_before_it_bounded_a_pod_leaves_that_to_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = Resources(cpu_shares=512, memory_limit=1 << 20)
+    config = SandboxConfig(pod=POD, resources=wanted, annotations={cri_messages.BOUNDS: "{}"})
+    found: list[tuple[str, Resources]] = []
+
+    def bound(group: str, resources: Resources) -> None:
+        found.append((group, resources))
+
+    async def work(server: CriServer, runtime: CriRuntime) -> None:
+        message = cri_messages.sandbox_message("n1", config, logs=tmp_path, cgroup_parent="/kmini-test/kubepods")
+        server.RunPodSandbox(pb.RunPodSandboxRequest(config=message))  # as by an agent that heard of it no more
+        (sandbox,) = await runtime.list_sandboxes()
+        assert sandbox.ready
+        assert found == [("/kmini-test/kubepods/podu-1", wanted)]
+        await runtime.list_sandboxes()
+        await runtime.run_sandbox(SandboxConfig(pod=POD, attempt=1, resources=wanted))
+        await runtime.list_sandboxes()
+        assert len(found) == 2, "once each"
+
+    monkeypatch.setattr(cgroups, "bound", bound)
+    run(tmp_path, work)
+
+
+def test_what_a_pod_says_of_itself_bounds_nothing(tmp_path: Path) -> None:
+    """Only what was asked for as a whole: no annotation of the pod, nor one from before it meant anything."""
+    config = SandboxConfig(pod=POD, annotations={cri_messages.BOUNDS: '{"memory_limit": 4096}'})
+    message = cri_messages.sandbox_message("n1", config, logs=tmp_path, cgroup_parent="/kmini-test/kubepods")
+    assert cri_messages.BOUNDS not in message.annotations
+    assert cri_messages.bounds_of(pb.PodSandboxStatus(annotations={cri_messages.BOUNDS: "large"})) == Resources()
+
+
+def test_a_pod_that_cannot_be_bounded_when_it_is_found_is_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(group: str, resources: Resources) -> None:
+        raise OSError(errno.EBUSY, "Device or resource busy", group)
+
+    async def work(server: CriServer, runtime: CriRuntime) -> None:
+        message = cri_messages.sandbox_message("n1", SandboxConfig(pod=POD), logs=tmp_path, cgroup_parent="/kmini-test")
+        server.RunPodSandbox(pb.RunPodSandboxRequest(config=message))
+        assert [each.ready for each in await runtime.list_sandboxes()] == [False]
+        assert server.calls["StopPodSandbox"] == 1
 
     monkeypatch.setattr(cgroups, "bound", refused)
     run(tmp_path, work)
