@@ -79,14 +79,6 @@ def simulated(
     return Machine(hostname=name, capacity=capacity, addresses=(address,), labels=labels, node_port=0, info=info)
 
 
-def own_address(server_host: str) -> str:
-    """The address with which this machine would talk to a server. Nothing is sent. Raises OSError."""
-    family, kind, protocol, _, where = socket.getaddrinfo(server_host, 9, type=socket.SOCK_DGRAM)[0]
-    with socket.socket(family, kind, protocol) as probe:
-        probe.connect(where)
-        return str(probe.getsockname()[0])
-
-
 def _text(path: str) -> str:
     try:
         with Path(path).open("rb") as file:

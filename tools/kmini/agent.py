@@ -6,7 +6,6 @@ An agent that ends leaves its containers as they are, and the Node as it is: a s
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
 import os
 import signal
@@ -29,11 +28,12 @@ from nodeagent.errors import AgentError, NoAnswer
 from nodeagent.house import Parts
 from nodeagent.identity import Identity
 from nodeagent.joining import ensure_identity
-from nodeagent.machine import Machine, own_address, system_info, this_machine
+from nodeagent.machine import Machine, system_info, this_machine
 from nodeagent.network.node_network import NodeNetwork
 from nodeagent.network.overlay import Overlay, pods_mtu
 from nodeagent.network.settings import cluster_network
 from nodeagent.network.underlay import link_of
+from nodeagent.node_address import node_address
 from nodeagent.parts import container_parts
 from nodeagent.plain import plain_parts
 from nodeagent.references import References
@@ -147,7 +147,7 @@ async def _one_node(announcement: _Announcement, settings: AgentSettings) -> Non
             announcement.say(version=runtime_name)
             client, identity = await joining
             async with client:
-                machine = await _machine(settings, urlsplit(client.caller.servers.current).hostname or "")
+                machine = await _machine(settings, client)
                 parts = await make_parts(client, machine)
                 node = NodeAgent(
                     *(client, settings.node_name, machine, runtime, parts),
@@ -175,19 +175,21 @@ async def _run(node: NodeAgent, announcement: _Announcement, reached: str) -> No
         await asyncio.gather(running, return_exceptions=True)
 
 
-async def _machine(settings: AgentSettings, server: str) -> Machine:
-    """As it is reached from where the server is; by others, when that is on this machine. Raises CommandError."""
+async def _machine(settings: AgentSettings, client: Client) -> Machine:
+    """As it is reached from where the servers are; by others, when they are on this machine. Raises CommandError."""
+    servers = client.caller.servers
+    hosts = [urlsplit(each).hostname or "" for each in dict.fromkeys([servers.current, *servers.all])]
     try:
-        address = own_address(server)
-        if ipaddress.ip_address(address).is_loopback:
-            address = addresses.own_address()
+        address = await asyncio.to_thread(node_address, hosts, settings.folder, outward=addresses.own_address)
         machine = await asyncio.to_thread(
             this_machine, addresses=(address,), labels={}, folder=settings.data_dir, node_port=settings.node_port
         )
-        volumes = str((settings.folder / "volumes").absolute())
-        return msgspec.structs.replace(machine, annotations={VOLUMES_ANNOTATION: volumes})
     except OSError as error:
-        raise CommandError(f"no way leads from this machine to {server}: {error.strerror or error}") from error
+        raise CommandError(f"no way leads from this machine to {servers.current}: {error.strerror or error}") from error
+    except AgentError as error:
+        raise CommandError(str(error)) from error
+    volumes = str((settings.folder / "volumes").absolute())
+    return msgspec.structs.replace(machine, annotations={VOLUMES_ANNOTATION: volumes})
 
 
 @asynccontextmanager

@@ -31,12 +31,16 @@ def url(server: Server) -> str:
     return f"https://127.0.0.1:{server.api_port}"
 
 
+#: In a network of its own, in which no way leads anywhere.
+NOWHERE = ("unshare", "--net")
+
+
 @contextmanager
-def agent(*arguments: object, log: Path) -> Iterator[subprocess.Popen[str]]:
+def agent(*arguments: object, log: Path, where: tuple[str, ...] = ()) -> Iterator[subprocess.Popen[str]]:
     """The process, ended at last."""
     with log.open("ab") as file:
         process = subprocess.Popen(
-            [sys.executable, "-m", "kmini", "agent", *map(str, arguments)],
+            [*where, sys.executable, "-m", "kmini", "agent", *map(str, arguments)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=file,
@@ -106,6 +110,43 @@ def test_a_server_that_comes_later_is_waited_for(server: Server, tmp_path: Path)
         eventually(lambda: "waiting for a server to join through" in log.read_text(), what="a word about it")
         process.send_signal(signal.SIGTERM)
         assert process.wait(10) == 0
+
+
+@pytest.fixture
+def nowhere() -> None:
+    if subprocess.run([*NOWHERE, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("needs the right to make network namespaces")
+
+
+@pytest.mark.usefixtures("nowhere")
+def test_it_starts_again_when_no_way_leads_to_a_server(server: Server, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    arguments = one_node(server, tmp_path / "n6", "n6")
+    with agent(*arguments, "--token-file", server.data_dir / "token", log=log) as process:
+        ready_line(process, log)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+    log.write_text("")
+    with agent(*arguments, log=log, where=NOWHERE) as process:
+        eventually(lambda: '"what": "register"' in log.read_text(), what="it goes on, and asks again and again")
+        told = [json.loads(line) for line in log.read_text().splitlines()]
+        last = next(
+            line for line in told if line["message"] == "no way leads to a server: the node has its last address"
+        )
+        assert last["address"] == own_address()
+        assert process.poll() is None
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+
+
+@pytest.mark.usefixtures("nowhere")
+def test_a_first_start_without_a_way_to_a_server_is_one_line(server: Server, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    arguments = [*one_node(server, tmp_path / "n7", "n7"), "--kubeconfig", server.data_dir / "kubeconfig"]
+    with agent(*arguments, log=log, where=NOWHERE) as process:
+        assert process.wait(READY_S) == 1
+    errors = [line for line in log.read_text().splitlines() if line.startswith("error: ")]
+    assert errors == [f"error: no way leads from this machine to {url(server)}: Network is unreachable"]
 
 
 def one_line(done: subprocess.CompletedProcess[str]) -> str:
