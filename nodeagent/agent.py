@@ -280,7 +280,7 @@ class Agent:
             self._parts.volumes.listen(self._wake)
             if not await self._api_shows_pods():
                 self._remember()
-                await self._pods.synced.wait()
+                await self._shown()
             self._take_over(found)
             group.create_task(self._relist())
 
@@ -290,10 +290,17 @@ class Agent:
 
     async def _api_shows_pods(self) -> bool:
         """Within the time that we give it before we begin with what we remember."""
-        with suppress(TimeoutError):
+        try:
             async with asyncio.timeout(self._options.remember_after_s if self._checkpoint is not None else None):
-                await self._pods.synced.wait()
-        return self._pods.synced.is_set()
+                await self._shown()
+        except TimeoutError:
+            return False
+        return True
+
+    async def _shown(self) -> None:
+        """The Node too: who comes may ask for labels that people gave it."""
+        await self._pods.synced.wait()
+        await self._nodes.synced.wait()
 
     def _remember(self) -> None:
         """Begin with the pods of the checkpoint: whoever was on this node may go on, whatever becomes of the API."""
@@ -354,7 +361,8 @@ class Agent:
         if meta.uid in self._known or meta.deletion_timestamp is not None or pod.status.phase in FINISHED:
             return None
         others = [each.pod for each in self._workers.values() if each.uses_resources and each.pod is not None]
-        labels = self._node.metadata.labels if self._node is not None else node_labels(self.name, self._machine)
+        node = self._node or next(iter(self._nodes.of(self.name)), None)
+        labels = node.metadata.labels if node is not None else node_labels(self.name, self._machine)
         return admission.check(pod, others, allocatable_of(self._machine), labels)
 
     def _add(self, key: PodKey, pod: Pod | None) -> PodWorker:
