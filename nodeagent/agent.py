@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
 from random import Random
 from typing import Any
@@ -108,6 +108,7 @@ class Agent:
         self._writer = writer
         self._workers: dict[str, PodWorker] = {}
         self._known: set[str] = set()  # uids that the runtime had before we looked at their objects
+        self._complete = False  # there is a worker for every pod that the API has here
         self._house: House | None = None
         self._node: Node | None = None  # as the API showed it last
         self._reported = float("-inf")
@@ -321,13 +322,20 @@ class Agent:
         for uid, worker in list(self._workers.items()):
             if uid not in shown and worker.pod is not None:
                 worker.object_gone(worker.pod)  # remembered, and gone meanwhile
-        for uid, key in found.items():
-            if uid not in self._workers:
-                log.info(
-                    "a pod that is gone is removed", extra={"namespace": key.namespace, "pod": key.name, "uid": uid}
-                )
+        self._complete = True
+        self._remove_strangers(found.values())
+        known = frozenset(self._workers)
+        self._parts.volumes.keep_only(known)
+        if self._checkpoint is not None:
+            self._checkpoint.keep_only(known)
+
+    def _remove_strangers(self, found: Iterable[PodKey]) -> None:
+        """What the runtime has of pods that are not there, once we know all that are."""
+        for key in found:
+            if self._complete and key.uid not in self._workers:
+                fields = {"namespace": key.namespace, "pod": key.name, "uid": key.uid}
+                log.info("a pod that is gone is removed", extra=fields)
                 self._add(key, None).wake()
-        self._parts.volumes.keep_only(frozenset(self._workers))
 
     def _pod_changed(self, change: Change[Pod]) -> None:
         pod = change.object
@@ -398,19 +406,22 @@ class Agent:
             except RuntimeFailure as error:
                 if not failures:
                     log.warning("the runtime went away", extra={"node": self.name, "error": error.message})
-            await asyncio.sleep(_AGAIN.wait_s(failures, self._random))
-            failures += 1
-            await self._compare()
+            compared = False
+            while not compared:  # what happened meanwhile is in no event, and it may tell events before it answers
+                await asyncio.sleep(_AGAIN.wait_s(failures, self._random))
+                failures += 1
+                compared = await self._compare()
 
     async def _relist(self) -> None:
         await self._every(self._options.relist_s, self._compare)
 
-    async def _compare(self) -> None:
-        """Wake the workers whose pod is not in the runtime as they saw it last."""
+    async def _compare(self) -> bool:
+        """Wake the workers whose pod is not in the runtime as they saw it last; remove what came to be there after its
+        pod had gone: a call that was given up may have gone through. False when the runtime does not answer."""
         try:
             sandboxes, containers = await self._runtime.list_sandboxes(), await self._runtime.list_containers()
         except RuntimeFailure:
-            return  # `health` tells of it
+            return False  # `health` tells of it
         by_pod: dict[str, tuple[list[Any], list[Any]]] = {}
         for sandbox in sandboxes:
             by_pod.setdefault(sandbox.pod.uid, ([], []))[0].append(sandbox)
@@ -419,6 +430,8 @@ class Agent:
         for uid, worker in list(self._workers.items()):
             if signature(observed(*by_pod.get(uid, ((), ())))) != worker.signature:
                 worker.wake()
+        self._remove_strangers(each.pod for each in sandboxes)
+        return True
 
 
 async def _pause(delay_s: float, news: asyncio.Event | None) -> None:

@@ -13,6 +13,7 @@ import contextlib
 import logging
 import os
 import threading
+from collections.abc import Collection
 from pathlib import Path
 
 import msgspec
@@ -54,6 +55,13 @@ class Checkpoint:
         """The pod is gone, and nothing of it is left here."""
         self._written.pop(uid, None)
         self._change(uid, None)
+
+    def keep_only(self, uids: Collection[str]) -> None:
+        """These are all pods there are here: others, noted by an agent before us, have gone meanwhile."""
+        for path in self._folder.glob(f"*{_SUFFIX}"):
+            uid = path.name.removesuffix(_SUFFIX)
+            if uid not in uids:
+                self.forget(uid)
 
     def load(self) -> list[Pod]:
         """Those that were noted. What cannot be read is told of and removed."""

@@ -176,6 +176,25 @@ def test_an_agent_that_starts_without_the_api_goes_on_with_the_pods_it_remembers
     run_story(story)
 
 
+def test_a_pod_that_went_while_no_agent_ran_is_not_remembered(tmp_path: Path) -> None:
+    async def story(world: AgentWorld) -> None:
+        await world.nodes.stop_node("node-1")
+        await world.pod("a")
+        async with world.api.client(NODES) as client, running(start_remembering(world, client, tmp_path)):
+            await world.running("a")
+        for sandbox in await world.runtime.list_sandboxes():
+            await world.runtime.remove_sandbox(sandbox.id)
+        await world.delete("a", grace_s=0)
+        async with world.api.client(NODES) as client, running(start_remembering(world, client, tmp_path)):
+            await asyncio.sleep(60)
+        cut_off(world)
+        async with world.api.client(NODES) as client, running(start_remembering(world, client, tmp_path)):
+            await asyncio.sleep(60)
+            assert not await world.runtime.list_sandboxes()
+
+    run_story(story)
+
+
 def test_a_pod_that_has_ended_is_remembered_as_such(tmp_path: Path) -> None:
     async def story(world: AgentWorld) -> None:
         await world.nodes.stop_node("node-1")
