@@ -10,6 +10,7 @@ import asyncio
 import logging
 import os
 from contextlib import suppress
+from math import ceil
 from pathlib import Path
 from random import Random
 
@@ -33,6 +34,7 @@ TICK_S = 5.0
 MEASURE_S = 10.0
 REST = 10.0  # times as long as measuring took: a tenth of a core at most
 ENTRIES_MAX = 1_000_000
+WAITING_BYTES_MAX = 16 * 1024 * 1024  # paths of folders that were seen and not entered yet
 _BLOCK = 512  # bytes, whatever the file system's blocks are
 
 
@@ -126,22 +128,26 @@ class Keeper:
 
 
 def is_more_than(folder: Path, limit: int) -> bool:
-    """What is in it takes more of the disk, in bytes. It is counted no further than that, nor beyond ENTRIES_MAX; files
-    with several names once. Links are not followed."""
-    total, left, seen = 0, ENTRIES_MAX, set[tuple[int, int]]()
-    waiting = [str(folder)]
+    """What is in it takes more of the disk, in bytes. It is counted no further than that, nor beyond ENTRIES_MAX and
+    folders whose names are too much to remember. Links are not followed.
+
+    A file of several names counts under each with its share, so nothing has to be remembered of it. It has none
+    outside, where it would be missed: no container can give it one, as names do not lead from one mount to another.
+    """
+    waiting = [os.fsencode(folder)]
+    total, left, remembered = 0, ENTRIES_MAX, len(waiting[0])
     while waiting and left > 0:
-        with suppress(OSError), os.scandir(waiting.pop()) as entries:  # it may go while we look
+        place = waiting.pop()
+        remembered -= len(place)
+        with suppress(OSError), os.scandir(place) as entries:  # it may go while we look
             for entry in entries:
                 found = entry.stat(follow_symlinks=False)
                 left -= 1
-                if entry.is_dir(follow_symlinks=False):
+                is_folder = entry.is_dir(follow_symlinks=False)
+                if is_folder and remembered < WAITING_BYTES_MAX:
                     waiting.append(entry.path)
-                elif found.st_nlink > 1:
-                    if (found.st_dev, found.st_ino) in seen:
-                        continue
-                    seen.add((found.st_dev, found.st_ino))
-                total += found.st_blocks * _BLOCK
+                    remembered += len(entry.path)
+                total += ceil(found.st_blocks * _BLOCK / (1 if is_folder else max(1, found.st_nlink)))
                 if total > limit:
                     return True
                 if left <= 0:

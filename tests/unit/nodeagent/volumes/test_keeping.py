@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import tracemalloc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -254,3 +255,29 @@ def test_counting_ends_somewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         (tmp_path / str(number)).write_bytes(b"x" * 4096)
     monkeypatch.setattr(keeping, "ENTRIES_MAX", 10)
     assert not is_more_than(tmp_path, 20 * 4096)
+
+
+def test_a_file_of_several_names_counts_once_and_is_not_remembered(tmp_path: Path) -> None:
+    """A million of them took 200 MB of the agent."""
+    count, size = 2_000, 4096
+    for number in range(count):
+        (tmp_path / f"{number}").write_bytes(b"x" * size)
+        (tmp_path / f"{number}-again").hardlink_to(tmp_path / f"{number}")
+    folder = tmp_path.stat().st_blocks * 512
+    tracemalloc.start()
+    try:
+        assert not is_more_than(tmp_path, count * size + folder)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert is_more_than(tmp_path, count * size - 1)
+    assert most < count * 50
+
+
+def test_folders_that_wait_are_no_more_than_can_be_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(20):
+        (tmp_path / f"{number}").mkdir()
+        (tmp_path / f"{number}" / "file").write_bytes(b"x" * (64 << 10))
+    assert is_more_than(tmp_path, 10 * (64 << 10))
+    monkeypatch.setattr(keeping, "WAITING_BYTES_MAX", 3 * len(str(tmp_path)))
+    assert not is_more_than(tmp_path, 10 * (64 << 10))
