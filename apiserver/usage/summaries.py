@@ -51,11 +51,15 @@ class Summaries:
         await self._relay.close()
 
     async def of(self, nodes: Iterable[str]) -> dict[str, Summary]:
-        """By node; those whose agent does not say are not there."""
+        """By node; those whose agent does not say are not there. Raises ApiError when the store does not say which
+        nodes there are."""
         names = set(nodes)
         self._forget_old()
-        async with asyncio.TaskGroup() as group:
-            asked = {name: group.create_task(self._one(name)) for name in names}
+        try:
+            async with asyncio.TaskGroup() as group:
+                asked = {name: group.create_task(self._one(name)) for name in names}
+        except ExceptionGroup as failed:  # nobody knows what a group is to be answered with
+            raise failed.exceptions[0] from failed
         found = {name: task.result() for name, task in asked.items()}
         return {name: summary for name, summary in found.items() if summary is not None}
 
@@ -76,7 +80,7 @@ class Summaries:
             return kept.summary
 
     async def _asked(self, name: str) -> Summary | None:
-        """None when the agent does not say, or there is none."""
+        """None when the agent does not say, or there is none. Raises ApiError."""
         node: Node | None = await self._lookup.get("nodes", "", name)
         if node is None or not node.status.daemon_endpoints.kubelet_endpoint.port:
             return None

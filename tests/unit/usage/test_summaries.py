@@ -17,7 +17,8 @@ from apiserver.usage.summaries import FRESH_S, NODE_WITHIN_S, Summaries
 
 
 class Nodes(Summaries):
-    """Every node has an agent on a port but those called `bare`; `silent` never answers, `broken` refuses."""
+    """Every node has an agent on a port but those called `bare`; `silent` never answers, `broken` refuses.
+    Whether there is an `unknown` one cannot be said."""
 
     def __init__(self) -> None:
         super().__init__(self, None)  # type: ignore[arg-type]  # nobody connects
@@ -28,6 +29,8 @@ class Nodes(Summaries):
         assert key == "nodes"
         if name == "none":
             return None
+        if name == "unknown":
+            raise ServiceUnavailable("the store does not answer")
         node = Node(metadata=ObjectMeta(name=name))
         node.status.daemon_endpoints.kubelet_endpoint.port = 0 if name == "bare" else 10250
         return node
@@ -96,5 +99,17 @@ def test_who_goes_away_while_asking_leaves_it_to_the_next() -> None:
         assert set(await second) == {"a"}
         assert nodes.asked == ["a", "a"]
         await asyncio.gather(first, return_exceptions=True)
+
+    run(story())
+
+
+def test_a_store_that_does_not_answer_is_said_in_its_own_words_and_asked_again() -> None:
+    async def story() -> None:
+        nodes = Nodes()
+        for _ in range(2):
+            with pytest.raises(ServiceUnavailable, match="the store does not answer"):
+                await nodes.of(["a", "unknown", "b"])
+        assert set(await nodes.of(["a", "b"])) == {"a", "b"}
+        assert nodes.running == 0
 
     run(story())
