@@ -19,9 +19,10 @@ from typing import Any
 import pytest
 from kmini.api import ApiFailure, api_request
 from kmini.layout import Layout, worked_on
-from kmini_process import environment, kmini
+from kmini_process import environment, eventually, kmini
 from ports import free_ports
 
+WITHIN_S = 160.0  # of one command: far more than any takes, and less than a test may
 HELLO = "/apis/apps/v1/namespaces/default/deployments/hello"
 STEPS = [
     r"the server starts: process \d+, log in .*/run/server\.log$",
@@ -47,10 +48,10 @@ class Up:
         return ["up", "--data-dir", self.data_dir, "--runtime", "fake", *ports]
 
     def up(self, *more: object) -> subprocess.CompletedProcess[str]:
-        return kmini(*self.arguments, *more)
+        return kmini(*self.arguments, *more, timeout_s=WITHIN_S)
 
     def run(self, name: str, *arguments: object) -> subprocess.CompletedProcess[str]:
-        return kmini(name, "--data-dir", self.data_dir, *arguments)
+        return kmini(name, "--data-dir", self.data_dir, *arguments, timeout_s=WITHIN_S)
 
     def get(self, path: str, *, certificate: bool = False) -> tuple[int, str]:
         """GET from the health port, with or without the admin certificate."""
@@ -59,7 +60,7 @@ class Up:
             context.load_cert_chain(self.data_dir / "pki" / "admin.crt", self.data_dir / "pki" / "admin.key")
         try:
             url = f"https://127.0.0.1:{self.api_port}{path}"
-            with urllib.request.urlopen(url, context=context, timeout=10) as answer:
+            with urllib.request.urlopen(url, context=context, timeout=60) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             with error:
@@ -102,6 +103,7 @@ def test_up_again_keeps_what_runs_and_what_was_changed(upped: tuple[Up, str]) ->
         assert "1 of 1 pods are ready" in again.stdout
     finally:
         api_request(Layout(up.data_dir), "PUT", f"{HELLO}/scale", scale_to(2))
+    eventually(lambda: json.loads(up.run("status", "-o", "json").stdout)["healthy"], 120, "both pods are ready again")
     assert json.loads(up.run("status", "-o", "json").stdout)["process"]["pid"] == before["process"]["pid"]
 
 
@@ -232,7 +234,7 @@ def test_in_the_foreground_it_ends_when_a_daemon_does(tmp_path: Path) -> None:
             agent = Layout(up.data_dir).running_agent()
             assert agent is not None
             os.kill(agent.pid, signal.SIGKILL)
-            assert process.wait(30) == 1
+            assert process.wait(WITHIN_S) == 1
             assert process.stderr.read().startswith("error: the node's agent ended: ")
         found = up.run("status")
         assert found.returncode == 1
