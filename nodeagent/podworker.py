@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 
 GRACE_PERIOD_MIN_S = 2.0  # the kubelet's: less would kill what ends by itself in a moment
 RETRY_S = 10.0  # after a failure of the runtime
+AGAIN_S = 1.0  # when something runs that was to be stopped
 DEADLINE = Ending("DeadlineExceeded", "Pod was active on the node longer than the specified deadline")
 
 
@@ -48,6 +49,7 @@ class PodWorker:
         self._gone = pod is None
         self._ending: Ending | None = None
         self._has_ended = False  # was said: no later step takes that back, though the API may not show it yet
+        self._ended_by_others = False  # so the API said while it ran: how its containers ended is still to be said
         self._judge = house.parts.health.verdict
         self._starter = Starter(house, key)
         self._dirty = False
@@ -257,12 +259,15 @@ class PodWorker:
         """Stop what runs, say so, and then let go of the object, or of what it left."""
         pod = self.pod
         if pod is not None and seen.alive and not self._gone:
+            self._ended_by_others = self._ended_by_others or pod.status.phase in FINISHED
             self._publish(pod, seen)
         await self._end_all(pod, seen, self._grace_s(seen))
         seen = await self._look()
-        if pod is None or self._gone:
+        if any(each.running for each in seen.alive):  # its start was under way when it was stopped
+            self.look_again_in(AGAIN_S)
+        elif pod is None or self._gone:
             await self._remove(seen)
-        elif pod.status.phase in FINISHED:
+        elif pod.status.phase in FINISHED and not self._ended_by_others:
             self._house.writer.set(pod, pod.status, delete=pod.metadata.deletion_timestamp is not None)
         else:
             self._publish(pod, seen, ended=True, delete=pod.metadata.deletion_timestamp is not None)

@@ -27,7 +27,7 @@ from .conditions import conditions_of
 from .decide import Judge, has_begun, is_sidecar, will_run
 from .health import Verdict
 from .observed import Observed
-from .phase import FAILED, phase_of
+from .phase import FAILED, FINISHED, phase_of
 from .runtime.interface import Container
 
 _NOT_RUNNING = Verdict(started=False, ready=False)
@@ -72,16 +72,13 @@ def pod_status(pod: Pod, facts: Facts) -> PodStatus:
     seen = facts.seen
     inits = [_init_status(pod, spec, facts) for spec in pod.spec.init_containers]
     containers = [_container_status(pod, spec, facts) for spec in pod.spec.containers]
-    phase = phase_of(pod, inits, containers, ended=facts.ended)
-    ending = facts.ending if facts.ended else None
-    if ending is not None:
-        phase = FAILED
+    phase, reason, message = _phase_and_why(pod, inits, containers, facts)
     sandbox = seen.sandbox
     host_ips = [HostIP(ip=each) for each in facts.host_ips]
     status = PodStatus(
         phase=phase,
-        reason=ending.reason if ending else "",
-        message=ending.message if ending else "",
+        reason=reason,
+        message=message,
         host_ip=host_ips[0].ip if host_ips else "",
         host_ips=host_ips,
         pod_ips=_pod_ips(pod, facts),
@@ -95,6 +92,18 @@ def pod_status(pod: Pod, facts: Facts) -> PodStatus:
     )
     status.pod_ip = status.pod_ips[0].ip if status.pod_ips else ""
     return status
+
+
+def _phase_and_why(
+    pod: Pod, inits: Sequence[ContainerStatus], containers: Sequence[ContainerStatus], facts: Facts
+) -> tuple[str, str, str]:
+    """An end that the API shows stays, whoever wrote it."""
+    told = pod.status
+    if told.phase in FINISHED:
+        return told.phase, told.reason, told.message
+    if facts.ended and facts.ending is not None:
+        return FAILED, facts.ending.reason, facts.ending.message
+    return phase_of(pod, inits, containers, ended=facts.ended), "", ""
 
 
 def _pod_ips(pod: Pod, facts: Facts) -> list[PodIP]:

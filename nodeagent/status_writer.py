@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any
 
@@ -28,6 +29,7 @@ from apiserver.client.watching import is_later
 
 from .clock import Wall, timestamp
 from .conditions import merged
+from .phase import FINISHED
 
 log = logging.getLogger(__name__)
 
@@ -72,9 +74,17 @@ class StatusWriter:
     """`run` writes until it is cancelled."""
 
     def __init__(
-        self, client: Client, *, writers: int = WRITERS, wall: Wall = time.time, random: Random | None = None
+        self,
+        client: Client,
+        *,
+        writers: int = WRITERS,
+        wall: Wall = time.time,
+        random: Random | None = None,
+        listeners: Sequence[Callable[[Pod, PodStatus], None]] = (),
     ) -> None:
+        """`listeners` are told at once what is to be written, whether or not the API answers."""
         self.written = 0
+        self._listeners = listeners
         self._client = client
         self._writers = writers
         self._wall = wall
@@ -104,6 +114,8 @@ class StatusWriter:
         entry.wanted = status
         entry.delete = entry.delete or delete
         self._enqueue(pod.metadata.uid, entry)
+        for tell in self._listeners:
+            tell(pod, status)
 
     def forget(self, uid: str) -> None:
         """The pod is gone."""
@@ -220,7 +232,10 @@ class StatusWriter:
 
 
 def status_patch(known: PodStatus, own: PodStatus, *, now: str) -> dict[str, Any]:
-    """The merge patch that makes `known` say what the node says; {} when it does already."""
+    """The merge patch that makes `known` say what the node says; {} when it does already. An end that is known stays,
+    whoever wrote it: a pod that somebody else Failed has been replaced."""
+    if known.phase in FINISHED:
+        own = msgspec.structs.replace(own, phase=known.phase, reason=known.reason, message=known.message)
     complete = msgspec.structs.replace(own, conditions=merged(own.conditions, known.conditions, now))
     before, after = msgspec.to_builtins(known), msgspec.to_builtins(complete)
     return {name: after.get(name) for name in _OWN_FIELDS if after.get(name) != before.get(name)}

@@ -9,8 +9,11 @@ import pytest
 from agent_world import AgentWorld, run_story
 
 from apiserver.api.core.node import Node
+from apiserver.api.core.pod import Pod, PodStatus
 from nodeagent.plain import plain_sandbox
+from nodeagent.runtime.fake import Latency
 from nodeagent.runtime.interface import Sandbox, Unavailable
+from nodeagent.status_writer import status_patch
 
 
 def test_a_pod_that_came_while_the_agent_was_away_finds_the_labels_that_people_gave_the_node() -> None:
@@ -75,3 +78,78 @@ def test_what_ended_while_the_runtime_was_away_is_noticed_as_soon_as_it_answers(
         await world.until(lambda: world.container("a").restart_count == 1, within_s=15)
 
     run_story(story)
+
+
+def test_a_pod_that_others_failed_ends_and_stays_failed() -> None:
+    """It was Running again at once, with its containers restarted, beside the pod that had come in its place."""
+
+    def fail(pod: Pod) -> None:
+        pod.status.phase, pod.status.reason, pod.status.message = "Failed", "NodeLost", "given up"
+
+    async def story(world: AgentWorld) -> None:
+        await world.pod("a")
+        await world.until(lambda: world.ready("a"))
+        told = []
+
+        def look() -> bool:
+            status = world.status("a")
+            told.append((status.phase, status.reason, status.message))
+            return not world.containers("a")
+
+        await world.client.change(Pod, "a", fail, namespace="default", subresource="status")
+        await world.until(lambda: look() or not world.ready("a"))
+        assert world.containers("a"), "it takes no more traffic while it ends"
+        await world.until(look)
+        await world.until(lambda: world.container("a").state.terminated)
+        assert set(told) == {("Failed", "NodeLost", "given up")}
+        assert not world.ready("a")
+        before = world.get("a")
+        await asyncio.sleep(400)
+        assert world.get("a") == before
+        assert not world.containers("a")
+
+    run_story(story, latency=Latency(stop_s=10))
+
+
+def test_an_end_that_came_in_between_is_not_taken_back_by_a_status_that_was_made_before() -> None:
+    known = PodStatus(phase="Failed", reason="NodeLost", message="given up")
+    running = PodStatus(phase="Running", pod_ip="10.0.0.1")
+    assert status_patch(known, running, now="") == {"podIP": "10.0.0.1"}
+
+
+def test_a_start_that_goes_through_after_its_stop_holds_the_pod_in_the_api(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A runtime does not stop what has not begun, and may begin it after the call was given up."""
+
+    async def story(world: AgentWorld) -> None:
+        runtime = world.runtime
+        stop_container, stop_sandbox = runtime.stop_container, runtime.stop_sandbox
+        begin = asyncio.Event()
+
+        async def never(container_id: str) -> None:
+            await asyncio.Event().wait()
+
+        async def if_it_runs(container_id: str, *, grace_period_s: float, signal: str = "") -> None:
+            if container_id in {each.id for each in runtime.running}:
+                await stop_container(container_id, grace_period_s=grace_period_s)
+
+        async def late(sandbox_id: str) -> None:
+            if not begin.is_set():
+                begin.set()
+                for each in await runtime.list_containers():
+                    await start_container(each.id)
+            else:
+                await stop_sandbox(sandbox_id)
+
+        start_container = runtime.start_container
+        monkeypatch.setattr(runtime, "start_container", never)
+        monkeypatch.setattr(runtime, "stop_container", if_it_runs)
+        monkeypatch.setattr(runtime, "stop_sandbox", late)
+        await world.pod("a")
+        await asyncio.sleep(5)
+        assert await runtime.list_containers()
+        await world.delete("a")
+        await world.until(lambda: world.containers("a"))
+        await world.until(lambda: not world.there("a"))
+        assert not world.containers("a")
+
+    run_story(story, latency=Latency(stop_s=10))
