@@ -2,7 +2,8 @@
 
 Answers whoever is in `allowed` (the pods and the host) and nobody else: it is no open resolver. Over UDP what is too
 long is cut and says so, and the client comes back over TCP. Everything is bounded: questions under way, connections,
-what one connection may ask, and how long it may be silent.
+what one connection may ask, and how long it may be silent; and no client has all of it, so that one whose questions
+nobody answers elsewhere leaves room for the others.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import ipaddress
 import logging
 import socket
 import struct
+from collections import Counter
 from collections.abc import Iterable
 from random import Random
 from typing import Any, Self
@@ -47,7 +49,9 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 class DnsOptions(msgspec.Struct, frozen=True, kw_only=True):
     questions_max: int = 512  # over UDP, under way
+    questions_per_client: int = 64  # with its connections less than a third of what is asked elsewhere at once
     connections_max: int = 64
+    connections_per_client: int = 16
     questions_per_connection: int = 100
     silence_s: float = 10.0
 
@@ -123,6 +127,27 @@ class Resolver:
         return message
 
 
+class _Places:
+    """So many in all, and so many for each client by its address."""
+
+    def __init__(self, in_all: int, per_client: int) -> None:
+        self._in_all = in_all
+        self._per_client = per_client
+        self._taken: Counter[str] = Counter()
+
+    def take(self, client: str) -> bool:
+        """Whether there was one; `leave` it."""
+        if self._taken.total() >= self._in_all or self._taken[client] >= self._per_client:
+            return False
+        self._taken[client] += 1
+        return True
+
+    def leave(self, client: str) -> None:
+        self._taken[client] -= 1
+        if not self._taken[client]:
+            del self._taken[client]
+
+
 class DnsServer:
     """`async with` serves UDP and TCP on one address. Raises OSError when it is taken."""
 
@@ -140,9 +165,10 @@ class DnsServer:
         self._address = address
         self._resolver = resolver
         self._allowed: list[Network] = [ipaddress.ip_network(each) for each in allowed]
-        self._options = options or DnsOptions()
+        self._options = options = options or DnsOptions()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._connections = 0
+        self._questions = _Places(options.questions_max, options.questions_per_client)
+        self._connections = _Places(options.connections_max, options.connections_per_client)
         self._udp: asyncio.DatagramTransport | None = None
         self._tcp: asyncio.Server | None = None
 
@@ -177,10 +203,11 @@ class DnsServer:
 
     def heard(self, data: bytes, client: tuple[Any, ...]) -> None:
         """Who asks too much at once is not answered, and asks again."""
-        if self.is_allowed(client[0]) and len(self._tasks) < self._options.questions_max:
+        if self.is_allowed(client[0]) and self._questions.take(client[0]):
             task = asyncio.create_task(self._answer(data, client), name="an answer of the DNS")
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
+            task.add_done_callback(lambda _: self._questions.leave(client[0]))
 
     async def _answer(self, data: bytes, client: tuple[Any, ...]) -> None:
         try:
@@ -197,22 +224,27 @@ class DnsServer:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
-        self._connections += 1
         try:
-            if self._connections <= self._options.connections_max and self.is_allowed(
-                writer.get_extra_info("peername")[0]
-            ):
-                await self._talk(reader, writer)
-        except (OSError, EOFError, TimeoutError) as error:
+            await self._serve_client(reader, writer, writer.get_extra_info("peername")[0])
+        except OSError as error:
             log.debug("a DNS connection ended", extra={"error": str(error)})
         except Exception:
             log.exception("a DNS question failed")
         finally:
-            self._connections -= 1
             self._tasks.discard(task)
-            writer.close()
-            with contextlib.suppress(OSError):
-                await writer.wait_closed()
+            writer.transport.abort()
+
+    async def _serve_client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, client: str) -> None:
+        """Who has too many connections has none more; one counts until its client has read what was said."""
+        if self.is_allowed(client) and self._connections.take(client):
+            try:
+                with contextlib.suppress(EOFError):
+                    await self._talk(reader, writer)
+                writer.close()
+                async with asyncio.timeout(self._options.silence_s):
+                    await writer.wait_closed()
+            finally:
+                self._connections.leave(client)
 
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         for _ in range(self._options.questions_per_connection):

@@ -309,6 +309,75 @@ def test_a_connection_may_ask_so_often_and_be_silent_so_long() -> None:
     run(check, options=DnsOptions(questions_per_connection=2, silence_s=0.2))
 
 
+def test_a_client_whose_questions_nobody_answers_leaves_room_for_others() -> None:
+    async def check(made: Rig) -> None:
+        made.upstream.silent = True
+        greedy = udp_from("127.0.0.2", made)
+        try:
+            for number in range(9):
+                greedy.send(question(f"n{number}.example.org"))
+            assert (await made.ask("web.default.svc.cluster.local")).answers == [(wire.A, "10.96.0.5")]
+            made.upstream.silent = False
+            assert (await made.ask("example.org")).answers == [(wire.A, "192.0.2.9")]
+            assert len(made.upstream.asked) == 4 + 1
+            await settled(lambda: not made.server._tasks)
+            greedy.send(question("later.example.org"))
+            await settled(lambda: len(made.upstream.asked) > 5)
+        finally:
+            greedy.close()
+
+    run(check, options=DnsOptions(questions_max=8, questions_per_client=4))
+
+
+def test_a_client_with_many_connections_leaves_room_for_others() -> None:
+    async def check(made: Rig) -> None:
+        opened = [await asyncio.open_connection(LOOPBACK, made.server.port) for _ in range(3)]
+        try:
+            assert await opened[2][0].read() == b"", "one too many"
+            asking = socket.create_connection((LOOPBACK, made.server.port), source_address=("127.0.0.2", 0))
+            reader, writer = await asyncio.open_connection(sock=asking)
+            message = question("web.default.svc.cluster.local")
+            writer.write(len(message).to_bytes(2, "big") + message)
+            assert b"\x0a\x60\x00\x05" in await reader.readuntil(b"\x0a\x60\x00\x05")
+            writer.close()
+        finally:
+            for _, each in opened:
+                each.close()
+
+    run(check, options=DnsOptions(connections_per_client=2, connections_max=3))
+
+
+def test_a_client_that_does_not_read_holds_its_connection_no_longer_than_one_that_is_silent() -> None:
+    async def check(made: Rig) -> None:
+        asking = socket.socket()
+        asking.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        asking.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(asking, (LOOPBACK, made.server.port))
+        message = question("many.default.svc.cluster.local")
+        asking.send(len(message).to_bytes(2, "big") + message)
+        assert await asyncio.get_running_loop().sock_recv(asking, 1)
+        (serving,) = made.server._tasks
+        asking.send((len(message).to_bytes(2, "big") + message) * 1_000)
+        await settled(serving.done)
+        asking.close()
+
+    run(check, options=DnsOptions(questions_per_connection=1_000, silence_s=0.3))
+
+
+async def settled(done: Callable[[], Any]) -> None:
+    async with asyncio.timeout(10):
+        while not done():  # noqa: ASYNC110  # nobody tells
+            await asyncio.sleep(0.01)
+
+
+def udp_from(address: str, made: Rig) -> socket.socket:
+    asking = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    asking.setblocking(False)
+    asking.bind((address, 0))
+    asking.connect((LOOPBACK, made.server.port))
+    return asking
+
+
 def test_the_cache_is_bounded() -> None:
     async def check(made: Rig) -> None:
         for number in range(5):
