@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 FORMAT = 1
 FILE_BYTES_MAX = 4 << 20  # more than the API takes for an object
+AGAIN_S = 30.0  # for what could not be written
 _SUFFIX = ".json"
 
 
@@ -64,14 +65,16 @@ class Checkpoint:
                 self.forget(uid)
 
     def load(self) -> list[Pod]:
-        """Those that were noted. What cannot be read is told of and removed."""
+        """Those that were noted. What makes no sense is told of and removed."""
         found = []
         for path in sorted(self._folder.glob(f"*{_SUFFIX}")):
             try:
                 pod = _decode(path)
             except (OSError, ValueError) as error:
                 log.warning("a pod's checkpoint is of no use", extra={"file": str(path), "error": str(error)})
-                path.unlink(missing_ok=True)
+                if isinstance(error, ValueError):
+                    with contextlib.suppress(OSError):
+                        path.unlink()
                 continue
             self._written[pod.metadata.uid] = _what_matters(pod)
             found.append(pod)
@@ -79,10 +82,13 @@ class Checkpoint:
 
     async def run(self) -> None:
         """Until it is cancelled; what was noted by then is written."""
+        written = True
         try:
             while True:
-                await self._some.wait()
-                await asyncio.to_thread(self._write_changes)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(None if written else AGAIN_S):
+                        await self._some.wait()
+                written = await asyncio.to_thread(self._write_changes)
         finally:
             self._write_changes()
 
@@ -90,23 +96,33 @@ class Checkpoint:
         self._changes[uid] = pod
         self._some.set()
 
-    def _write_changes(self) -> None:
+    def _write_changes(self) -> bool:
+        """Whether all of it could be written; what could not stays to be, unless there is something newer by then."""
+        failed: dict[str, Pod | None] = {}
+        reason = ""
         with self._writing:
             self._some.clear()
-            changes, self._changes = self._changes, {}
-            self._write(changes)
+            while self._changes:  # one by one: more may come while we write
+                uid, pod = self._changes.popitem()
+                try:
+                    self._write(uid, pod)
+                except OSError as error:
+                    failed[uid], reason = pod, error.strerror or str(error)
+            for uid, pod in failed.items():
+                self._changes.setdefault(uid, pod)
+        if failed:
+            fields = {"folder": str(self._folder), "pods": len(failed), "error": reason}
+            log.warning("pods were not noted: a start without the API would not know them as they are", extra=fields)
+        return not failed
 
-    def _write(self, changes: dict[str, Pod | None]) -> None:
-        for uid, pod in changes.items():
-            path = self._folder / f"{uid}{_SUFFIX}"
-            try:
-                if pod is None:
-                    path.unlink(missing_ok=True)
-                else:
-                    self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-                    _replace(path, msgspec.json.encode(_Noted(format=FORMAT, pod=pod)))
-            except OSError as error:
-                log.warning("a pod was not noted", extra={"file": str(path), "error": error.strerror})
+    def _write(self, uid: str, pod: Pod | None) -> None:
+        """Raises OSError."""
+        path = self._folder / f"{uid}{_SUFFIX}"
+        if pod is None:
+            path.unlink(missing_ok=True)
+            return
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _replace(path, msgspec.json.encode(_Noted(format=FORMAT, pod=pod)))
 
 
 def _what_matters(pod: Pod) -> int:

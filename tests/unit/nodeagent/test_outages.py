@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,12 +13,13 @@ from typing import Any
 import pytest
 from agent_world import NODES, AgentWorld, run_story
 from fake_api import Faults
-from virtual_time import now_s
+from virtual_time import now_s, run
 
 from apiserver.api.core.node import Node
 from apiserver.api.core.pod import Pod, PodCondition
 from apiserver.api.meta import ObjectMeta
 from apiserver.client import Client
+from nodeagent import checkpoint
 from nodeagent.checkpoint import Checkpoint
 from nodeagent.machine import simulated
 from nodeagent.plain import plain_parts
@@ -240,6 +243,31 @@ def test_a_damaged_memory_is_as_none(tmp_path: Path, damage: bytes) -> None:
     assert [pod.metadata.uid for pod in Checkpoint(tmp_path).load()] == ["good"]
     assert [path.name for path in tmp_path.iterdir()] == ["good.json"]
     assert (tmp_path / "good.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_what_a_full_disk_does_not_take_is_noted_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a pod that is to go would be started again by an agent that comes without the API."""
+
+    def full(path: Path, _: bytes) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    async def story() -> None:
+        memory = Checkpoint(tmp_path)
+        writing = asyncio.create_task(memory.run())
+        with monkeypatch.context() as disk:
+            disk.setattr(checkpoint, "_replace", full)
+            for uid in ("a", "b", "c"):
+                memory.note(Pod(metadata=ObjectMeta(name=uid, namespace="default", uid=uid)))
+            await asyncio.sleep(5)
+            memory.forget("b")
+            memory.note(Pod(metadata=ObjectMeta(name="newer", namespace="default", uid="c")))
+            await asyncio.sleep(5)
+        await asyncio.sleep(2 * checkpoint.AGAIN_S)
+        assert [each.metadata.name for each in Checkpoint(tmp_path).load()] == ["a", "newer"]
+        writing.cancel()
+        await asyncio.gather(writing, return_exceptions=True)
+
+    run(story())
 
 
 def test_a_restarted_runtime_finds_its_containers() -> None:
