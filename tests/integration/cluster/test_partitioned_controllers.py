@@ -20,7 +20,7 @@ from controlplane.runtime.election import NAMESPACE
 from controlplane.runtime.manager import LEASE
 
 REPLICAS, SURGE, UNAVAILABLE = 100, 25, 25  # Kubernetes' defaults: a quarter each
-TAKEOVER_S = 15.0
+TAKEOVER_S = 60.0
 AGENTS_MOVE_S = 60.0  # a watch leaves a server that it does not hear any more within half a minute
 LABELS = {"app": "web"}
 SMALL = {"cpu": "", "memory": ""}  # a node has as many cores as this machine
@@ -63,7 +63,7 @@ def thinks_it_leads(cluster: Cluster, server: str) -> bool:
     return float(value) == 1
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("one_way", [False, True])
 def test_a_rolling_update_outlives_a_leader_that_is_cut_off(cluster: Cluster, one_way: bool) -> None:
     """From the other servers and the nodes, both ways or only in what it sends."""
@@ -78,7 +78,7 @@ def test_a_rolling_update_outlives_a_leader_that_is_cut_off(cluster: Cluster, on
         async with client_of(cluster, *others) as client:
             await client.create(deployment(name, REPLICAS, labels=LABELS, image=OLD, pod=SMALL))
             async with RolloutWatch(client) as first:
-                await until(complete(first, OLD), what="the first rollout", timeout_s=90)
+                await until(complete(first, OLD), what="the first rollout", timeout_s=150)
             async with RolloutWatch(client) as watch:
                 change = [{"op": "replace", "path": "/spec/template/spec/containers/0/image", "value": NEW}]
                 await client.patch(Deployment, name, change, Patch.JSON, namespace="default")

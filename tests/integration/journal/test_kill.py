@@ -88,7 +88,7 @@ def test_a_state_is_intact_after_a_kill_during_its_rebuild(tmp_path: Path, seed:
 
 
 def test_a_long_journal_opens_fast(tmp_path: Path) -> None:
-    """100,000 entries of 1 KiB in half a second on a quiet machine; four times that is allowed here."""
+    """100,000 entries of 1 KiB take half a second of a quiet machine; what grows with their square takes minutes."""
     disk = RealDisk(tmp_path)
     journal = Journal.open(disk, cluster_id=CLUSTER, member_id=MEMBER)
     for _ in range(20):
@@ -100,6 +100,6 @@ def test_a_long_journal_opens_fast(tmp_path: Path) -> None:
     journal.close()
     began = time.process_time()
     journal = Journal.open(disk, cluster_id=CLUSTER, member_id=MEMBER)
-    assert time.process_time() - began < 2.0
+    assert time.process_time() - began < 10.0
     assert journal.last_index == 100_001
     journal.close()
