@@ -21,7 +21,7 @@ import msgspec
 
 from apiserver.api.core.containers import Container as ContainerSpec
 from apiserver.api.core.node import Node
-from apiserver.api.core.pod import Pod
+from apiserver.api.core.pod import Pod, PodStatus
 
 from .clock import Wall
 from .health import HealthSource
@@ -113,7 +113,7 @@ class EventSink(Protocol):
 
 class Parts(msgspec.Struct, frozen=True, kw_only=True):
     """What differs between a node with containers and a simulated one (plain.py). `works` go on as long as the agent
-    does."""
+    does; `listeners` are told what the node says of its pods."""
 
     specs: PodSpecs
     volumes: Volumes
@@ -121,6 +121,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     health: HealthSource
     events: EventSink
     works: Sequence[Callable[[], Coroutine[Any, Any, None]]] = ()
+    listeners: Sequence[Callable[[Pod, PodStatus], None]] = ()
 
 
 class House(msgspec.Struct, frozen=True, kw_only=True):

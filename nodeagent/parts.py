@@ -22,7 +22,6 @@ from .references import References
 from .runtime import cgroups
 from .runtime.cri import CriRuntime
 from .side_work import side_work
-from .spec.known_services import KnownServices
 from .spec.specs import ContainerSpecs, facts_of
 from .volumes.opening import volumes_of_node
 
@@ -42,8 +41,7 @@ def container_parts(
     events = NodeEvents(client, node, wall=wall)
     prober = Prober(runtime, events, wall=wall)
     facts = facts_of(machine, folder=folder, oom_group=cgroups.memory_is_v2())
-    services = KnownServices(network.services, folder / "services.json")
-    specs = ContainerSpecs(facts, network.network, references, services, events)
+    specs = ContainerSpecs(facts, network.network, references, network.services, events)
     volumes = volumes_of_node(client, node, machine, folder, references, events)
     return msgspec.structs.replace(
         plain_parts(prober),
@@ -51,10 +49,10 @@ def container_parts(
         volumes=volumes.pods,
         hooks=LifecycleHooks(runtime, events),
         events=events,
+        listeners=[network.memory.said],
         works=[
             *(prober.run, network.run, *volumes.works),
             side_work("events", events.run),
-            side_work("Services that were there last", services.run),
             *(side_work("housekeeping", each) for each in housekeeping(runtime)),
         ],
     )

@@ -45,7 +45,7 @@ class NodeAgent:
         options: AgentOptions | None = None,
         wall: Wall = time.time,
     ) -> None:
-        self.writer = StatusWriter(client, wall=wall)
+        self.writer = StatusWriter(client, wall=wall, listeners=parts.listeners)
         self.renewal = Renewal(client, identity, wall=wall) if identity is not None else None
         self._works = list(parts.works)
         if checkpoint is not None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import aclosing
 from typing import Generic, Literal, Self, TypeVar
 
@@ -80,6 +80,7 @@ class Informer(Generic[T]):
         self.trim = trim
         self.resource_version: str | None = None
         self.synced = asyncio.Event()
+        self.known = asyncio.Event()  # there is something to go by: what was listed, or recalled before
         self.error: Exception | None = None  # the last one, until something works
         self._client = client
         self._type = type_
@@ -100,6 +101,18 @@ class Informer(Generic[T]):
 
     def add_index(self, name: str, function: Index[T]) -> None:
         self.cache.add_index(name, function)
+
+    def recall(self, objects: Iterable[T]) -> None:
+        """What was there when somebody looked last, for a start while no server answers; what is listed takes its
+        place. May be said again in another way; what a server has shown stays."""
+        for obj in () if self.synced.is_set() else objects:
+            key = _key(obj)
+            entry = self.cache.entry(key)
+            shown = entry is not None and entry.resource_version
+            if not shown and (entry is not None or len(self.cache) < self._objects_max):
+                self.cache.put(key, Entry(obj, uid=obj.metadata.uid, resource_version=""))  # older than any
+                self._tell_all(Change("updated", obj, entry.obj) if entry is not None else Change("added", obj))
+        self.known.set()
 
     async def wait_for_sync(self, *, timeout_s: float = 30.0) -> None:
         """Return once all that was there at some moment after the start is in the cache, and handlers were told.
@@ -190,6 +203,7 @@ class Informer(Generic[T]):
                 await asyncio.sleep(0)
         self.resource_version = page.metadata.resource_version
         self.error = None
+        self.known.set()
         self.synced.set()
 
     async def _watch(self) -> None:

@@ -89,7 +89,7 @@ class Records:
     @property
     def ready(self) -> bool:
         """Before this, what is not found may be there all the same."""
-        return self._services.synced.is_set() and self._slices.synced.is_set()
+        return self._services.known.is_set() and self._slices.known.is_set()
 
     def owns(self, name: Name) -> bool:
         return lower(name)[-len(self.zone) :] == self.zone

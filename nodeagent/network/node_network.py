@@ -19,6 +19,7 @@ from apiserver.api.cluster_network import DNS_SERVICE, NAMESPACE, ClusterNetwork
 from apiserver.api.core.service import Service
 from apiserver.client import Client, Informer
 from apiserver.client.retry import Backoff
+from nodeagent.side_work import side_work
 
 from .backends import Backend, ServiceName
 from .dns import DnsServer, Resolver
@@ -26,6 +27,7 @@ from .dns_forward import Forwarder, NodeResolvers
 from .dns_records import Records
 from .host import HostSettings
 from .kernel import Kernel
+from .memory import Memory
 from .overlay import Overlay
 from .proxy import Proxy, service_informer, slice_informer
 from .routing import Routing, node_informer
@@ -48,14 +50,17 @@ class NodeNetwork:
         address: str,
         network: ClusterNetwork,
         overlay: Overlay,
+        memory: Path,
         resolvers: Path = RESOLVERS,
     ) -> None:
-        """`address`: the node's, by which others reach it. `resolvers`: whom to ask for names of others."""
+        """`address`: the node's, by which others reach it. `memory`: a file for what is known of the cluster.
+        `resolvers`: whom to ask for names of others."""
         self.network = network
         self._node = node
         self._random = Random()
         self._services, self._slices = service_informer(client), slice_informer(client)
         self._nodes = node_informer(client)
+        self.memory = Memory(memory, self._services, self._slices, self._nodes)
         kernel = Kernel()
         self._host = HostSettings(node, network.cluster_cidr)
         self._routing = Routing(self._nodes, kernel, node=node, address=address, network=network, overlay=overlay)
@@ -83,6 +88,7 @@ class NodeNetwork:
                 group.create_task(informer.run())
             for work in (self._host.run(), self._routing.run(), self._proxy.run(), self._serve_names()):
                 group.create_task(work)
+            group.create_task(side_work("what was known last", self.memory.run)())
 
     async def _serve_names(self) -> None:
         await self._routing.applied.wait()

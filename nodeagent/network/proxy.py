@@ -85,8 +85,8 @@ class Proxy:
         slices.add_handler(self._notice)
 
     async def run(self) -> None:
-        await self._services.synced.wait()
-        await self._slices.synced.wait()
+        await self._services.known.wait()
+        await self._slices.known.wait()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._keep_rules())
             group.create_task(self._keep_flows())

@@ -2,8 +2,8 @@
 and by a look of our own whether it is still there, for others take routes away (a link that went down and came back, a
 network manager).
 
-What must hold: nothing is removed before all Nodes are known; all stays as it is when the agent ends, and a new one
-changes nothing that is right; what one node is refused holds up no other.
+What must hold: nothing is removed before the API has shown all Nodes, a memory of them will not do; all stays as it is
+when the agent ends, and a new one changes nothing that is right; what one node is refused holds up no other.
 """
 
 from __future__ import annotations
@@ -132,10 +132,10 @@ class Routing:
         known = self._nodes.cache.get(self._node)
         pods = pod_network(known, self._network) if known is not None else None
         own = Own(self._node, self._address, link_of(self._address), pods)
-        if not self._nodes.synced.is_set():
-            return Orders(items=services_items(own, self._network), removing=False)
-        others = places(self._nodes.cache, own, self._network)
-        return Orders(items=services_items(own, self._network) + overlay_items(self._overlay, others, own))
+        items = services_items(own, self._network)
+        if self._nodes.known.is_set():
+            items += overlay_items(self._overlay, places(self._nodes.cache, own, self._network), own)
+        return Orders(items=items, removing=self._nodes.synced.is_set())
 
 
 def _parts(node: Node) -> tuple[object, ...]:

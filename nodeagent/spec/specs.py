@@ -17,8 +17,10 @@ from apiserver.api.base import ResourceList
 from apiserver.api.cluster_network import ClusterNetwork
 from apiserver.api.core.containers import Container as ContainerSpec
 from apiserver.api.core.pod import Pod
+from apiserver.api.core.service import Service
 from apiserver.api.errors import ApiError
 from apiserver.api.quantity import value
+from apiserver.client import Informer
 from nodeagent.house import WARNING, EventSink
 from nodeagent.machine import Machine
 from nodeagent.node import allocatable_of
@@ -40,7 +42,6 @@ from .expansion import expand_all
 from .failures import SOON_S, config_error
 from .fields import Place
 from .hosts import hosts_text, hosts_text_of_node
-from .known_services import KnownServices
 from .names import domain_of, kernel_name, short_name
 from .registry_logins import Place as RegistryPlace
 from .registry_logins import credentials_for, places_of
@@ -93,7 +94,7 @@ class ContainerSpecs:
         facts: NodeFacts,
         network: ClusterNetwork,
         references: References,
-        services: KnownServices,
+        services: Informer[Service],
         events: EventSink,
     ) -> None:
         self._facts = facts
@@ -164,10 +165,10 @@ class ContainerSpecs:
     def _of_services(self, pod: Pod) -> dict[str, str]:
         """Raises NotYet: a container without them would be another one."""
         namespace = pod.metadata.namespace
-        own, masters = self._services.of(namespace), self._services.of(MASTER_NAMESPACE)
-        if own is None or masters is None:
+        if not self._services.known.is_set():
             words = "services have not yet been read at least once, cannot construct envvars"
             raise config_error(words, again_s=SOON_S)
+        own, masters = (self._services.cache.in_namespace(each) for each in (namespace, MASTER_NAMESPACE))
         linked = pod.spec.enable_service_links is not False
         found = [*own, *(masters if namespace != MASTER_NAMESPACE else ())]
         return service_variables(found, namespace, linked=linked)

@@ -19,7 +19,6 @@ from apiserver.api.core.service import Service
 from apiserver.api.errors import ApiError
 from apiserver.client import Client, Informer
 from nodeagent.runtime.interface import ContainerConfig, Image, PodKey, Sandbox
-from nodeagent.spec.known_services import KnownServices
 from nodeagent.spec.specs import ContainerSpecs, NodeFacts
 
 NETWORK = ClusterNetwork(
@@ -111,8 +110,7 @@ class SpecWorld:
             app_armor=False,
             oom_group=False,
         )
-        services = KnownServices(self.services, Path("/nowhere/services.json"))
-        self.specs = ContainerSpecs(self.facts, NETWORK, self.objects, services, self.told)
+        self.specs = ContainerSpecs(self.facts, NETWORK, self.objects, self.services, self.told)
 
     async def made(self, wanted: Pod, sandbox: Sandbox = SANDBOX, image: Image = IMAGE) -> ContainerConfig:
         """Of its first container."""

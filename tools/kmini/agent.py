@@ -225,7 +225,10 @@ async def _container_parts(settings: AgentSettings, runtime: CriRuntime, client:
         runtime.mtu = pods_mtu(settings.overlay, link_of(address))
     except (AgentError, OSError) as error:
         raise CommandError(str(error)) from error
-    network_of_node = NodeNetwork(client, node, address=address, network=network, overlay=settings.overlay)
+    memory = settings.folder / "cluster.json"
+    network_of_node = NodeNetwork(
+        client, node, address=address, network=network, overlay=settings.overlay, memory=memory
+    )
     references = References(client)
     return container_parts(
         client, node, runtime, network_of_node, machine=machine, folder=settings.folder, references=references

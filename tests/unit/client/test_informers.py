@@ -8,6 +8,7 @@ import pytest
 from scripted_api import ScriptedApi, client_of
 
 from apiserver.api.core.config import ConfigMap
+from apiserver.api.meta import ObjectMeta
 from apiserver.client import Change, Informers
 
 
@@ -61,3 +62,37 @@ def test_when_all_is_over_nothing_runs() -> None:
         return {task.get_name() for task in asyncio.all_tasks()}
 
     assert not any("informer" in name for name in asyncio.run(act()))
+
+
+def test_what_is_recalled_serves_until_all_is_listed() -> None:
+    async def act() -> None:
+        api = ScriptedApi()
+        api.write("a")
+        informers = Informers(client_of(api))
+        informer = informers.of(ConfigMap)
+        told: list[Change[ConfigMap]] = []
+        informer.add_handler(told.append)
+        informer.recall([config_map("a", "old"), config_map("gone", "old")])
+        informer.recall([config_map("gone", "another")])
+        assert informer.known.is_set()
+        assert not informer.synced.is_set()
+        assert [(change.type, change.object.metadata.name) for change in told] == [
+            ("added", "a"),
+            ("added", "gone"),
+            ("updated", "gone"),
+        ]
+        told.clear()
+        async with informers:
+            await informers.wait_for_sync()
+            informer.recall([config_map("gone", "again")])
+            assert [each.metadata.name for each in informer.cache] == ["a"]
+            assert ("deleted", "gone") in [(change.type, change.object.metadata.name) for change in told]
+            found = informer.cache.get("a", namespace="default")
+            assert found is not None
+            assert "from" not in found.data
+
+    def config_map(name: str, text: str) -> ConfigMap:
+        meta = ObjectMeta(name=name, namespace="default", uid=f"uid of {name}")
+        return ConfigMap(metadata=meta, data={"from": text})
+
+    asyncio.run(act())

@@ -16,7 +16,7 @@ from pod_network import NODE, OUTSIDE, PORT, Network, missing
 from service_objects import endpoint, piece, service
 
 from apiserver.api.cluster_network import ClusterNetwork
-from apiserver.api.core.node import Node
+from apiserver.api.core.node import Node, NodeAddress, NodeSpec, NodeStatus
 from apiserver.api.meta import ObjectMeta
 from apiserver.client import CacheFull
 from nodeagent.network.firewall import let_pods_through
@@ -56,8 +56,16 @@ def api(network: Network) -> FakeApi:
     return made
 
 
-def node_network(made: FakeApi) -> NodeNetwork:
-    return NodeNetwork(made.client(), "n1", address=NODE, network=SETTINGS, overlay="none", resolvers=Path("/dev/null"))
+def node_network(made: FakeApi, folder: Path) -> NodeNetwork:
+    return NodeNetwork(
+        made.client(),
+        "n1",
+        address=NODE,
+        network=SETTINGS,
+        overlay="host-gw",
+        memory=folder / "cluster.json",
+        resolvers=Path("/dev/null"),
+    )
 
 
 @contextlib.asynccontextmanager
@@ -104,16 +112,16 @@ async def command(*words: str) -> str:
 
 
 def test_names_and_services_are_there_for_pods_and_for_the_node(
-    network: Network, caplog: pytest.LogCaptureFixture
+    network: Network, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def body() -> None:
-        async with running(node_network(api(network))):
+        async with running(node_network(api(network), tmp_path)):
             for source in (network.pods[0], NODE):
                 await until(lambda source=source: served(network, source))  # type: ignore[misc]
                 await until(lambda source=source: has_name(network, source))  # type: ignore[misc]
         assert await served(network, network.pods[0]), "packets need no agent"
         assert await name_answer(network, network.pods[0]) == []
-        async with running(node_network(api(network))):
+        async with running(node_network(api(network), tmp_path)):
             await until(lambda: has_name(network, network.pods[0]))
         await remove_network("n1")
         left = await command("ip", "link") + await command("nft", "list", "ruleset") + await command("ip", "route")
@@ -124,11 +132,55 @@ def test_names_and_services_are_there_for_pods_and_for_the_node(
     uvloop.run(body())
 
 
+def test_without_the_api_all_is_made_again_from_memory(network: Network, tmp_path: Path) -> None:
+    """As after a power loss: the kernel has nothing of ours."""
+    pod, route = network.pods[0], f"10.244.9.0/24 via {OUTSIDE}"
+
+    async def body() -> None:
+        made = api(network)
+        made.put(
+            Node(
+                metadata=ObjectMeta(name="n9"),
+                spec=NodeSpec(pod_cidr="10.244.9.0/24"),
+                status=NodeStatus(addresses=[NodeAddress(type="InternalIP", address=OUTSIDE)]),
+            )
+        )
+        async with running(node_network(made, tmp_path)):
+            await until(noted)
+            await until(lambda: served(network, pod))
+        await remove_network("n1")
+        assert not await served(network, pod)
+        made.faults.refused = 1.0
+        async with running(node_network(made, tmp_path)):
+            await until(lambda: served(network, pod))
+            await until(lambda: has_name(network, pod))
+            await until(routed)
+            made.put(service("web", cluster_ip="10.96.0.6"))
+            made.remove(Node, "n9", "")
+            made.heal()
+            await until(unrouted)
+            await until(forgotten)
+
+    async def noted() -> bool:
+        return (tmp_path / "cluster.json").exists()
+
+    async def routed() -> bool:
+        return route in await command("ip", "route")
+
+    async def unrouted() -> bool:
+        return not await routed()
+
+    async def forgotten() -> bool:
+        return not await served(network, pod)
+
+    uvloop.run(body())
+
+
 async def has_name(network: Network, source: str) -> bool:
     return await name_answer(network, source) == [(1, VIRTUAL)]
 
 
-def test_pods_are_let_through_where_all_else_is_dropped(network: Network) -> None:
+def test_pods_are_let_through_where_all_else_is_dropped(network: Network, tmp_path: Path) -> None:
     """As Docker and ufw have it. Rules of others stay, and ours go at the end."""
     first = network.pods[0]
 
@@ -144,7 +196,7 @@ def test_pods_are_let_through_where_all_else_is_dropped(network: Network) -> Non
         await command("iptables", "-A", "FORWARD", "-s", "203.0.113.0/24", "-j", "ACCEPT")
         await command("iptables", "-P", "FORWARD", "DROP")
         before = await command("iptables", "-S", "FORWARD")
-        async with running(node_network(api(network))):
+        async with running(node_network(api(network), tmp_path)):
             await until(passes)
         assert await passes()
         assert await let_pods_through("n1", SETTINGS.cluster_cidr) == ""
@@ -164,12 +216,12 @@ def test_a_machine_that_drops_nothing_gets_no_rule(network: Network) -> None:
     uvloop.run(body())
 
 
-def test_a_copy_of_the_world_that_stands_still_ends_it(network: Network) -> None:
+def test_a_copy_of_the_world_that_stands_still_ends_it(network: Network, tmp_path: Path) -> None:
     async def body() -> None:
         for informer in ("_services", "_slices", "_nodes"):
             full = api(network)
             full.put(Node(metadata=ObjectMeta(name="n1")))
-            made = node_network(full)
+            made = node_network(full, tmp_path)
             getattr(made, informer)._objects_max = 0
             with pytest.raises(ExceptionGroup) as caught:
                 await asyncio.wait_for(made.run(), WITHIN_S)
@@ -178,11 +230,13 @@ def test_a_copy_of_the_world_that_stands_still_ends_it(network: Network) -> None
     uvloop.run(body())
 
 
-def test_a_port_that_somebody_has_is_waited_for(network: Network, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_port_that_somebody_has_is_waited_for(
+    network: Network, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     async def body() -> None:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
             taken.bind(("0.0.0.0", 53))
-            async with running(node_network(api(network))) as task:
+            async with running(node_network(api(network), tmp_path)) as task:
                 await until(said)
                 assert not task.done()
                 taken.close()
