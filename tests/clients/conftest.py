@@ -9,6 +9,11 @@ import pytest
 from kmini_process import Server, running
 from kubectl_binaries import MISSING, Kubectl, binaries
 from ports import free_ports
+from time_limits import limit
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    limit(items, Path(__file__).parent, 600)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -27,7 +27,7 @@ from apiserver.api.errors import AlreadyExists, ApiError, NotFound
 from apiserver.api.meta import ObjectMeta, TopObject
 from apiserver.client import Change, Client, Informer, kubeconfig
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(600)
 sdk: Any = kubernetes  # not typed throughout
 
 BEFORE, AFTER = 15, 25

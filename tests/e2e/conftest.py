@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from container_agent import agent_of, server_of, wait_for_node_api
 from container_host import Host, container_host, missing
 from pods_place import PodsPlace
+from time_limits import limit
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    limit(items, Path(__file__).parent, 600)
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,8 @@ from kmini.cluster.namespaces import mounts_under
 from kmini.cluster.network import RUN_DIR
 
 LOST_AFTER_S = 1.0
-PATIENCE_S = 20.0
+ANSWERED_WITHIN_S = 30.0
+PATIENCE_S = 60.0
 
 #: One ICMP echo, answered by the other kernel: exit code 0 when the answer comes.
 PING = """
@@ -144,16 +145,25 @@ def talking(cluster: Cluster, host: str, script: str, *arguments: object) -> Ite
         talker.end()
 
 
-def ping(cluster: Cluster, host: str, other: str, timeout_s: float = LOST_AFTER_S) -> bool:
+def ping(cluster: Cluster, host: str, other: str, timeout_s: float = ANSWERED_WITHIN_S) -> bool:
     """Whether a host's ping of another host (or of an address) is answered."""
     hosts = cluster.hosts
     address = hosts[other].address if other in hosts else other
     return cluster.run(host, [sys.executable, "-c", PING, address, str(timeout_s)]).returncode == 0
 
 
-def ping_from_outside(address: str, timeout_s: float = LOST_AFTER_S) -> bool:
+def lost(cluster: Cluster, host: str, other: str) -> bool:
+    """Whether a host's ping of another one is not answered in a while."""
+    return not ping(cluster, host, other, LOST_AFTER_S)
+
+
+def ping_from_outside(address: str, timeout_s: float = ANSWERED_WITHIN_S) -> bool:
     done = subprocess.run([sys.executable, "-c", PING, address, str(timeout_s)], check=False)
     return done.returncode == 0
+
+
+def lost_from_outside(address: str) -> bool:
+    return not ping_from_outside(address, LOST_AFTER_S)
 
 
 def traces(cluster_id: str, folder: Path) -> Sequence[str]:

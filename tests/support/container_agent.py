@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -14,7 +15,8 @@ from kmini.images import SAMPLE
 from kmini.layout import Layout
 from kmini_process import Server, environment, eventually, running
 
-WITHIN_S = 60.0
+WITHIN_S = 180.0
+PORT = 8080  # of the sample
 PODS = "/api/v1/namespaces/default/pods"
 
 
@@ -64,6 +66,20 @@ def wait_for_node_api(host: Host, server: Server) -> None:
             return False
 
     soon(answers, "the node's API answers")
+
+
+def wait_serving(server: Server, name: str) -> None:
+    """A pod of the sample may run before it listens. In the network of its node."""
+    address = pod_status(server, name)["podIP"]
+
+    def listens() -> bool:
+        try:
+            with socket.create_connection((address, PORT), timeout=10):
+                return True
+        except OSError:
+            return False
+
+    soon(listens, f"{name} listens at {address}")
 
 
 def container(name: str, script: str, **more: Any) -> dict[str, Any]:

@@ -36,7 +36,7 @@ class ControllersProcess:
     def __exit__(self, *_: object) -> None:
         if self.process is not None:
             self.process.kill()
-            self.process.wait(10)
+            self.process.wait(60)
 
     def start(self) -> None:
         command = ["controllers", "--kubeconfig", str(self._config), "--name", self.name, *self._extra]
@@ -56,7 +56,7 @@ class ControllersProcess:
     def end(self) -> int:
         self.send(signal.SIGTERM)
         assert self.process is not None
-        return self.process.wait(20)
+        return self.process.wait(60)
 
     @property
     def log(self) -> list[dict[str, Any]]:
@@ -95,7 +95,7 @@ def with_admin(server: Server, work: Callable[[Client], Awaitable[T]], *, server
 
 
 async def until(
-    condition: Callable[[], Awaitable[Any]], *, timeout_s: float = 30.0, what: str = "the condition"
+    condition: Callable[[], Awaitable[Any]], *, timeout_s: float = 60.0, what: str = "the condition"
 ) -> Any:
     """Its first truthy value, asked for again and again."""
     try:

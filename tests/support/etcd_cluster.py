@@ -39,9 +39,9 @@ class Running:
 
     def __exit__(self, *_: object) -> None:
         self._process.terminate()
-        self._process.wait(10)
+        self._process.wait(60)
 
-    def lines(self, count: int, patience_s: float = 10.0) -> list[str]:
+    def lines(self, count: int, patience_s: float = 60.0) -> list[str]:
         """The first `count` lines that are not empty; fewer when they do not come in time."""
         deadline = time.monotonic() + patience_s
         while True:
@@ -85,7 +85,7 @@ class FacedCluster:
             input=stdin,
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=60,
             check=False,
         )
 

@@ -19,7 +19,7 @@ from ports import free_port
 from raftstore.etcd.gen import rpc_pb2 as pb
 
 MessageType = TypeVar("MessageType", bound=Message)
-START_TIMEOUT_S = 20.0
+START_TIMEOUT_S = 60.0
 
 needs_etcd = pytest.mark.skipif(shutil.which("etcd") is None, reason="etcd (Debian: etcd-server) is not installed")
 needs_etcdctl = pytest.mark.skipif(
@@ -47,7 +47,7 @@ class EtcdClient:
             response_deserializer=answer.FromString,
         )
         try:
-            response: MessageType = unary(request, timeout=10)
+            response: MessageType = unary(request, timeout=60)
         except grpc.RpcError as error:
             found: Any = error
             return Failure(found.code().name, found.details())
@@ -65,7 +65,7 @@ class EtcdClient:
             request_serializer=pb.WatchRequest.SerializeToString,
             response_deserializer=pb.WatchResponse.FromString,
         )
-        call = stream(iter([pb.WatchRequest(create_request=request)]), timeout=10)
+        call = stream(iter([pb.WatchRequest(create_request=request)]), timeout=60)
         responses: list[pb.WatchResponse] = []
         try:
             for response in call:

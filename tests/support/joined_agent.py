@@ -26,7 +26,7 @@ from nodeagent.plain import plain_parts
 from nodeagent.running import NodeAgent
 from nodeagent.runtime.fake import FakeRuntime
 
-WITHIN_S = 20.0
+WITHIN_S = 60.0
 CAPACITY = {"cpu": "4", "memory": "8Gi", "pods": "20"}
 
 
@@ -96,11 +96,13 @@ async def until(look: Callable[[], Coroutine[Any, Any, Any]], what: str, *, with
     """The first truthy answer."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + within_s
-    while loop.time() < deadline:
+    while True:
+        over = loop.time() > deadline  # and one look more
         if found := await look():
             return found
+        if over:
+            raise AssertionError(f"{what} did not come true within {within_s:g} s")
         await asyncio.sleep(0.05)
-    raise AssertionError(f"{what} did not come true within {within_s:g} s")
 
 
 async def phase_is(client: Client, name: str, phase: str, *, within_s: float = WITHIN_S) -> Pod:

@@ -17,8 +17,8 @@ from typing import Any
 from ports import free_ports
 
 ROOT = Path(__file__).resolve().parents[2]
-READY_TIMEOUT_S = 30.0
-END_TIMEOUT_S = 30.0
+READY_TIMEOUT_S = 90.0
+END_TIMEOUT_S = 60.0
 
 
 def environment() -> dict[str, str]:
@@ -27,7 +27,7 @@ def environment() -> dict[str, str]:
     return kept | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tools'}", "ETCDCTL_API": "3"}
 
 
-def kmini(*arguments: object, timeout_s: float = 60.0, **variables: str) -> subprocess.CompletedProcess[str]:
+def kmini(*arguments: object, timeout_s: float = 120.0, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run a command to its end."""
     return subprocess.run(
         [sys.executable, "-m", "kmini", *map(str, arguments)],
@@ -172,12 +172,15 @@ def running(*servers: Server) -> Iterator[None]:
             server.end()
 
 
-def eventually(condition: Any, timeout_s: float = 15.0, what: str = "the condition") -> Any:
-    """The first truthy value of `condition()`; asked again every 50 ms."""
+def eventually(condition: Any, timeout_s: float = 60.0, what: str = "the condition") -> Any:
+    """The first truthy value of `condition()`; asked again every 50 ms, and once more when the time is over: whoever
+    slept through it would have asked too little."""
     deadline = time.monotonic() + timeout_s
-    while time.monotonic() < deadline:
+    while True:
+        over = time.monotonic() > deadline
         value = condition()
         if value:
             return value
+        if over:
+            raise AssertionError(f"{what} did not come true within {timeout_s} s")
         time.sleep(0.05)
-    raise AssertionError(f"{what} did not come true within {timeout_s} s")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from kubectl_binaries import Kubectl
 
-COMMAND_TIMEOUT_S = 60.0
+COMMAND_TIMEOUT_S = 240.0
 
 
 class Shell:

@@ -30,8 +30,8 @@ from pod_network import inside
 from nodeagent.runtime.cgroups import groups
 from nodeagent.runtime.interface import RuntimeFailure
 
-WITHIN_S = 60.0
-PATIENCE_S = 3.0
+WITHIN_S = 180.0
+PATIENCE_S = 20.0
 PORT = 8080
 #: This machine itself, which is no host of the cluster.
 OUTSIDE = "/proc/self/ns/net"
@@ -127,7 +127,7 @@ class Rig:
         async def body() -> str:
             runtime = make_runtime(settings)
             try:
-                done = await runtime.exec_sync(_container_id(pod), command, timeout_s=20.0)
+                done = await runtime.exec_sync(_container_id(pod), command, timeout_s=60.0)
             finally:
                 await runtime.close()
             return (done.stdout + done.stderr).decode()

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from apiserver.auth import pki
 
-TIMEOUT_S = 20.0
+TIMEOUT_S = 60.0
 
 
 class Asked(NamedTuple):

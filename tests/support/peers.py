@@ -19,7 +19,7 @@ from raftstore.raft.engine import Member, Message
 from raftstore.raft.transport import PeerTransport
 
 CLUSTER = 0x00C1
-PATIENCE_S = 20.0
+PATIENCE_S = 40.0
 QUICK = LinkTiming(keepalive_s=0.1, dead_s=1.0, greeting_s=2.0, settled_s=0.3, fallback_dial_s=0.3, retire_s=0.6)
 
 

@@ -23,7 +23,7 @@ _CLONE_NEWNET = 0x40000000
 _MTU_DISCOVER, _NEVER_CUT = 10, 2  # ip(7): IP_MTU_DISCOVER, IP_PMTUDISC_DO
 _ECHO = 8
 _numbers = count()
-PATIENCE_S = 5.0
+PATIENCE_S = 20.0
 PORT = 8080
 NODE, OUTSIDE = "192.0.2.1", "192.0.2.2"
 GATEWAY = "10.244.0.1"  # the node, as its pods see it
@@ -151,7 +151,7 @@ def inside(namespace: str) -> Iterator[None]:
             assert libc.setns(before.fileno(), _CLONE_NEWNET) == 0, os.strerror(ctypes.get_errno())
 
 
-def reaches(address: str, *, size: int = 8, source: str = "", within_s: float = 3.0) -> bool:
+def reaches(address: str, *, size: int = 8, source: str = "", within_s: float = 20.0) -> bool:
     """Whether an ICMP echo of so many bytes comes back from there whole: no packet may be cut into pieces."""
     with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as asking:
         asking.setsockopt(socket.IPPROTO_IP, _MTU_DISCOVER, _NEVER_CUT)

@@ -50,9 +50,14 @@ class PodsPlace:
         return found
 
     def waits(self, name: str, reason: str) -> dict[str, Any]:
-        """Once it does: the state."""
-        soon(lambda: self.waiting(name).get("reason") == reason, f"pod {name} waits with {reason}")
-        return self.waiting(name)
+        """Once it does: the state that was seen then; the next one may be another."""
+
+        def look() -> dict[str, Any]:
+            state = self.waiting(name)
+            return state if state.get("reason") == reason else {}
+
+        found: dict[str, Any] = soon(look, f"pod {name} waits with {reason}")
+        return found
 
     def ended(self, name: str, which: str = "main") -> dict[str, Any]:
         """How, once it has."""
@@ -69,8 +74,13 @@ class PodsPlace:
 
     def runs(self, name: str) -> dict[str, Any]:
         """The pod's status, once all its containers run."""
-        soon(lambda: self.status(name).get("phase") == "Running", f"pod {name} runs")
-        return self.status(name)
+
+        def look() -> dict[str, Any]:
+            status = self.status(name)
+            return status if status.get("phase") == "Running" else {}
+
+        found: dict[str, Any] = soon(look, f"pod {name} runs")
+        return found
 
     def said(self, name: str, which: str = "main") -> list[str]:
         """The lines of a container's standard output, once it has ended."""

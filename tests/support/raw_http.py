@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from http.client import HTTPResponse
 from typing import Any, NamedTuple, cast
 
-TIMEOUT_S = 20.0  # nothing here takes so long: what does, hangs
+TIMEOUT_S = 60.0  # nothing here takes so long: what does, hangs
 
 
 class RawAnswer(NamedTuple):

@@ -12,7 +12,7 @@ from kmini.client import EtcdClient
 from kmini.errors import CommandError
 from kmini_process import Server, cluster_of, eventually, running
 
-PROGRESS_TIMEOUT_S = 45.0
+PROGRESS_TIMEOUT_S = 90.0
 STOPPED_S = 2.0  # longer than an election
 
 

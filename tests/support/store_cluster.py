@@ -77,7 +77,7 @@ class StoreCluster:
         return [store for store in self.stores.values() if store is not leader]
 
 
-async def until(condition: Callable[[], bool], patience_s: float = 20.0) -> None:
+async def until(condition: Callable[[], bool], patience_s: float = 60.0) -> None:
     async with asyncio.timeout(patience_s):
         while not condition():  # noqa: ASYNC110  # what is awaited has no event of its own
             await asyncio.sleep(0.005)

@@ -20,7 +20,7 @@ from nodeagent.streams.connection import SpdyConnection, SpdyStream
 from nodeagent.streams.signals import Activity
 from nodeagent.streams.wires import SocketWire
 
-WITHIN_S = 60.0
+WITHIN_S = 240.0
 NUMBERS = {"stdin": 0, "stdout": 1, "stderr": 2, "error": 3, "resize": 4}
 
 Serve = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]

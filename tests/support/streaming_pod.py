@@ -50,7 +50,7 @@ class StreamingPod:
 
     async def output(self, *command: str) -> str:
         """Of a command in the container."""
-        return (await self.runtime.exec_sync(self.container_id, command, timeout_s=20)).stdout.decode()
+        return (await self.runtime.exec_sync(self.container_id, command, timeout_s=60)).stdout.decode()
 
 
 @asynccontextmanager

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-WITHIN_S = 60.0
+WITHIN_S = 120.0
 
 
 class Terminal:
@@ -54,7 +54,7 @@ class Terminal:
             if select.select([self._descriptor], [], [], 0.05)[0]:  # what it says last has to go somewhere
                 with suppress(OSError):
                     os.read(self._descriptor, 65536)
-        return self.process.wait(timeout=1)
+        return self.process.wait(timeout=10)
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from pathlib import Path
 import msgspec
 
 ALWAYS = (0, 10_000)
-PATIENCE_S, REWRITING_PATIENCE_S = 30.0, 4.0
+PATIENCE_S, REWRITING_PATIENCE_S = 90.0, 4.0
 PAUSE_S = 0.1
 _LINE = re.compile(r"(?:@(\d*)-(\d*))?\|(?: (.*))?")
 _EXIT = re.compile(r"= exit (\d+)")

@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 from api_server import ADMIN, RunningApi
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 LINE_BYTES_MAX = 8 << 20
 
 

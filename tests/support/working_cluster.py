@@ -14,7 +14,7 @@ from kmini_process import END_TIMEOUT_S, Server, environment, running
 from ports import free_ports
 
 NODES = 3
-NODES_TIMEOUT_S = 60.0
+NODES_TIMEOUT_S = 120.0
 
 
 class SimulatedNodesProcess:

@@ -109,7 +109,7 @@ def _names(path: Path, container_id: str) -> bool:
         return False  # it ended meanwhile
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("process", ["agent", "containerd"])
 def test_kill_9_of_a_daemon_leaves_containers_alone(cluster: Cluster, process: str) -> None:
     async def story(world: World) -> None:
@@ -131,7 +131,7 @@ def test_kill_9_of_a_daemon_leaves_containers_alone(cluster: Cluster, process: s
     run_story(cluster, story)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_a_host_that_is_killed_starts_its_pods_again(cluster: Cluster) -> None:
     async def story(world: World) -> None:
         before = {pod.metadata.uid for pod in await world.pods()}
@@ -144,7 +144,7 @@ def test_a_host_that_is_killed_starts_its_pods_again(cluster: Cluster) -> None:
     run_story(cluster, story)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_a_host_without_power_starts_its_pods_again(cluster: Cluster) -> None:
     """The images were unpacked a moment ago: their layers are not on the disk yet, or they were made sure of."""
 
@@ -159,7 +159,7 @@ def test_a_host_without_power_starts_its_pods_again(cluster: Cluster) -> None:
     run_story(cluster, story)
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 def test_a_node_that_hears_no_server_keeps_its_pods_running(cluster: Cluster) -> None:
     async def story(world: World) -> None:
         servers = [host.name for host in cluster.hosts.values() if host.role == "server"]
@@ -184,7 +184,7 @@ def test_a_node_that_hears_no_server_keeps_its_pods_running(cluster: Cluster) ->
     run_story(cluster, story)
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 def test_an_agent_that_starts_without_the_api_goes_on_with_its_pods(cluster: Cluster) -> None:
     async def story(world: World) -> None:
         servers = [host.name for host in cluster.hosts.values() if host.role == "server"]
@@ -206,7 +206,7 @@ def test_an_agent_that_starts_without_the_api_goes_on_with_its_pods(cluster: Clu
     run_story(cluster, story)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_a_killed_leader_is_nobodys_trouble(cluster: Cluster) -> None:
     async def story(world: World) -> None:
         containers = world.containers()

@@ -53,7 +53,7 @@ def kubectl(shared_cluster: Cluster, pods: list[str], tmp_path: Path) -> Shell:
     return Shell(binaries()[0], shared_cluster.kubeconfig, tmp_path / "work")
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("server", SERVERS)
 def test_every_server_leads_to_every_node(kubectl: Shell, pods: list[str], server: str) -> None:
     for pod in pods:
@@ -69,7 +69,7 @@ def test_every_server_leads_to_every_node(kubectl: Shell, pods: list[str], serve
             assert answer.read().decode() == f"{pod}\n"
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("server", SERVERS)
 def test_logs_are_followed_through_every_server(kubectl: Shell, pods: list[str], server: str) -> None:
     for pod in pods:
@@ -87,7 +87,7 @@ def test_logs_are_followed_through_every_server(kubectl: Shell, pods: list[str],
             following.communicate()
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_a_shell_on_a_terminal(kubectl: Shell, pods: list[str]) -> None:
     for server, pod in zip(SERVERS, pods, strict=False):
         command = ["kubectl", "--context", server, "exec", "-it", pod, "--", "sh"]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from container_agent import PODS, agent_of, asked, pod_status, server_of, soon
+from container_agent import PODS, agent_of, asked, pod_status, server_of, soon, wait_serving
 from container_host import Host
 from kmini.images import SAMPLE
 from kmini_process import Server
@@ -48,7 +48,7 @@ def is_running(server: Server, name: str) -> bool:
 
 
 def answer(address: str) -> str:
-    with urllib.request.urlopen(f"http://{address}:8080/", timeout=10) as response:
+    with urllib.request.urlopen(f"http://{address}:8080/", timeout=60) as response:
         return str(response.read().decode()).strip()
 
 
@@ -62,6 +62,7 @@ def test_a_pod_runs_survives_the_agent_and_goes(host: Host, server: Server) -> N
         asked(server, "POST", PODS, sample("hello"))
         soon(lambda: is_running(server, "hello"), "the pod runs")
         status = pod_status(server, "hello")
+        wait_serving(server, "hello")
         assert answer(status["podIP"]) == "hello"
         assert own_network(host, status)
         first.send_signal(signal.SIGKILL)
@@ -120,6 +121,7 @@ def test_containerd_dies_and_is_back_and_no_container_with_it(host: Host, server
         asked(server, "POST", PODS, sample("lives"))
         soon(lambda: is_running(server, "lives"), "the pod runs")
         before = pod_status(server, "lives")
+        wait_serving(server, "lives")
         layout = host.settings.layout
         (containerd,) = processes.find(["--config", str(layout.config)])
         os.kill(containerd.pid, signal.SIGKILL)

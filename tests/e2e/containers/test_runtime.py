@@ -85,6 +85,11 @@ async def ended(runtime: CriRuntime, name: str) -> Container:
     return found
 
 
+async def fetched(runtime: CriRuntime, container_id: str) -> bytes:
+    """What its server says, if it listens already."""
+    return (await runtime.exec_sync(container_id, FETCH, timeout_s=60)).stdout
+
+
 def test_a_pod_runs_in_its_own_network_and_answers(host: Host) -> None:
     async def work() -> None:
         async with ready(host) as runtime, pod(runtime, "hello", main()) as (sandbox_id, (container_id,)):
@@ -98,7 +103,7 @@ def test_a_pod_runs_in_its_own_network_and_answers(host: Host) -> None:
             assert container.image_id == found.id
 
             async def answers() -> bool:
-                return (await runtime.exec_sync(container_id, FETCH, timeout_s=10)).stdout == b"hello\n"
+                return await fetched(runtime, container_id) == b"hello\n"
 
             assert await until(answers, "its own answer")
             reader, writer = await asyncio.open_connection(sandbox.ips[0], 8080)
@@ -131,9 +136,9 @@ def test_an_end_is_told(host: Host) -> None:
                 async with pod(runtime, "ends", main("sleep", "1000")) as (_, (container_id,)):
                     await asyncio.wait({hearing}, timeout=0.2)
                     assert hearing.done() is False
-                    await runtime.exec_sync(container_id, ["true"], timeout_s=10)
+                    await runtime.exec_sync(container_id, ["true"], timeout_s=60)
                     await runtime.stop_container(container_id, grace_period_s=0)
-                    async with asyncio.timeout(20):
+                    async with asyncio.timeout(60):
                         assert await told.get() == "uid-ends"
                     (found,) = await runtime.list_containers(pod_uid="uid-ends")
                     assert (found.exited, found.exit_code) == (True, 137), "who is told sees it"
@@ -230,7 +235,11 @@ def test_containers_outlive_containerd_and_the_agent(host: Host) -> None:
         async with ready(host) as runtime:
             (found,) = await runtime.list_containers(pod_uid="uid-lives")
             assert (found.id, found.running) == (container_id, True)
-            assert (await runtime.exec_sync(container_id, FETCH, timeout_s=10)).stdout == b"lives\n"
+
+            async def answers() -> bool:
+                return await fetched(runtime, container_id) == b"lives\n"
+
+            assert await until(answers, "its answer")
             again = await make_containerd(host.settings, runtime).ensure()
             assert again != before
             await runtime.remove_sandbox(sandbox_id)

@@ -13,7 +13,9 @@ from container_host import Host
 from folder_processes import processes_of
 from kmini.agent_runtime import make_containerd, open_runtime
 from kmini.images import SAMPLE
+from kmini_process import eventually
 
+from nodeagent.runtime import processes
 from nodeagent.runtime.interface import ContainerConfig, PodKey, SandboxConfig
 from nodeagent.runtime.teardown import force
 
@@ -42,11 +44,13 @@ def traces(host: Host) -> list[str]:
 
 
 def kill_containerd(host: Host) -> None:
-    async def find() -> int:
+    async def find() -> processes.Process:
         async with open_runtime(host.settings) as runtime:
-            return (await make_containerd(host.settings, runtime).ensure()).pid
+            return await make_containerd(host.settings, runtime).ensure()
 
-    os.kill(asyncio.run(find()), signal.SIGKILL)
+    containerd = asyncio.run(find())
+    os.kill(containerd.pid, signal.SIGKILL)
+    eventually(lambda: not processes.alive(containerd), what="containerd's end")
 
 
 def end_by_force(host: Host) -> None:

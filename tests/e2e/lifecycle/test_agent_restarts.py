@@ -22,7 +22,8 @@ def questions(place: PodsPlace, name: str) -> int:
 
 
 def test_a_new_agent_takes_nobody_out_of_service(host: Host) -> None:
-    probe = {"exec": {"command": ["sh", "-c", "echo asked > /proc/1/fd/1"]}, "periodSeconds": 3}
+    question = {"exec": {"command": ["sh", "-c", "echo asked > /proc/1/fd/1"]}}
+    probe = question | {"periodSeconds": 3, "timeoutSeconds": 60}  # on a slow machine too it is answered
     with server_of(host) as server:
         place = PodsPlace(host, server)
         with agent_of(host, server) as first:

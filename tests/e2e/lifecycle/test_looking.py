@@ -27,7 +27,8 @@ def output(place: PodsPlace, name: str, which: str) -> str:
 def test_kubectl_debug_sees_the_processes_of_the_container_it_is_about(place: PodsPlace, every_kubectl: Shell) -> None:
     place.make("odd", container("main", "sleep 54321; true"))
     place.runs("odd")
-    every_kubectl.ok(f"debug odd --image={SAMPLE} --target=main -c look -- sh -c 'ps; hostname'")
+    look = "until ps | grep -q [s]leep; do sleep 0.1; done; ps; hostname"
+    every_kubectl.ok(f"debug odd --image={SAMPLE} --target=main -c look -- sh -c '{look}'")
     place.until(lambda: ephemeral(place, "odd").get("terminated"), "the look has ended")
     assert ephemeral(place, "odd")["terminated"]["exitCode"] == 0
     said = output(place, "odd", "look")
@@ -47,7 +48,7 @@ def test_kubectl_debug_may_be_talked_to(place: PodsPlace, every_kubectl: Shell) 
     place.runs("asked")
     command = [
         "timeout",
-        "50",
+        "200",
         str(every_kubectl.kubectl.path),
         "debug",
         "-i",
@@ -72,19 +73,25 @@ def test_describe_tells_the_story_of_a_pod_and_of_the_node(place: PodsPlace, eve
     name = f"story-{every_kubectl.kubectl.minor}"
     probe = {"exec": {"command": ["false"]}, "periodSeconds": 1}
     place.make(name, container("main", "sleep 1000", readinessProbe=probe))
-    place.has_event(name, "Unhealthy", "Readiness probe failed")
-    described = every_kubectl.ok(f"describe pod {name}")
-    for reason, teller, words in (
+    story = (
         ("Scheduled", "default-scheduler", f"Successfully assigned default/{name} to {place.host.name}"),
         ("Pulled", "kubelet", f'Container image "{SAMPLE}" already present on machine'),
         ("Created", "kubelet", "Created container: main"),
         ("Started", "kubelet", "Started container main"),
         ("Unhealthy", "kubelet", "Readiness probe failed:"),
-    ):
+    )
+    for reason, _, words in story:  # several tell it, each in its own time
+        place.has_event(name, reason, words)
+    described = every_kubectl.ok(f"describe pod {name}")
+    for reason, teller, words in story:
         assert any(all(each in line for each in (reason, teller, words)) for line in described.splitlines()), described
     listed = every_kubectl.ok(f"get events -o wide --field-selector involvedObject.name={name},reason=Started")
     assert "spec.containers{main}" in listed
     assert f"kubelet, {place.host.name}" in listed
-    node = every_kubectl.ok(f"describe node {place.host.name}")
-    assert "NodeReady" in node
-    assert "Starting kubelet." in node
+    wanted = ("NodeReady", "Starting kubelet.")
+
+    def told() -> bool:
+        node = every_kubectl.ok(f"describe node {place.host.name}")
+        return all(words in node for words in wanted)
+
+    place.until(told, f"the node's story: {wanted}")

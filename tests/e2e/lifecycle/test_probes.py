@@ -11,8 +11,11 @@ import grpc
 from container_agent import container
 from google.protobuf.wrappers_pb2 import Int32Value, StringValue
 from kmini.images import SAMPLE
+from kubectl_shell import Shell
 from pods_place import PodsPlace
 
+#: What is no concern of a test: a machine that is busy for a while.
+PATIENT = {"timeoutSeconds": 60, "failureThreshold": 100}
 SERVER = {"name": "main", "image": SAMPLE, "ports": [{"name": "web", "containerPort": 8080}]}
 
 
@@ -22,7 +25,7 @@ def ready(place: PodsPlace, name: str) -> bool:
 
 
 def command(*words: str, **more: Any) -> dict[str, Any]:
-    return {"exec": {"command": list(words)}, "periodSeconds": 1} | more
+    return {"exec": {"command": list(words)}, "periodSeconds": 1, "timeoutSeconds": 60} | more
 
 
 class Health:
@@ -54,8 +57,8 @@ def health_service() -> Iterator[Health]:
 
 
 def test_a_pod_is_ready_once_its_server_answers(place: PodsPlace) -> None:
-    web = {"httpGet": {"path": "/", "port": "web"}, "periodSeconds": 1}
-    open_port = {"tcpSocket": {"port": 8080}, "periodSeconds": 1}
+    web = {"httpGet": {"path": "/", "port": "web"}, "periodSeconds": 1} | PATIENT
+    open_port = {"tcpSocket": {"port": 8080}, "periodSeconds": 1} | PATIENT
     probes = {"startupProbe": open_port, "livenessProbe": open_port, "readinessProbe": web}
     place.make("answers", SERVER | probes)
     place.until(lambda: ready(place, "answers"), "the pod is ready")
@@ -63,7 +66,7 @@ def test_a_pod_is_ready_once_its_server_answers(place: PodsPlace) -> None:
 
 
 def test_a_pod_without_an_answer_is_not_ready_and_says_why(place: PodsPlace) -> None:
-    missing = {"httpGet": {"path": "/cgi-bin/none", "port": 8080}, "periodSeconds": 1}
+    missing = {"httpGet": {"path": "/cgi-bin/none", "port": 8080}, "periodSeconds": 1, "timeoutSeconds": 60}
     closed = {"tcpSocket": {"port": 81}, "periodSeconds": 1}
     place.make("refuses", SERVER | {"readinessProbe": missing})
     place.make("closed", SERVER | {"readinessProbe": closed})
@@ -86,7 +89,7 @@ def test_a_container_that_is_not_alive_starts_anew(place: PodsPlace) -> None:
 
 def test_a_service_of_grpc_says_how_it_is(place: PodsPlace) -> None:
     with health_service() as service:
-        grpc_probe = {"grpc": {"port": service.port}, "periodSeconds": 1}
+        grpc_probe = {"grpc": {"port": service.port}, "periodSeconds": 1, "timeoutSeconds": 60}
         place.make("serves", container("main", "sleep 1000", readinessProbe=grpc_probe), hostNetwork=True)
         place.until(lambda: ready(place, "serves"), "the pod is ready")
         service.serving = False
@@ -100,12 +103,15 @@ def test_a_command_that_takes_too_long_has_failed(place: PodsPlace) -> None:
     assert not ready(place, "slow")
 
 
-def test_nothing_is_asked_before_a_container_has_started(place: PodsPlace) -> None:
-    startup = command("test", "-f", "/go", failureThreshold=1000)
+def test_nothing_is_asked_before_a_container_has_started(place: PodsPlace, shell: Shell) -> None:
+    """It starts when it was asked whether it has for some times, and the test has looked."""
+    startup = command("sh", "-c", "echo asked >> /asked; test -f /go", failureThreshold=1000)
     probes = {"startupProbe": startup, "readinessProbe": command("true"), "livenessProbe": command("touch", "/early")}
-    place.make("starts", container("main", "sleep 5; test -f /early && exit 9; touch /go; sleep 1000", **probes))
+    wait = "touch /asked; until test -f /looked && test $(wc -l < /asked) -ge 4; do sleep 0.1; done"
+    place.make("starts", container("main", f"{wait}; test -f /early && exit 9; touch /go; sleep 1000", **probes))
     place.runs("starts")
     assert place.container("starts")["started"] is False
     assert not ready(place, "starts")
+    shell.ok("exec starts -- touch /looked")
     place.until(lambda: ready(place, "starts"), "the pod is ready")
     assert place.container("starts")["restartCount"] == 0

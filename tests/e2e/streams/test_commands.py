@@ -67,7 +67,7 @@ def test_a_command_that_is_not_there_says_so(host: Host, protocol: str) -> None:
     run(work())
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_much_goes_in_and_comes_out_whole(host: Host, protocol: str) -> None:
     """cat gives back every byte, while both directions are busy."""
