@@ -47,16 +47,20 @@ class _Key(NamedTuple):
 
 
 class _Copy:
-    """`read_at`: when the reading of it began, by the loop's clock; `needed_at`: older ones will not do."""
+    """`read_at`: when the reading of it began, by the loop's clock; `needed_at`: older ones will not do; `silent_at`:
+    when the API had not answered in time: who asked before that waits no more."""
 
     def __init__(self) -> None:
         self.lock = asyncio.Lock()
         self.found: TopObject | None = None
         self.read_at = -math.inf
         self.needed_at = -math.inf
+        self.silent_at = -math.inf
         self.pods: set[str] = set()
 
     def will_do(self, asked_at: float) -> bool:
+        if self.known and self.silent_at >= asked_at:
+            return True
         if self.read_at < self.needed_at:
             return False
         return _never_changes(self.found) or self.read_at >= asked_at - FRESH_S
@@ -134,25 +138,31 @@ class References:
 
     async def _read_anew(self, key: _Key, copy: _Copy) -> None:
         """Raises ApiError."""
-        async with self._slots:
-            began = asyncio.get_running_loop().time()
-            try:
-                async with asyncio.timeout(ANSWER_WITHIN_S if copy.known else None):
-                    found: TopObject | None = await self._client.get(key.type, key.name, namespace=key.namespace)
-            except NotFound:
-                found = None
-            except Forbidden:
-                copy.found, copy.read_at = None, -math.inf
+        try:
+            async with asyncio.timeout(ANSWER_WITHIN_S if copy.known else None):
+                began, found = await self._ask(key)
+        except Forbidden:
+            copy.found, copy.read_at = None, -math.inf
+            raise
+        except (ApiError, TimeoutError) as error:
+            if not copy.known:
                 raise
-            except (ApiError, TimeoutError) as error:
-                if not copy.known:
-                    raise
-                log.info("a copy serves while the API does not", extra=_fields(key) | {"error": str(error)})
-                return
+            copy.silent_at = asyncio.get_running_loop().time()
+            log.info("a copy serves while the API does not", extra=_fields(key) | {"error": str(error)})
+            return
         if found is not None:
             found.metadata.managed_fields = []
             found.metadata.annotations.pop(_LAST_APPLIED, None)  # all of it once more
         copy.found, copy.read_at = found, began
+
+    async def _ask(self, key: _Key) -> tuple[float, TopObject | None]:
+        """With the moment when it began. Raises ApiError."""
+        async with self._slots:
+            began = asyncio.get_running_loop().time()
+            try:
+                return began, await self._client.get(key.type, key.name, namespace=key.namespace)
+            except NotFound:
+                return began, None
 
     def _forget_unused(self) -> None:
         if len(self._copies) <= UNUSED_MAX:

@@ -143,6 +143,46 @@ def test_copies_of_pods_that_are_here_serve_while_the_api_is_away() -> None:
     story(tell)
 
 
+async def long_it_took(*reading: Coroutine[Any, Any, object]) -> float:
+    began = asyncio.get_running_loop().time()
+    await asyncio.gather(*reading)
+    return asyncio.get_running_loop().time() - began
+
+
+def test_who_waits_for_a_silent_api_waits_once_however_many_ask() -> None:
+    """All pods have the ConfigMap with the cluster's CA: one after another they would wait for minutes."""
+
+    async def tell(world: World) -> None:
+        world.put(a="1")
+        world.references.pod_came(pod())
+        await world.data()
+        world.api.faults.latency_s = (3600, 3600)
+        await asyncio.sleep(60)
+        assert await long_it_took(*(world.data() for _ in range(30))) <= references.ANSWER_WITHIN_S + 0.1
+
+    story(tell)
+
+
+def test_what_was_never_read_holds_up_no_copy() -> None:
+    async def tell(world: World) -> None:
+        world.put(a="1")
+        world.references.pod_came(pod())
+        await world.data()
+        world.api.faults.latency_s = (3600, 3600)
+        await asyncio.sleep(60)
+        others = [
+            asyncio.ensure_future(world.references.secret("default", f"other-{number}"))
+            for number in range(2 * references.READS_MAX)
+        ]
+        await asyncio.sleep(1)
+        assert await long_it_took(world.data()) <= references.ANSWER_WITHIN_S + 0.1
+        for each in others:
+            each.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+
+    story(tell)
+
+
 def test_copies_go_with_the_last_pod() -> None:
     async def tell(world: World) -> None:
         world.put(a="1")
