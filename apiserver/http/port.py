@@ -6,27 +6,23 @@ heads and handshakes are bounded here; everything else is the frontend's.
 
 from __future__ import annotations
 
-import asyncio
 import ssl
 from collections.abc import Callable
-from typing import Any
 
 from aiohttp import web
 
 from apiserver.api.errors import ServiceUnavailable
 from apiserver.http.discovery import version_document
-from apiserver.http.frontend import BODY_BYTES_MAX, Frontend
+from apiserver.http.frontend import Frontend
 from apiserver.http.health import Checks, Observed, readiness
-from apiserver.http.http_connection import HttpServer
+from apiserver.http.http_connection import LIMITS, HttpConnection
 from apiserver.http.responses import Reply, failure, send
 from apiserver.http.special import health_response, shown
+from apiserver.listening.connection import Connections
+from apiserver.listening.listener import TlsListener
 
-HANDSHAKE_TIMEOUT_S = 10.0
-SHUTDOWN_TIMEOUT_S = 5.0  # for what is buffered when a connection is closed, and for the other side to say so too
-KEEP_ALIVE_S = 90.0
-BACKLOG = 1024
-LINE_BYTES_MAX = 40 * 1024  # the request line: a path and a query at their bounds
-FIELD_BYTES_MAX = 40 * 1024  # one header: a bearer token at its bound
+#: Each costs some 55 KiB. A client a second away gets in as long as no more than so many others come in that second.
+HANDSHAKES_MAX = 1_000
 
 
 class ApiPort:
@@ -40,40 +36,22 @@ class ApiPort:
         self._version = version_document(version)
         self._frontend: Frontend | None = None
         self._checks: Callable[[], Checks] = lambda: readiness(self.observed.status())
-        self._web: HttpServer | None = None
-        self._listener: asyncio.Server | None = None
+        self.connections: Connections | None = None
+        self._listener: TlsListener | None = None
 
     async def __aenter__(self) -> ApiPort:
         """Raises OSError when the port is taken."""
-        self._web = HttpServer(
-            self._handle,
-            request_factory=_request,
-            access_log=None,
-            keepalive_timeout=KEEP_ALIVE_S,
-            max_line_size=LINE_BYTES_MAX,
-            max_field_size=FIELD_BYTES_MAX,
-            auto_decompress=False,
-            handler_cancellation=True,
-        )
-        self._listener = await asyncio.get_running_loop().create_server(
-            self._web,
-            self.host,
-            self.port,
-            ssl=self._tls,
-            backlog=BACKLOG,
-            ssl_handshake_timeout=HANDSHAKE_TIMEOUT_S,
-            ssl_shutdown_timeout=SHUTDOWN_TIMEOUT_S,
-        )
-        self.port = self._listener.sockets[0].getsockname()[1]
+        self.connections = Connections(self._handle, HttpConnection, LIMITS)
+        self._listener = TlsListener(self.connections, handshakes_max=HANDSHAKES_MAX)
+        self._listener.open(self.host, self.port, self._tls)
+        self.port = self._listener.port
         return self
 
     async def __aexit__(self, *_: object) -> None:
         if self._listener is not None:
-            self._listener.close()
-        if self._web is not None:
-            await self._web.shutdown(timeout=1.0)
-        if self._listener is not None:
-            await self._listener.wait_closed()
+            await self._listener.close()
+        if self.connections is not None:
+            await self.connections.shutdown(timeout=1.0)
 
     def serve(self, frontend: Frontend | None, checks: Callable[[], Checks]) -> None:
         """From now on requests go to `frontend`; None: nobody serves any more."""
@@ -97,15 +75,3 @@ class ApiPort:
         if path == "/version":
             return shown(request, self._version)
         return failure(ServiceUnavailable("the server is starting or going down", retry_after_s=1))
-
-
-def _request(
-    message: Any,
-    payload: Any,
-    protocol: Any,
-    writer: Any,
-    task: Any,
-) -> web.BaseRequest:
-    return web.BaseRequest(
-        message, payload, protocol, writer, task, asyncio.get_running_loop(), client_max_size=BODY_BYTES_MAX
-    )

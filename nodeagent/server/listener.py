@@ -2,34 +2,30 @@
 
 The web server costs memory that a node nobody asks should not pay. So the first connections are held, unread, while
 it is loaded in a thread. A renewed certificate is taken up by the connections that come after.
-
-Whoever has a route to the port may begin a handshake, and each costs memory and a descriptor for as long as it takes:
-HANDSHAKES_MAX go on at a time, and who comes then takes the place of the one that has taken longest.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 import ssl
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from apiserver.listening.listener import TlsListener
+from apiserver.listening.places import Places
 from nodeagent.errors import BadIdentity
+
+from .authentication import may_call
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .connection import Connections
+    from apiserver.listening.connection import Connections
 
-HANDSHAKE_TIMEOUT_S = 10.0
 HANDSHAKES_MAX = 100
-ACCEPT_AGAIN_S = 1.0  # when there are no descriptors left
-SHUTDOWN_TIMEOUT_S = 5.0
-BACKLOG = 128
 HELD_MAX = 100
+HELD_STRANGERS_MAX = 50
 
 log = logging.getLogger(__name__)
 
@@ -62,71 +58,26 @@ class Listener:
         self._load = load
         self._loading: asyncio.Task[None] | None = None
         self._connections: Connections | None = None
-        self._tls: ssl.SSLContext | None = None
-        self._listening: socket.socket | None = None
-        self._accepting: asyncio.Task[None] | None = None
-        self._shaking: dict[socket.socket, asyncio.Task[None]] = {}  # in the order in which they came
-        self._leaving: set[asyncio.Task[None]] = set()  # those that had to make room
-        self._held: set[_Held] = set()
-        self.port = 0
+        self._held: Places[_Held] = Places(HELD_MAX, HELD_STRANGERS_MAX, lambda _: True)
+        self._port = TlsListener(self._connection, handshakes_max=HANDSHAKES_MAX)
 
-    async def open(self, host: str | None, port: int, tls: ssl.SSLContext) -> None:
+    @property
+    def port(self) -> int:
+        return self._port.port
+
+    def open(self, host: str | None, port: int, tls: ssl.SSLContext) -> None:
         """Raises OSError when the port is taken."""
-        self._tls = tls
-        dual = host is None and socket.has_dualstack_ipv6()
-        family = socket.AF_INET6 if dual or ":" in (host or "") else socket.AF_INET
-        self._listening = socket.create_server((host or "", port), family=family, backlog=BACKLOG, dualstack_ipv6=dual)
-        self._listening.setblocking(False)
-        self.port = self._listening.getsockname()[1]
-        self._accepting = asyncio.create_task(self._accept(self._listening), name="the node's port")
+        self._port.open(host, port, tls)
 
     async def close(self) -> None:
-        tasks = [
-            each
-            for each in (self._accepting, self._loading, *self._shaking.values(), *self._leaving)
-            if each is not None
-        ]
-        for each in tasks:
-            each.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        if self._listening is not None:
-            self._listening.close()
+        await self._port.close()
+        if self._loading is not None:
+            self._loading.cancel()
+            await asyncio.gather(self._loading, return_exceptions=True)
         for held in list(self._held):
             held.let_go()
         if self._connections is not None:
             await self._connections.shutdown(timeout=1.0)
-
-    async def _accept(self, listening: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            try:
-                made, _ = await loop.sock_accept(listening)
-            except OSError as error:
-                log.warning("nobody can come to the node's API", extra={"error": error.strerror or str(error)})
-                await asyncio.sleep(ACCEPT_AGAIN_S)
-                continue
-            if len(self._shaking) >= HANDSHAKES_MAX:
-                oldest = next(iter(self._shaking))
-                leaving = self._shaking.pop(oldest)
-                self._leaving.add(leaving)
-                leaving.add_done_callback(self._leaving.discard)
-                with suppress(OSError):
-                    oldest.shutdown(socket.SHUT_RDWR)  # its handshake sees the end
-            self._shaking[made] = asyncio.create_task(self._shake_hands(made), name="a handshake")
-
-    async def _shake_hands(self, made: socket.socket) -> None:
-        try:
-            await asyncio.get_running_loop().connect_accepted_socket(
-                self._connection,
-                made,
-                ssl=self._tls,
-                ssl_handshake_timeout=HANDSHAKE_TIMEOUT_S,
-                ssl_shutdown_timeout=SHUTDOWN_TIMEOUT_S,
-            )
-        except OSError as error:
-            log.debug("a handshake failed", extra={"error": str(error)})
-        finally:
-            self._shaking.pop(made, None)
 
     def _connection(self) -> asyncio.Protocol:
         if self._connections is not None:
@@ -137,15 +88,14 @@ class Listener:
         if self._connections is not None:  # loaded while it shook hands
             held.hand_over(self._connections())
             return
-        if len(self._held) >= HELD_MAX:
-            held.let_go()
-            return
-        self._held.add(held)
-        if self._loading is None:
+        goes = self._held.enter(held, known=held.is_known)
+        if goes is not None:
+            goes.let_go()
+        if goes is not held and self._loading is None:
             self._loading = asyncio.create_task(self._loaded(), name="load the web server")
 
     def lost(self, held: _Held) -> None:
-        self._held.discard(held)
+        self._held.leave(held)
 
     async def _loaded(self) -> None:
         try:
@@ -157,8 +107,8 @@ class Listener:
             self._loading = None
             return
         for held in list(self._held):
+            self._held.leave(held)
             held.hand_over(self._connections())
-        self._held.clear()
 
 
 class _Held(asyncio.Protocol):
@@ -168,6 +118,10 @@ class _Held(asyncio.Protocol):
         self._listener = listener
         self._transport: Any = None
         self._early = bytearray()
+
+    @property
+    def is_known(self) -> bool:
+        return may_call(self._transport.get_extra_info("peercert"))
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport

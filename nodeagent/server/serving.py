@@ -21,7 +21,7 @@ from .listener import Listener, server_context, take_certificate
 from .sources import Sources
 
 if TYPE_CHECKING:
-    from .connection import Connections
+    from apiserver.listening.connection import Connections
 
 PORT_AGAIN_S = 10.0
 
@@ -82,7 +82,7 @@ class NodeServer:
         said = False
         while not self.listens.is_set():
             try:
-                await self.listener.open(self._host, self._port, self._tls)
+                self.listener.open(self._host, self._port, self._tls)
                 self.listens.set()
             except OSError as error:
                 fields = {"port": self._port, "error": error.strerror or str(error)}
@@ -95,13 +95,15 @@ class NodeServer:
 
     def _load(self) -> Callable[[], Connections]:
         """In a thread: what takes long is to import."""
+        from apiserver.listening.connection import Connections
+
         from .api import NodeApi
-        from .connection import Connections
+        from .connection import LIMITS, NodeConnection
         from .routes import make_routes
 
         def begin() -> Connections:
             routes, close = make_routes(self._sources)
             self._closing.append(close)
-            return Connections(NodeApi(routes, wall=self._sources.wall))
+            return Connections(NodeApi(routes, wall=self._sources.wall), NodeConnection, LIMITS)
 
         return begin

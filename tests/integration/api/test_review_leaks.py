@@ -34,7 +34,8 @@ class Held(NamedTuple):
 
 def held(api: RunningApi) -> Held:
     server, gate = api.server, api.server.gate
-    web: Any = server.port._web
+    connections = server.port.connections
+    assert connections is not None
     hub: Any = api.store._replica.hub
     lanes = (gate.system, gate.writes, gate.reads)
     return Held(
@@ -44,7 +45,7 @@ def held(api: RunningApi) -> Held:
         lanes=tuple(number for lane in lanes for number in (lane.running, lane.queued)),
         subscribers=sum(feed.subscribers for feed in server.feeds.all()),
         watchers=len(hub._watchers),
-        connections=web.open,
+        connections=len(connections.places),
         tasks=len(asyncio.all_tasks()),
     )
 

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import http.client
+import socket
 import ssl
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from functools import partial
 from pathlib import Path
 
 import pytest
 from aiohttp import web
 from api_server import RunningApi, api_thread
-from raw_http import RawAnswer, RawConnection, raw_connection
+from msgspec.structs import replace
+from raw_http import TIMEOUT_S, RawAnswer, RawConnection, raw_connection
 
-from apiserver.http import http_connection
+from apiserver.listening import listener
+from apiserver.listening.connection import Connections
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +31,16 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningApi]:
 def wire(api: RunningApi) -> Iterator[RawConnection]:
     with raw_connection((api.host, api.port), api.tls()) as connection:
         yield connection
+
+
+@pytest.fixture
+def connections(api: RunningApi) -> Iterator[Connections]:
+    """Of the port; a test may set its limits, which are put back."""
+    found = api.server.port.connections
+    assert found is not None
+    limits = found.limits
+    yield found
+    found.limits = limits
 
 
 def request(method: str, path: str, *fields: str, body: bytes = b"") -> bytes:
@@ -233,8 +248,8 @@ def test_fields_have_a_number(wire: RawConnection) -> None:
     check_status(wire.answer(), 400)
 
 
-def test_a_head_that_does_not_come_is_not_waited_for(api: RunningApi, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_connection, "HEAD_TIMEOUT_S", 0.05)
+def test_a_head_that_does_not_come_is_not_waited_for(api: RunningApi, connections: Connections) -> None:
+    connections.limits = replace(connections.limits, head_timeout_s=0.05)
     for said in (b"", b"GET /version HTTP/1.1\r\nHost: ap", request("GET", "/livez")[:-2]):
         with raw_connection((api.host, api.port), api.tls()) as wire:
             wire.send(said)
@@ -243,27 +258,28 @@ def test_a_head_that_does_not_come_is_not_waited_for(api: RunningApi, monkeypatc
 
 
 def test_a_second_head_that_does_not_come_is_not_waited_for_either(
-    wire: RawConnection, monkeypatch: pytest.MonkeyPatch
+    wire: RawConnection, connections: Connections
 ) -> None:
     wire.send(request("GET", "/livez"))
     assert wire.answer().code == 200
-    monkeypatch.setattr(http_connection, "HEAD_TIMEOUT_S", 0.05)
+    connections.limits = replace(connections.limits, head_timeout_s=0.05)
     wire.send(b"GET /livez")
     check_status(wire.answer(), 408, "Timeout")
 
 
-def test_a_connection_that_waits_between_requests_stays(wire: RawConnection, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_connection, "HEAD_TIMEOUT_S", 0.05)
+def test_a_connection_that_waits_between_requests_stays(wire: RawConnection, connections: Connections) -> None:
+    limits = connections.limits
+    connections.limits = replace(limits, head_timeout_s=0.05)
     for part in (b"GET /livez HTTP/1.1\r\n", b"Host: api\r\n\r\n"):
         wire.send(part)
     assert wire.answer().code == 200
-    monkeypatch.undo()
+    connections.limits = limits
     wire.send(request("GET", "/livez"))
     assert wire.answer().code == 200
 
 
-def test_a_client_that_takes_nothing_is_cut_off(api: RunningApi, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_connection, "STALL_S", 0.05)
+def test_a_client_that_takes_nothing_is_cut_off(api: RunningApi, connections: Connections) -> None:
+    connections.limits = replace(connections.limits, stall_s=0.05)
     with raw_connection((api.host, api.port), api.tls()) as wire:
 
         def ask() -> None:
@@ -295,12 +311,44 @@ def test_answers_are_made_as_they_are_taken(api: RunningApi, monkeypatch: pytest
     assert min(sizes) * PIPELINED > 16 * 1024 * 1024, "that is what sockets hold, and this test shows nothing"
 
 
-def test_connections_have_a_number(api: RunningApi, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_connections_have_a_number(api: RunningApi, connections: Connections, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(http_connection, "CONNECTIONS_MAX", 0)
+        patch.setattr(connections.places, "most", 0)
         with raw_connection((api.host, api.port), api.tls()) as wire:
             check_status(wire.answer(), 503, "ServiceUnavailable")
             assert wire.rest() == b""
     with raw_connection((api.host, api.port), api.tls()) as wire:
         wire.send(request("GET", "/livez"))
         assert wire.answer().code == 200
+
+
+def test_who_does_not_shake_hands_makes_room(api: RunningApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    listening = api.server.port._listener
+    assert listening is not None
+    monkeypatch.setattr(listener, "HANDSHAKE_TIMEOUT_S", 600.0)  # nobody goes because of it
+    monkeypatch.setattr(listening, "handshakes_max", 3)
+    with ExitStack() as stack:
+        silent = [
+            stack.enter_context(closing(socket.create_connection((api.host, api.port), timeout=TIMEOUT_S)))
+            for _ in range(10)
+        ]
+        for each in silent[:7]:
+            assert each.recv(1) == b"", "who came first makes room"
+        with raw_connection((api.host, api.port), api.tls()) as wire:
+            wire.send(request("GET", "/livez"))
+            assert wire.answer().code == 200
+        assert listening.handshakes <= 3
+
+
+def test_strangers_make_room_and_those_with_a_certificate_get_in(
+    api: RunningApi, connections: Connections, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections.places, "strangers_most", 2)
+    with ExitStack() as stack:
+        dial = partial(raw_connection, (api.host, api.port))
+        strangers = [stack.enter_context(dial(api.tls(""))) for _ in range(4)]
+        known = [stack.enter_context(dial(api.tls())) for _ in range(4)]
+        for wire in (*known, *strangers[2:]):
+            wire.send(request("GET", "/livez"))
+            assert wire.answer().code == 200
+        assert [wire.rest() for wire in strangers[:2]] == [b"", b""]

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from kmini.testing.fixture import Kmini
+from msgspec.structs import replace
 from node_api_world import node_world
 from raw_http import raw_connection
 
@@ -116,7 +117,7 @@ def test_an_agent_that_comes_back_has_its_certificate_and_a_broken_one_is_made_a
     asyncio.run(story())
 
 
-def test_requests_are_bounded(kmini: Kmini, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_requests_are_bounded(kmini: Kmini, tmp_path: Path) -> None:
     async def story() -> None:
         async with node_world(kmini, tmp_path, "access-5") as world:
             context = world.masters()
@@ -130,8 +131,11 @@ def test_requests_are_bounded(kmini: Kmini, tmp_path: Path, monkeypatch: pytest.
             many = b"GET / HTTP/1.1\r\n" + b"".join(b"X-%d: %s\r\n" % (each, b"x" * 1000) for each in range(120))
             began = asyncio.get_running_loop().time()
             assert b" 200 " not in await ended(world.port, context, many)
-            assert asyncio.get_running_loop().time() - began < connection.HEAD_TIMEOUT_S / 2
-            monkeypatch.setattr(connection, "CONNECTIONS_MAX", 0)
+            assert asyncio.get_running_loop().time() - began < connection.LIMITS.head_timeout_s / 2
+            assert world.node.server is not None
+            connections = world.node.server.listener._connections
+            assert connections is not None
+            connections.places.most = 0
             assert await ended(world.port, context, b"GET /healthz HTTP/1.1\r\nHost: n\r\n\r\n") == b""
 
     asyncio.run(story())
@@ -139,7 +143,7 @@ def test_requests_are_bounded(kmini: Kmini, tmp_path: Path, monkeypatch: pytest.
 
 @pytest.mark.parametrize("begun", [b"", b"GET / HTTP/1.1\r\nX-", READ_AND_BEGIN])
 def test_a_head_that_does_not_come(kmini: Kmini, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, begun: bytes) -> None:
-    monkeypatch.setattr(connection, "HEAD_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(connection, "LIMITS", replace(connection.LIMITS, head_timeout_s=0.3, keep_alive_s=0.3))
 
     async def story() -> None:
         async with node_world(kmini, tmp_path, f"access-6-{len(begun)}") as world:

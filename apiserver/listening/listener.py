@@ -1,0 +1,101 @@
+"""A TLS port: connections are accepted, and handed on once they shook hands.
+
+Whoever has a route to the port may begin a handshake, and each costs memory and a descriptor for as long as it takes.
+So a bounded number goes on at a time, and who comes then takes the place of the one that has taken longest: those who
+are silent lose theirs, however many they are.
+
+One connection is accepted in a turn of the event loop, in which every handshake that can go on does. So a crowd of
+honest clients, as after the end of another server, waits in the kernel for its turn and not for places here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import ssl
+from collections.abc import Callable
+from contextlib import suppress
+
+HANDSHAKE_TIMEOUT_S = 10.0
+SHUTDOWN_TIMEOUT_S = 5.0  # for what is buffered when a connection is closed, and for the other side to say so too
+ACCEPT_AGAIN_S = 1.0  # when there are no descriptors left
+BACKLOG = 1024
+
+log = logging.getLogger(__name__)
+
+
+class TlsListener:
+    """`protocol` makes what handles a connection. `open`, and `close` in the end."""
+
+    def __init__(self, protocol: Callable[[], asyncio.Protocol], *, handshakes_max: int) -> None:
+        self._protocol = protocol
+        self.handshakes_max = handshakes_max
+        self._tls: ssl.SSLContext | None = None
+        self._listening: socket.socket | None = None
+        self._accepting: asyncio.Task[None] | None = None
+        self._shaking: dict[socket.socket, asyncio.Task[None]] = {}  # in the order in which they came
+        self._leaving: set[asyncio.Task[None]] = set()  # those that had to make room
+        self.port = 0
+
+    @property
+    def handshakes(self) -> int:
+        """How many are under way."""
+        return len(self._shaking)
+
+    def open(self, host: str | None, port: int, tls: ssl.SSLContext) -> None:
+        """`host` None: at every address; port 0 takes a free one. Raises OSError when the port is taken."""
+        dual = host is None and socket.has_dualstack_ipv6()
+        family = socket.AF_INET6 if dual or ":" in (host or "") else socket.AF_INET
+        self._listening = socket.create_server((host or "", port), family=family, backlog=BACKLOG, dualstack_ipv6=dual)
+        self._listening.setblocking(False)
+        self._tls = tls
+        self.port = self._listening.getsockname()[1]
+        self._accepting = asyncio.create_task(self._accept(self._listening), name=f"port {self.port}")
+
+    async def close(self) -> None:
+        """Nobody gets in any more; who is in stays."""
+        tasks = [*self._shaking.values(), *self._leaving]
+        if self._accepting is not None:
+            tasks.append(self._accepting)
+        for each in tasks:
+            each.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._listening is not None:
+            self._listening.close()
+
+    async def _accept(self, listening: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                made, _ = await loop.sock_accept(listening)
+            except Exception as error:  # whatever it is, a port that stays shut is worse
+                fields = {"port": self.port, "error": getattr(error, "strerror", None) or str(error)}
+                log.warning("connections cannot be accepted", extra=fields)
+                await asyncio.sleep(ACCEPT_AGAIN_S)
+                continue
+            if len(self._shaking) >= self.handshakes_max:
+                self._make_room()
+            self._shaking[made] = asyncio.create_task(self._shake_hands(made), name="a handshake")
+
+    def _make_room(self) -> None:
+        oldest = next(iter(self._shaking))
+        leaving = self._shaking.pop(oldest)
+        self._leaving.add(leaving)
+        leaving.add_done_callback(self._leaving.discard)
+        with suppress(OSError):
+            oldest.shutdown(socket.SHUT_RDWR)  # its handshake sees the end
+
+    async def _shake_hands(self, made: socket.socket) -> None:
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(
+                self._protocol,
+                made,
+                ssl=self._tls,
+                ssl_handshake_timeout=HANDSHAKE_TIMEOUT_S,
+                ssl_shutdown_timeout=SHUTDOWN_TIMEOUT_S,
+            )
+        except OSError as error:
+            log.debug("a handshake failed", extra={"error": str(error)})
+        finally:
+            self._shaking.pop(made, None)
