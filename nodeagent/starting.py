@@ -104,8 +104,7 @@ class Starter:
             image, again_s = await self._image(pod, spec, sandbox)
             if image is None:
                 return again_s
-            async with self._house.starts:
-                container_id = await self._container(pod, spec, image, sandbox, seen)
+            container_id = await self._container(pod, spec, image, sandbox, seen)
         except NotYet as error:
             words = f"Error: {error.message}" if error.event == "Failed" else error.message
             self._house.parts.events.event(pod, WARNING, error.event, words, container=spec.name)
@@ -130,7 +129,8 @@ class Starter:
         config = await parts.specs.container(pod, spec, attempt=attempt, image=image, sandbox=sandbox, mounts=mounts)
         if isinstance(spec, EphemeralContainer) and spec.target_container_name:
             config = _beside(config, spec.target_container_name, seen)
-        container_id = await self._house.runtime.create_container(sandbox.id, config)
+        async with self._house.starts:  # not before: what it needs to know may have to be asked of a silent API
+            container_id = await self._house.runtime.create_container(sandbox.id, config)
         parts.events.event(pod, NORMAL, "Created", f"Created container: {spec.name}", container=spec.name)
         return container_id
 

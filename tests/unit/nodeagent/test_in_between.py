@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from agent_world import AgentWorld, run_story
 
+from apiserver.api.core.containers import Container
 from apiserver.api.core.node import Node
 from apiserver.api.core.pod import Pod, PodStatus
-from nodeagent.plain import plain_sandbox
+from nodeagent.house import NotYet
+from nodeagent.plain import PlainSpecs, plain_sandbox
 from nodeagent.runtime.fake import Latency
-from nodeagent.runtime.interface import Sandbox, Unavailable
+from nodeagent.runtime.interface import ContainerConfig, Sandbox, Unavailable
 from nodeagent.status_writer import status_patch
 
 
@@ -153,3 +156,22 @@ def test_a_start_that_goes_through_after_its_stop_holds_the_pod_in_the_api(monke
         assert not world.containers("a")
 
     run_story(story, latency=Latency(stop_s=10))
+
+
+def test_who_waits_for_what_only_the_api_knows_holds_up_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def container(specs: PlainSpecs, pod: Pod, spec: Container, **more: Any) -> ContainerConfig:
+        if pod.metadata.name != "a":
+            await asyncio.sleep(30)  # as long as a client tries
+            raise NotYet("CreateContainerConfigError", "nobody answers", again_s=2)
+        return await plain(specs, pod, spec, **more)
+
+    async def story(world: AgentWorld) -> None:
+        for number in range(40):
+            await world.pod(f"other-{number}")
+        await asyncio.sleep(5)
+        await world.pod("a")
+        assert await world.until(lambda: world.ready("a")) < 5
+
+    plain = PlainSpecs.container
+    monkeypatch.setattr(PlainSpecs, "container", container)
+    run_story(story)
