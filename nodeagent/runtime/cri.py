@@ -10,13 +10,14 @@ import asyncio
 import logging
 import math
 import shutil
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext, suppress
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
+from nodeagent.errors import AgentError
 from nodeagent.network.cni import write_conflist
 from nodeagent.timings import Timing
 
@@ -139,7 +140,8 @@ class CriRuntime:
         settings = self._settings
         folder = settings.cni or await self._cni_folder()
         leases, bridge, mtu = settings.leases, settings.bridge, self.mtu
-        await asyncio.to_thread(write_conflist, folder, cidr, leases=leases, bridge=bridge, mtu=mtu)
+        with _on_disk():
+            await asyncio.to_thread(write_conflist, folder, cidr, leases=leases, bridge=bridge, mtu=mtu)
         with suppress(TimeoutError):  # whoever asks for our health is told
             async with asyncio.timeout(NETWORK_WITHIN_S):
                 while not (await self.health()).network_ready:  # noqa: ASYNC110  # nobody tells
@@ -157,7 +159,8 @@ class CriRuntime:
     async def run_sandbox(self, config: SandboxConfig) -> str:
         settings = self._settings
         folder = cri_messages.pod_folder(settings.logs, config.pod)
-        await asyncio.to_thread(folder.mkdir, mode=0o755, parents=True, exist_ok=True)
+        with _on_disk():
+            await asyncio.to_thread(folder.mkdir, mode=0o755, parents=True, exist_ok=True)
         message = cri_messages.sandbox_message(
             settings.node, config, logs=settings.logs, cgroup_parent=settings.cgroup_parent
         )
@@ -252,8 +255,9 @@ class CriRuntime:
         sandbox = self._sandboxes.get(sandbox_id) or await self._sandbox(sandbox_id)
         settings = self._settings
         folder = cri_messages.pod_folder(settings.logs, sandbox.pod) / config.name
-        await asyncio.to_thread(folder.mkdir, mode=0o755, parents=True, exist_ok=True)
-        files = await asyncio.to_thread(container_files.write_files, folder, config)
+        with _on_disk():
+            await asyncio.to_thread(folder.mkdir, mode=0o755, parents=True, exist_ok=True)
+            files = await asyncio.to_thread(container_files.write_files, folder, config)
         request = pb.CreateContainerRequest(
             pod_sandbox_id=sandbox_id,
             config=cri_messages.container_message(settings.node, sandbox.pod, config, files),
@@ -472,3 +476,12 @@ class CriRuntime:
             await self._call(name, request, answer, service=service, within_s=within_s)
         except NotThere:
             return
+
+
+@contextmanager
+def _on_disk() -> Iterator[None]:
+    """A file that cannot be made is a failure of the call that needs it."""
+    try:
+        yield
+    except (AgentError, OSError) as error:
+        raise RuntimeFailure(str(error)) from error

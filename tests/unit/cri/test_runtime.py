@@ -331,3 +331,25 @@ def test_a_pod_that_cannot_be_bounded_when_it_is_found_is_stopped(
 
     monkeypatch.setattr(cgroups, "bound", refused)
     run(tmp_path, work)
+
+
+def test_a_disk_that_takes_no_files_is_a_failure_of_the_call(tmp_path: Path) -> None:
+    """Any other error is nobody's: the agent ended with the one, and of a pod nothing was said of why it waits."""
+
+    async def work(server: CriServer, runtime: CriRuntime) -> None:
+        sandbox_id = await runtime.run_sandbox(SandboxConfig(pod=POD))
+        logs = cri_messages.pod_folder(runtime.settings.logs, POD)
+        (tmp_path / "cni").write_text("no folder")
+        (logs / "main").write_text("no folder")
+        with pytest.raises(RuntimeFailure, match="cni"):
+            await runtime.update_pod_cidr("10.0.0.0/24")
+        with pytest.raises(RuntimeFailure, match="main"):
+            await runtime.create_container(sandbox_id, MAIN)
+        other = PodKey(namespace="default", name="web", uid="u-2")
+        cri_messages.pod_folder(runtime.settings.logs, other).write_text("no folder")
+        with pytest.raises(RuntimeFailure, match="u-2"):
+            await runtime.run_sandbox(SandboxConfig(pod=other))
+        assert server.calls["CreateContainer"] == 0
+        assert server.calls["RunPodSandbox"] == 1
+
+    run(tmp_path, work)
