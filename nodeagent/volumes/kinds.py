@@ -58,11 +58,11 @@ class Kinds:
         self._place = place
         self._memory = memory
 
-    async def make(self, pod: Pod, volume: Volume) -> Ready:
-        """Nothing that is there already is made again."""
+    async def make(self, pod: Pod, volume: Volume, *, alone: bool = False) -> Ready:
+        """Nothing that is there already is made again. `alone`: the API has said nothing yet to this agent."""
         if has_files(volume):
             if not await in_thread(self._was_written, pod, volume):
-                await self.write(pod, volume, await self.payload(pod, volume))
+                await self.write(pod, volume, await self.payload(pod, volume, alone=alone))
             return Ready(path=self._place_of_files(pod, volume), read_only=True)
         if volume.empty_dir is not None:
             made = await in_thread(
@@ -111,7 +111,7 @@ class Kinds:
         where = self._folders.in_memory if _in_memory(volume) else self._folders.volume
         return where(pod.metadata.uid, volume.name)
 
-    async def payload(self, pod: Pod, volume: Volume) -> Payload:
+    async def payload(self, pod: Pod, volume: Volume, *, alone: bool = False) -> Payload:
         """Of a volume that has files: as they are to be now. The API is asked, which may take its time."""
         references, namespace = self._references, pod.metadata.namespace
         if volume.config_map is not None:
@@ -123,7 +123,7 @@ class Kinds:
             return downward_files(pod, source.items, source.default_mode, self._place)
         assert volume.projected is not None
         return await projected_files(
-            pod, volume.projected, references=references, tokens=self._tokens, place=self._place
+            pod, volume.projected, references=references, tokens=self._tokens, place=self._place, alone=alone
         )
 
     # --- claims -------------------------------------------------------------------------------------------

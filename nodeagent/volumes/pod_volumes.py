@@ -135,13 +135,16 @@ class PodVolumes:
     def keep_only(self, uids: Collection[str]) -> None:
         self.known = uids
         self.known_came.set()
+        for mine in self.pods.values():  # who began without the API may lack what it needs for it
+            mine.due = True
+        self.news.set()
 
     # --- one volume ---------------------------------------------------------------------------------------
 
     async def _make(self, pod: Pod, volume: Volume, mine: OnePod) -> None:
         """Raises NotYet."""
         try:
-            mine.ready[volume.name] = await self.kinds.make(pod, volume)
+            mine.ready[volume.name] = await self.kinds.make(pod, volume, alone=self.known is None)
         except (ApiError, CannotMount, OSError) as error:
             words = f'MountVolume.SetUp failed for volume "{volume.name}" : {error}'
             raise NotYet("ContainerCreating", words, event="FailedMount") from error

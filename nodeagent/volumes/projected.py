@@ -1,11 +1,18 @@
-"""projected: files from several sources in one folder, above all what every pod has to reach the API."""
+"""projected: files from several sources in one folder, above all what every pod has to reach the API.
+
+A pod that starts again while the API is away, after a power loss, does without a token: its files of before were in
+memory alone, and nobody is there who would take one. It comes as soon as the API answers. For what is a pod's own
+(ConfigMaps, Secrets) it waits.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 
 from apiserver.api.core.pod import Pod
 from apiserver.api.core.volumes import ProjectedVolumeSource, VolumeProjection
+from apiserver.api.errors import ServiceUnavailable, Timeout
 from nodeagent.references import References
 from nodeagent.spec.fields import Place
 
@@ -15,16 +22,36 @@ from .failures import CannotMount
 from .payload import MODE, File, Payload, merged
 from .tokens import Tokens
 
+log = logging.getLogger(__name__)
+
+ROOT_CA = "kube-root-ca.crt"  # by which pods know the API
+ANSWER_WITHIN_S = 2.0  # of an API that was silent
 _TOKEN_MODE = 0o600
 
 
 async def projected_files(
-    pod: Pod, source: ProjectedVolumeSource, *, references: References, tokens: Tokens, place: Place
+    pod: Pod, source: ProjectedVolumeSource, *, references: References, tokens: Tokens, place: Place, alone: bool
 ) -> Payload:
-    """Raises ApiError, CannotMount."""
-    mode = source.default_mode
-    asked = (_files(pod, each, mode, references=references, tokens=tokens, place=place) for each in source.sources)
-    return merged(await asyncio.gather(*asked))
+    """`alone`: the API has said nothing yet, and what is of no use without it may be left out. Raises ApiError,
+    CannotMount."""
+
+    async def files(each: VolumeProjection) -> Payload:
+        optional = alone and _is_for_the_api(each)
+        try:
+            async with asyncio.timeout(ANSWER_WITHIN_S if optional else None):
+                return await _files(pod, each, source.default_mode, references=references, tokens=tokens, place=place)
+        except (TimeoutError, ServiceUnavailable, Timeout) as error:
+            if not optional:
+                raise
+            fields = {"uid": pod.metadata.uid, "reason": str(error)}
+            log.info("a pod does without what it would reach the API with", extra=fields)
+            return {}
+
+    return merged(await asyncio.gather(*map(files, source.sources)))
+
+
+def _is_for_the_api(each: VolumeProjection) -> bool:
+    return each.service_account_token is not None or (each.config_map is not None and each.config_map.name == ROOT_CA)
 
 
 async def _files(

@@ -16,9 +16,10 @@ from apiserver.api.core.volumes import ServiceAccountTokenProjection
 from apiserver.api.errors import ApiError
 from apiserver.client.requests import Request
 from apiserver.client.responses import Response
+from nodeagent.house import NotYet
 from nodeagent.volumes import tokens
 from nodeagent.volumes.keeping import SYNC_S, TICK_S
-from nodeagent.volumes.projected import user_of
+from nodeagent.volumes.projected import ANSWER_WITHIN_S, ROOT_CA, user_of
 
 HOUR = ServiceAccountTokenProjection(path="token", expiration_seconds=3600)
 
@@ -177,6 +178,74 @@ def test_a_token_is_for_its_user_alone_where_there_is_one(
         pod = world.pod([{"name": "v", "projected": {"sources": [source]}}], securityContext=context)
         found = (Path((await world.ready(pod))["/v"].host_path) / "token").stat()
         assert (found.st_uid, found.st_gid, found.st_mode & 0o777) == owner
+
+    run_volumes(tmp_path, story)
+
+
+TO_REACH_THE_API = [
+    {"serviceAccountToken": {"path": "token"}},
+    {"configMap": {"name": ROOT_CA}},
+    {"downwardAPI": {"items": [{"path": "namespace", "fieldRef": {"fieldPath": "metadata.namespace"}}]}},
+]
+
+
+def test_who_starts_before_the_api_answers_has_its_token_once_it_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story(world: VolumesWorld) -> None:
+        Issuer(world, monkeypatch)
+        world.config_map(ROOT_CA, ca="cluster")
+        pod = world.pod([{"name": "v", "projected": {"sources": TO_REACH_THE_API}}])
+        world.api.faults.refused = 1.0
+        await world.ready(pod)
+        world.volumes.look(pod)
+        assert await world.shown(pod, "/v") == {"namespace": "default"}
+        working = asyncio.create_task(world.keeper.run())
+        await asyncio.sleep(2 * SYNC_S)
+        assert await world.shown(pod, "/v") == {"namespace": "default"}
+        world.api.heal()
+        world.volumes.keep_only({pod.metadata.uid})
+        await asyncio.sleep(1)
+        assert await world.shown(pod, "/v") == {"namespace": "default", "token": "hidden-1", "ca": "cluster"}
+        working.cancel()
+        await asyncio.gather(working, return_exceptions=True)
+
+    run_volumes(tmp_path, story)
+
+
+def test_nobody_waits_long_for_a_silent_api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story(world: VolumesWorld) -> None:
+        Issuer(world, monkeypatch)
+        pod = world.pod([{"name": "v", "projected": {"sources": TO_REACH_THE_API}}])
+        world.api.faults.latency_s = (1000.0, 1000.0)
+        began = asyncio.get_running_loop().time()
+        await world.ready(pod)
+        assert asyncio.get_running_loop().time() - began <= ANSWER_WITHIN_S
+
+    run_volumes(tmp_path, story)
+
+
+def test_what_is_a_pods_own_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story(world: VolumesWorld) -> None:
+        Issuer(world, monkeypatch)
+        world.config_map("settings", a="1")
+        own = {"configMap": {"name": "settings"}}
+        pod = world.pod([{"name": "v", "projected": {"sources": [own, *TO_REACH_THE_API]}}])
+        world.api.faults.refused = 1.0
+        with pytest.raises(NotYet):
+            await world.volumes.prepare(pod)
+
+    run_volumes(tmp_path, story)
+
+
+def test_while_the_api_is_known_a_pod_waits_for_its_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story(world: VolumesWorld) -> None:
+        Issuer(world, monkeypatch)
+        pod = world.pod([{"name": "v", "projected": {"sources": TO_REACH_THE_API[:1]}}])
+        world.volumes.keep_only({pod.metadata.uid})
+        world.api.faults.refused = 1.0
+        with pytest.raises(NotYet):
+            await world.volumes.prepare(pod)
 
     run_volumes(tmp_path, story)
 
