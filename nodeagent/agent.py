@@ -49,7 +49,7 @@ from .observed import observed
 from .phase import FINISHED
 from .plain import key_of
 from .podworker import PodWorker, created_at, signature
-from .runtime.interface import Health, PodKey, Runtime, RuntimeFailure, Version
+from .runtime.interface import Health, PodKey, Runtime, RuntimeFailure, Unavailable, Version
 from .status import Ending
 from .status_writer import StatusWriter
 
@@ -420,8 +420,11 @@ class Agent:
         pod had gone: a call that was given up may have gone through. False when the runtime does not answer."""
         try:
             sandboxes, containers = await self._runtime.list_sandboxes(), await self._runtime.list_containers()
-        except RuntimeFailure:
+        except Unavailable:
             return False  # `health` tells of it
+        except RuntimeFailure as error:
+            log.warning("the runtime does not list what runs", extra={"node": self.name, "error": error.message})
+            return True
         by_pod: dict[str, tuple[list[Any], list[Any]]] = {}
         for sandbox in sandboxes:
             by_pod.setdefault(sandbox.pod.uid, ([], []))[0].append(sandbox)

@@ -293,12 +293,16 @@ class CriRuntime:
             await asyncio.to_thread(last_words.unlink, missing_ok=True)
 
     async def list_containers(self, *, pod_uid: str = "") -> Sequence[Container]:
+        """One that containerd lost sight of is stopped for who asks for its pod, and missing in a list of all: else one
+        that cannot be stopped would hide the others."""
         found = await self._list_containers(pod_uid)
         if not pod_uid:
             known = {each.id for each in found}
             self._containers = {key: value for key, value in self._containers.items() if key in known}
         listed = []
         for each in found:
+            if each.state == pb.CONTAINER_UNKNOWN and not pod_uid:
+                continue
             state, kept = self._containers.get(each.id, (None, None))
             if kept is None or state != each.state:
                 try:

@@ -100,10 +100,16 @@ def test_pods_are_told_apart_by_uid_and_nodes_by_label(tmp_path: Path) -> None:
 def test_one_that_containerd_lost_sight_of_is_stopped_before_it_counts_as_ended(tmp_path: Path) -> None:
     async def work(server: CriServer, runtime: CriRuntime) -> None:
         _, container_id = await started(runtime)
+        _, other_id = await started(runtime, PodKey(namespace="default", name="other", uid="u-2"))
         server.containers[container_id][1].state = pb.CONTAINER_UNKNOWN
-        (found,) = await runtime.list_containers()
+        server.refusals["StopContainer"] = Refusal(grpc.StatusCode.UNKNOWN, "it does not end")
+        assert [each.id for each in await runtime.list_containers()] == [other_id]
+        with pytest.raises(RuntimeFailure, match="it does not end"):
+            await runtime.list_containers(pod_uid=POD.uid)
+        server.refusals.clear()
+        (found,) = await runtime.list_containers(pod_uid=POD.uid)
         assert found.exited
-        assert server.calls["StopContainer"] == 1
+        assert server.calls["StopContainer"] == 2
 
     run(tmp_path, work)
 
