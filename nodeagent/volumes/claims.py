@@ -40,6 +40,8 @@ async def claimed(pod: Pod, wanted: Volume, references: References, node: str) -
     """Raises ApiError, CannotMount."""
     claim = await _claim(pod, wanted, references)
     name, namespace = claim.metadata.name, claim.metadata.namespace
+    if claim.metadata.deletion_timestamp is not None:  # nobody may count on what is about to be removed
+        raise CannotMount(f'PVC "{namespace}/{name}" is being deleted')
     if claim.status.phase != "Bound" or not claim.spec.volume_name:
         raise CannotMount(f'PVC "{namespace}/{name}" is not bound')
     volume = await references.volume(claim.spec.volume_name)

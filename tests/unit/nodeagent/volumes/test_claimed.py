@@ -25,8 +25,11 @@ CLAIM = [{"name": "v", "persistentVolumeClaim": {"claimName": "data"}}]
 UID = "1-2-3"
 
 
-def put_claim(world: VolumesWorld, *, phase: str = "Bound", volume: str = "pv", uid: str = UID) -> None:
-    meta = ObjectMeta(name="data", namespace="default", uid=uid)
+def put_claim(
+    world: VolumesWorld, *, phase: str = "Bound", volume: str = "pv", uid: str = UID, deleted: str | None = None
+) -> None:
+    finalizers = ["kubernetes.io/pvc-protection"]
+    meta = ObjectMeta(name="data", namespace="default", uid=uid, finalizers=finalizers, deletion_timestamp=deleted)
     claim = PersistentVolumeClaim(metadata=meta)
     claim.spec.volume_name, claim.status.phase = volume, phase
     world.api.put(claim)
@@ -99,6 +102,7 @@ def test_a_claim_shows_its_volume(tmp_path: Path) -> None:
         ({"phase": "Pending"}, {}, 'PVC "default/data" is not bound'),
         ({"volume": ""}, {}, 'PVC "default/data" is not bound'),
         ({"volume": "other"}, {}, 'failed to get PV "other"'),
+        ({"deleted": "2026-01-01T00:00:00Z"}, {}, 'PVC "default/data" is being deleted'),
         ({"uid": "another"}, {}, 'PV "pv" is not bound to PVC "default/data"'),
         ({}, {"claimRef": None}, 'PV "pv" is not bound to PVC "default/data"'),
         ({}, {"volumeMode": "Block"}, "volumeMode Block, which is not supported"),
