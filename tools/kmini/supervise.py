@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NoReturn, Protocol
 
@@ -63,6 +63,7 @@ class Daemon(msgspec.Struct, frozen=True, kw_only=True):
     async def failed(self) -> NoReturn:
         """Wait until it has ended. Raises CommandError with its last word."""
         loop = asyncio.get_running_loop()
+        how = ""
         with _handle(self.pid) as descriptor:
             if descriptor is not None:
                 over = asyncio.Event()
@@ -71,7 +72,8 @@ class Daemon(msgspec.Struct, frozen=True, kw_only=True):
                     await over.wait()
                 finally:
                     loop.remove_reader(descriptor)
-        raise CommandError(f"{self.what} ended: {last_error(self.log, self.log_start)}")
+                how = _killed_by(descriptor)
+        raise CommandError(f"{self.what} ended{how}: {last_error(self.log, self.log_start)}")
 
     def end(self, *, warn: Callable[[str], None]) -> None:
         """One that we started, whatever it has said of itself by now: its id is no other's as long as we live."""
@@ -148,6 +150,15 @@ def _end(pid: int, descriptor: int, warn: Callable[[str], None]) -> None:
         return  # gone between two looks: what was wanted
     except PermissionError as error:
         raise CommandError(f"process {pid} belongs to another user") from error
+
+
+def _killed_by(descriptor: int) -> str:
+    """Who is killed cannot say so itself. Only of our own children anything is known."""
+    with suppress(ChildProcessError):
+        result = os.waitid(os.P_PIDFD, descriptor, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        if result is not None and result.si_code in (os.CLD_KILLED, os.CLD_DUMPED):
+            return f" by signal {result.si_status} ({signal.strsignal(result.si_status)})"
+    return ""
 
 
 def _gone(descriptor: int, timeout_s: float) -> bool:
