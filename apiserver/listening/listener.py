@@ -4,8 +4,9 @@ Whoever has a route to the port may begin a handshake, and each costs memory and
 So a bounded number goes on at a time, and who comes then takes the place of the one that has taken longest: those who
 are silent lose theirs, however many they are.
 
-One connection is accepted in a turn of the event loop, in which every handshake that can go on does. So a crowd of
-honest clients, as after the end of another server, waits in the kernel for its turn and not for places here.
+One connection is accepted in a turn of the event loop, in which every handshake that can go on does: honest clients
+that come all at once, as after the end of another server, take places only while they themselves are slow. The bound
+is there for those who never end, so a slow one has time.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import ssl
 from collections.abc import Callable
 from contextlib import suppress
 
-HANDSHAKE_TIMEOUT_S = 10.0
+HANDSHAKE_TIMEOUT_S = 30.0
 SHUTDOWN_TIMEOUT_S = 5.0  # for what is buffered when a connection is closed, and for the other side to say so too
 ACCEPT_AGAIN_S = 1.0  # when there are no descriptors left
 BACKLOG = 1024
