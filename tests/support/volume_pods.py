@@ -93,6 +93,9 @@ class Place:
 
         soon(look, f"{name} waits: {words}")
 
+    def has_event(self, name: str, reason: str) -> None:
+        soon(lambda: reason in {each["reason"] for each in self.events(name)}, f"an event {reason} of {name}")
+
     def events(self, name: str) -> list[dict[str, Any]]:
         items = self.ask("GET", "/api/v1/namespaces/default/events")["items"]
         return [each for each in items if each["involvedObject"]["name"] == name]

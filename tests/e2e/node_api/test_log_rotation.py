@@ -12,16 +12,19 @@ FIRST, LAST = 250_000, 251_000  # the first are more than 10 MiB
 
 def test_nobody_loses_a_line(host: Host, server: Server, newest: Shell) -> None:
     logs = host.folder / "agent" / "logs"
-    script = f"seq 1 {FIRST}; sleep 15; seq {FIRST + 1} {LAST}; sleep 1"
+    script = f"seq 1 {FIRST}; until test -f /go; do sleep 0.1; done; seq {FIRST + 1} {LAST}; sleep 1"
     make_pod(server, "grows", container("main", script), restartPolicy="Never")
     soon(lambda: newest.run("kubectl logs grows --tail=1")[0] == f"{FIRST}\n", "the first lines")
     following = newest.start(["logs", "-f", "grows"])
     try:
+        assert following.stdout is not None
+        first = following.stdout.readline()  # it follows now
         soon(lambda: list(logs.glob("default_grows_*/main/0.log.1")), "the log is put aside")
-        text, _ = following.communicate(timeout=60)
+        newest.ok("exec grows -- touch /go")
+        text = first + following.stdout.read()
     finally:
         following.kill()
-        following.wait()
+        following.communicate()
     everything = [str(number) for number in range(1, LAST + 1)]
     assert text.split() == everything
     assert newest.ok("logs grows").split() == everything, "what was put aside is shown too"

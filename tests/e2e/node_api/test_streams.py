@@ -6,7 +6,7 @@ import urllib.request
 from collections.abc import Iterator
 
 import pytest
-from container_agent import PODS, asked, container, make_pod, phase, soon
+from container_agent import PODS, asked, container, make_pod, phase, soon, wait_serving
 from kmini.images import SAMPLE
 from kmini_process import Server
 from kubectl_shell import Shell
@@ -18,6 +18,7 @@ def pods(server: Server) -> Iterator[None]:
         server, "web", {"name": "main", "image": SAMPLE}, container("second", "while read l; do echo got $l; done")
     )
     soon(lambda: phase(server, "web") == "Running", "the pod runs")
+    wait_serving(server, "web")
     yield
     asked(server, "DELETE", f"{PODS}/web?gracePeriodSeconds=0")
 
@@ -35,7 +36,7 @@ def test_ports(pods: None, kubectl: Shell) -> None:
         assert forwarding.stdout is not None
         line = forwarding.stdout.readline()
         port = int(line.split("127.0.0.1:")[1].split(" ")[0])
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=20) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=60) as answer:
             assert answer.read().decode().strip() == "web"
     finally:
         forwarding.kill()

@@ -109,23 +109,27 @@ def test_a_kernel_parameter_that_is_not_the_pods(place: PodsPlace) -> None:
     assert status["message"] == 'Pod was rejected: forbidden sysctl: "vm.swappiness" not allowlisted'
 
 
-def described(place: PodsPlace, name: str, folder: Path) -> str:
+def described(shell: Shell, name: str) -> str:
     """What `kubectl describe pod` says, with one space between words."""
-    found = binaries()
-    if not found:
-        pytest.skip(MISSING)
-    shell = Shell(found[0], place.server.data_dir / "kubeconfig", folder)
     return "\n".join(" ".join(line.split()) for line in shell.ok(f"describe pod {name}").splitlines())
 
 
 def test_as_people_see_it(place: PodsPlace, tmp_path: Path) -> None:
+    found = binaries()
+    if not found:
+        pytest.skip(MISSING)
+    shell = Shell(found[0], place.server.data_dir / "kubeconfig", tmp_path / "shell")
     limits = {"limits": {"memory": "16Mi"}}
     place.make("eats", container("main", "sleep 1; x=x; while :; do x=$x$x; done", resources=limits))
     place.waits("eats", "CrashLoopBackOff")
     place.until(lambda: place.ended_before("eats")["reason"] == "OOMKilled", "the reason")
     place.has_event("eats", "BackOff", "Back-off restarting failed container main")
-    text = described(place, "eats", tmp_path)
-    assert "State: Waiting\nReason: CrashLoopBackOff\n" in text
+
+    def waits() -> str:
+        text = described(shell, "eats")
+        return text if "State: Waiting\nReason: CrashLoopBackOff\n" in text else ""
+
+    text = place.until(waits, "it waits, which it does between two starts")
     assert "Last State: Terminated\nReason: OOMKilled\nExit Code: 137\n" in text
     assert "QoS Class: Burstable" in text
     assert "Back-off restarting failed container main" in text

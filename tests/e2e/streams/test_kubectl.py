@@ -11,7 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from container_agent import PODS, asked, container, make_pod, phase, soon
+from container_agent import PODS, asked, container, make_pod, phase, soon, wait_serving
+from container_host import Host
 from kmini.images import SAMPLE
 from kmini_process import Server
 from kubectl_shell import Shell
@@ -22,11 +23,14 @@ LARGE_MIB = 64
 
 
 @pytest.fixture(scope="module", autouse=True)
-def pods(server: Server) -> Iterator[None]:
+def pods(host: Host, server: Server) -> Iterator[None]:
     make_pod(server, "web", {"name": "main", "image": SAMPLE})
     talk = "echo ready; while read line; do echo got $line; done; echo over"
     make_pod(server, "talk", container("main", talk, stdin=True))
     soon(lambda: (phase(server, "web"), phase(server, "talk")) == ("Running", "Running"), "the pods run")
+    wait_serving(server, "web")
+    logs = host.folder / "agent" / "logs"
+    soon(lambda: [each for each in logs.glob("default_talk_*/main/0.log") if "ready" in each.read_text()], "talk talks")
     yield
     for name in ("web", "talk"):
         asked(server, "DELETE", f"{PODS}/{name}?gracePeriodSeconds=0")
@@ -137,7 +141,7 @@ def test_a_client_that_is_killed_ends_what_reads_from_it(kubectl: Shell) -> None
 
 def test_ports_with_many_connections_at_once(kubectl: Shell) -> None:
     def ask(port: int) -> str:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=30) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=120) as answer:
             return str(answer.read().decode())
 
     with kubectl.forwarding("pod/web") as port, ThreadPoolExecutor(20) as pool:
@@ -148,7 +152,7 @@ def test_a_large_file_comes_through_a_port(kubectl: Shell, tmp_path: Path) -> No
     kubectl.ok(f"exec web -- sh -c 'yes | head -c {LARGE_MIB * MIB} > /www/large'")
     with (
         kubectl.forwarding("pod/web") as port,
-        urllib.request.urlopen(f"http://127.0.0.1:{port}/large", timeout=60) as answer,
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/large", timeout=120) as answer,
     ):
         assert answer.read() == b"y\n" * (LARGE_MIB * MIB // 2)
     kubectl.ok("exec web -- rm /www/large")

@@ -32,7 +32,7 @@ def run(work: Coroutine[Any, Any, None]) -> None:
 async def listening(pod: StreamingPod, port: int) -> AsyncIterator[None]:
     """Once somebody listens there."""
     hexadecimal = f":{port:04X} "
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while hexadecimal not in await pod.output("cat", "/proc/net/tcp", "/proc/net/tcp6"):  # noqa: ASYNC110
             await asyncio.sleep(0.05)
     yield
@@ -128,7 +128,7 @@ def test_a_pod_in_the_nodes_network_is_the_node(host: Host) -> None:
             assert await everything(data) == b"all I say\n"
             await data.write(b"all they say\n")
             data.finish()
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 await heard.wait()
 
     run(work())
