@@ -144,6 +144,23 @@ class Rig:
             for node in self.nodes:
                 eventually(lambda node=node: all(each in self.routes(node) for each in networks), WITHIN_S, "routes")
 
+    def wait_service(self, name: str, app: str) -> None:
+        """Until every node sends what asks for it to all its pods: each learns of them in its own time."""
+        address = self.cluster_ip(name)
+        names = {each["metadata"]["name"] for each in self.pods(app)}
+        with self.logs_on_failure():
+            for node in self.nodes:
+                place = self.host(node)
+                eventually(lambda place=place: tried(place, address, names), WITHIN_S, f"{name} at {node}")
+
+    def wait_names(self, pods: list[dict[str, Any]], service: str) -> None:
+        """Until the DNS of every node that these pods are on knows the Service."""
+        name = f"{service}.default.svc.cluster.local"
+        address = self.cluster_ip(service)
+        with self.logs_on_failure():
+            for pod in pods:
+                eventually(lambda pod=pod: address in self.exec(pod, "nslookup", name), WITHIN_S, f"{name} is known")
+
     def routes(self, node: str) -> str:
         return self.cluster.run(node, ["ip", "route"]).stdout
 
@@ -166,8 +183,9 @@ def connect(place: str, address: str, port: int) -> socket.socket:
     return connection
 
 
-def request(connection: socket.socket) -> str:
-    connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
+def request(connection: socket.socket, said: bytes = b"GET / HTTP/1.0\r\n\r\n") -> str:
+    """What answers, once this is said."""
+    connection.sendall(said)
     answer = b""
     while piece := connection.recv(4096):
         answer += piece
@@ -216,6 +234,14 @@ def answers(place: str, address: str, port: int, *, wanted: int, tries: int = 20
         if len(found) >= wanted:
             break
     return found
+
+
+def tried(place: str, address: str, names: set[str], port: int = 80) -> bool:
+    """Whether just these answer there, now."""
+    try:
+        return answers(place, address, port, wanted=len(names)) == names
+    except OSError:
+        return False
 
 
 @contextmanager

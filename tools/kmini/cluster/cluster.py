@@ -37,7 +37,7 @@ from .cgroups import Group
 from .daemons import DAEMONS, Files
 from .state import OUTSIDE, ClusterState, Cut, HostState, Process, Role, Runtime, locked, read, write
 
-READY_TIMEOUT_S = 60.0
+READY_TIMEOUT_S = 180.0  # only what hangs takes so long
 STOP_TIMEOUT_S = 30.0
 RUN_TIMEOUT_S = 60.0
 
