@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import pytest
 from kmini.client import EtcdClient
 from kmini_process import Server, eventually, kmini, running
 
@@ -20,6 +21,7 @@ def all_vote(server: Server, count: int) -> bool:
     return len(found) == count and all(member["reachable"] and not member["learner"] for member in found)
 
 
+@pytest.mark.timeout(400)
 def test_growth_and_a_lost_disk(tmp_path: Path) -> None:
     shared = tmp_path / "ca"
     assert kmini("pki", "init", "--ca-dir", shared).returncode == 0
@@ -32,13 +34,13 @@ def test_growth_and_a_lost_disk(tmp_path: Path) -> None:
         with EtcdClient(first.etcd_address, first.pki) as etcd:
             etcd.put(b"k", b"v")
         with running(second), running(third):
-            eventually(lambda: all_vote(first, 3), what="three voters", timeout_s=30)
+            eventually(lambda: all_vote(first, 3), what="three voters", timeout_s=90)
             before = {member["name"]: member["id"] for member in members_of(first)}
             third.kill()
             shutil.rmtree(third.data_dir)
             third.start()
             third.wait_ready()
-            eventually(lambda: all_vote(first, 3), what="three voters again", timeout_s=60)
+            eventually(lambda: all_vote(first, 3), what="three voters again", timeout_s=120)
             after = {member["name"]: member["id"] for member in members_of(first)}
             assert after["n3"] != before["n3"]  # a wiped voter under its old id could vote twice
             assert (after["n1"], after["n2"]) == (before["n1"], before["n2"])

@@ -21,6 +21,7 @@ from kmini.up.answers import until_it_answers
 from kmini.up.sample import Sample
 
 from apiserver.api.apps import Deployment
+from apiserver.api.core.event import Event
 from apiserver.api.core.node import Node
 from apiserver.api.core.pod import Pod
 from apiserver.api.core.service import Service
@@ -55,6 +56,12 @@ async def _none_left(client: Client) -> bool:
     return not [pod async for pod in client.list(Pod, namespace=sample.NAMESPACE, labels=sample.LABELS)]
 
 
+async def _both_told(client: Client) -> bool:
+    """That they fit nowhere."""
+    events = [event async for event in client.list(Event, namespace=sample.NAMESPACE)]
+    return len({event.involved_object.uid for event in events if event.reason == "FailedScheduling"}) == 2
+
+
 @asynccontextmanager
 async def place(names: list[str]) -> AsyncIterator[str]:
     """Where each connection is answered by the next of these."""
@@ -78,8 +85,9 @@ def test_without_a_node_it_is_told_what_stands_in_the_way(working: Kmini, monkey
     async def story() -> None:
         async with applied(working) as (client, found):
             assert (found.replicas, found.changed) == (2, False)
+            await until(lambda: _both_told(client), "the scheduler's word about both pods", within_s=120)
             with pytest.raises(NotReady) as caught:
-                await until_it_answers(client, found, told.append, simulated=True, log=LOG, within_s=4.0)
+                await until_it_answers(client, found, told.append, simulated=True, log=LOG, within_s=2.0)
             assert str(caught.value).startswith("the sample is not ready: hello-")
             assert "has no node: " in str(caught.value)
             assert "FailedScheduling: " in str(caught.value)
@@ -109,9 +117,9 @@ def test_on_a_node_each_pod_must_be_heard(working: Kmini, tmp_path: Path) -> Non
             async with place(names[:1]) as address:
                 there = msgspec.structs.replace(found, address=address)
                 with pytest.raises(NotReady, match=rf"does not answer for {names[1]}: 2 pods are ready: see {LOG}"):
-                    await until_it_answers(client, there, told.append, simulated=False, log=LOG, within_s=0.5)
+                    await until_it_answers(client, there, told.append, simulated=False, log=LOG, within_s=3.0)
             with pytest.raises(NotReady, match="Connect call failed"):
-                await until_it_answers(client, there, told.append, simulated=False, log=LOG, within_s=0.2)
+                await until_it_answers(client, there, told.append, simulated=False, log=LOG, within_s=3.0)
         async with working.client as client:
             await client.delete(Node, "sampled")  # for who comes next
 

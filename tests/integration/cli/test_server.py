@@ -10,6 +10,7 @@ import pytest
 from kmini.client import EtcdClient
 from kmini_process import Server, cluster_of, eventually, kmini, running
 from ports import free_ports
+from server_faults import leader_of
 
 
 def client(server: Server) -> EtcdClient:
@@ -52,7 +53,7 @@ def test_a_second_sigterm_ends_it_at_once_and_loses_nothing(tmp_path: Path) -> N
         for server in servers:
             server.send(signal.SIGTERM)
             server.send(signal.SIGTERM)
-        assert {server.wait(timeout_s=5) for server in servers} <= {0, 128 + signal.SIGTERM}
+        assert {server.wait() for server in servers} <= {0, 128 + signal.SIGTERM}
         for server in servers:
             server.start()
         for server in servers:
@@ -130,6 +131,7 @@ def test_three_replicas_found_a_cluster_and_survive_their_leader(tmp_path: Path)
         facts = eventually(
             lambda: (found := servers[0].status()["cluster"]) and len(found["members"]) == 3 and found,
             what="three members",
+            timeout_s=60,
         )
         assert {server.status()["cluster"]["cluster_id"] for server in servers} == {facts["cluster_id"]}
         with client(servers[0]) as etcd:
@@ -137,7 +139,7 @@ def test_three_replicas_found_a_cluster_and_survive_their_leader(tmp_path: Path)
         for server in servers:
             with client(server) as etcd:
                 assert etcd.range(b"k").kvs[0].value == b"one"  # linearizable on every replica
-        leader = next(server for server in servers if server.status()["cluster"]["member_id"] == facts["leader"])
+        leader = leader_of(servers)
         others = [server for server in servers if server is not leader]
         assert leader.terminate() == 0
         assert "leadership handed over" in leader.log
@@ -157,8 +159,7 @@ def test_three_replicas_found_a_cluster_and_survive_their_leader(tmp_path: Path)
 def test_a_leader_killed_while_written_to_loses_nothing_acknowledged(tmp_path: Path) -> None:
     servers = cluster_of(tmp_path, "n1", "n2", "n3")
     with running(*servers):
-        facts = servers[0].status()["cluster"]
-        leader = next(server for server in servers if server.status()["cluster"]["member_id"] == facts["leader"])
+        leader = leader_of(servers)
         others = [server for server in servers if server is not leader]
         acknowledged = []
         with client(leader) as etcd:

@@ -6,20 +6,33 @@ import json
 import ssl
 import sys
 
-from kmini.api import admin_context, request
+from kmini.api import ApiFailure, admin_context, request
 from kmini.cluster import Cluster
 
 MAPS = "/api/v1/namespaces/default/configmaps"
 
 
 def write(cluster: Cluster, host: str, name: str) -> None:
+    """Once it is certain: another election may come between, and then nobody knows what became of it."""
     body = json.dumps({"metadata": {"name": name}}).encode()
-    request(f"{cluster.hosts[host].address}:6443", admin(cluster), "POST", MAPS, body)
+    while answer(cluster, host, "POST", body) is None and name not in names(cluster, host):
+        pass  # the test's own time limit is the bound
 
 
 def names(cluster: Cluster, host: str) -> set[str]:
-    answer = json.loads(request(f"{cluster.hosts[host].address}:6443", admin(cluster), "GET", MAPS))
-    return {item["metadata"]["name"] for item in answer["items"]}
+    while (found := answer(cluster, host, "GET")) is None:
+        pass
+    return {item["metadata"]["name"] for item in json.loads(found)["items"]}
+
+
+def answer(cluster: Cluster, host: str, method: str, body: bytes | None = None) -> bytes | None:
+    """None when there is no leader or was none in time, or when it is there already."""
+    try:
+        return request(f"{cluster.hosts[host].address}:6443", admin(cluster), method, MAPS, body)
+    except ApiFailure as error:
+        if error.code not in (409, 503, 504):
+            raise
+    return None
 
 
 def admin(cluster: Cluster) -> ssl.SSLContext:

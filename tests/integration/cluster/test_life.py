@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from cluster_hosts import ping, traces
+from cluster_hosts import lost, ping, traces
 from kmini.cluster import Cluster, CommandError
 from kmini.cluster.building import group_of
 from kmini.cluster.state import read
@@ -88,7 +88,7 @@ def test_two_clusters_at_once_know_nothing_of_each_other(pair: tuple[Cluster, Cl
     assert one.state.subnet != other.state.subnet
     assert one.leader() == other.leader() == "s1"
     if FORWARDS.read_text().strip() == "0":  # else this machine passes on what hosts send each other
-        assert not ping(one, "s1", other.hosts["s1"].address)
+        assert lost(one, "s1", other.hosts["s1"].address)
     own = cluster_id(tmp_path / "a")
     one.down()
     assert traces(own, tmp_path / "a") == []
@@ -100,7 +100,7 @@ def test_two_clusters_at_once_know_nothing_of_each_other(pair: tuple[Cluster, Cl
 def test_a_build_that_was_killed_is_removed_and_can_be_done_again(folder: Path, stage: str) -> None:
     command = [sys.executable, "-m", "kmini", "cluster", "up", "--servers", "3", "--tmpfs", "--dir", str(folder)]
     with subprocess.Popen(command, env=environment(), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as building:
-        eventually((folder / stage).exists, what=stage)
+        eventually((folder / stage).exists, 120, stage)
         building.send_signal(signal.SIGKILL)
     own = cluster_id(folder)
     cluster = Cluster(folder, servers=1, tmpfs=True)
@@ -116,7 +116,7 @@ def test_a_build_that_was_killed_is_removed_and_can_be_done_again(folder: Path, 
 def test_a_build_that_was_killed_can_be_done_again_without_down(folder: Path) -> None:
     command = [sys.executable, "-m", "kmini", "cluster", "up", "--servers", "3", "--tmpfs", "--dir", str(folder)]
     with subprocess.Popen(command, env=environment(), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as building:
-        eventually((folder / "logs" / "s2-server.log").exists, what="the second server")
+        eventually((folder / "logs" / "s2-server.log").exists, 120, "the second server")
         building.send_signal(signal.SIGKILL)
     with Cluster(folder, servers=1, tmpfs=True) as cluster:
         assert list(cluster.hosts) == ["s1"]
@@ -127,9 +127,9 @@ def test_a_build_that_was_killed_can_be_done_again_without_down(folder: Path) ->
 def test_an_interrupted_build_removes_itself(folder: Path) -> None:
     command = [sys.executable, "-m", "kmini", "cluster", "up", "--servers", "3", "--dir", str(folder)]
     with subprocess.Popen(command, env=environment(), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL) as building:
-        eventually((folder / "logs" / "s3-server.log").exists, what="the last server")
+        eventually((folder / "logs" / "s3-server.log").exists, 120, "the last server")
         building.send_signal(signal.SIGINT)
-        _, errors = building.communicate(timeout=60)
+        _, errors = building.communicate(timeout=120)
     assert building.returncode == 130
     assert errors.decode().splitlines()[-1] == "error: interrupted"
     assert traces(cluster_id(folder), folder) == []
@@ -170,7 +170,7 @@ def test_a_folder_that_was_removed_while_the_cluster_ran(folder: Path, again: bo
 def test_two_commands_at_once_build_one_cluster(folder: Path) -> None:
     command = [sys.executable, "-m", "kmini", "cluster", "up", "--servers", "1", "--dir", str(folder)]
     both = [subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    said = sorted(process.communicate(timeout=120)[0].splitlines()[0] for process in both)
+    said = sorted(process.communicate(timeout=160)[0].splitlines()[0] for process in both)
     assert said == [f"the cluster in {folder} is ready", f"the cluster in {folder} runs already"]
 
 

@@ -23,7 +23,7 @@ from raftstore.errors import (
 def with_store(folder: Path, body: Callable[[Store], Awaitable[None]], **options: object) -> None:
     async def run() -> None:
         config = StoreConfig(name="a", data_dir=folder, options=ReplicaOptions(**options))  # type: ignore[arg-type]
-        async with asyncio.timeout(30), await Store.open(config) as store:
+        async with asyncio.timeout(120), await Store.open(config) as store:
             await body(store)
 
     asyncio.run(run())

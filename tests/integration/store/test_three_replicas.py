@@ -19,7 +19,7 @@ def with_cluster(folder: Path, body: Callable[[StoreCluster], Awaitable[None]], 
     async def run() -> None:
         cluster = StoreCluster(folder, 3, **options)
         try:
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(150):
                 await cluster.start()
                 await body(cluster)
         finally:
@@ -71,18 +71,22 @@ def test_no_acknowledged_write_is_lost_when_leaders_come_and_go(tmp_path: Path) 
                 assert result.revision
                 acknowledged.add(key)
 
+        async def some_more() -> None:
+            before = len(acknowledged)
+            await until(lambda: len(acknowledged) > before + 20)
+
         writers = [asyncio.ensure_future(write(client)) for client in range(6)]
         for _ in range(3):
             leader = await cluster.wait_for_leader()
             name = next(name for name, store in cluster.stores.items() if store is leader)
-            await asyncio.sleep(0.1)
+            await some_more()
             await cluster.stop(name)
             await cluster.wait_for_leader()
-            await asyncio.sleep(0.1)
+            await some_more()
             await cluster.start(name)
         stop.set()
         await asyncio.gather(*writers)
-        assert len(acknowledged) > 50
+        assert len(acknowledged) > 100
         for store in cluster.stores.values():
             found = await store.range(Range(b"\0", b"\0", keys_only=True))
             assert acknowledged <= {kv.key for kv in found.kvs}
