@@ -115,6 +115,7 @@ class Agent:
         self._version = Version(name="", version="")
         self._cidr = ""
         self._network_came = asyncio.Event()
+        self._made_anew = asyncio.Event()  # the Node, after it had gone
 
     @property
     def pod_count(self) -> int:
@@ -152,6 +153,7 @@ class Agent:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._every(self._options.heartbeat_s, self._beat, at_once=True))
             group.create_task(self._every(self._options.status_s, self._report, news=self._network_came))
+            group.create_task(self._register_anew())
 
     async def _every(
         self, period_s: float, work: Work, *, at_once: bool = False, news: asyncio.Event | None = None
@@ -190,14 +192,25 @@ class Agent:
         self._network_came.set()  # it may be ready by that
         self.registered.set()
 
+    async def _register_anew(self) -> None:
+        """For a Node that somebody made after ours had gone: to make one ourselves takes a start."""
+        while True:
+            await self._made_anew.wait()
+            self._made_anew.clear()
+            if self._node is None:
+                log.info("the Node was made anew", extra={"node": self.name})
+                await self._until_it_works(self._register, "register")
+
     def _node_changed(self, change: Change[Node]) -> None:
         if change.type == "deleted":
-            log.error("the Node is gone: it registers again when the agent starts anew", extra={"node": self.name})
+            log.error("the Node is gone: make it anew, or start the agent anew", extra={"node": self.name})
             self._node = None
         elif self._node is not None:
             self._node = change.object
             if change.object.spec.pod_cidr != self._cidr:
                 self._network_came.set()
+        elif self.registered.is_set():
+            self._made_anew.set()
 
     def _newest(self, node: Node) -> Node:
         """Of this one and what was heard of it meanwhile: an answer may come after the event that overtook it."""

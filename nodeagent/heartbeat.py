@@ -80,8 +80,9 @@ class Heartbeat:
 
     def _renewed(self, lease: Lease) -> Lease:
         metadata = lease.metadata
-        if self._owner is not None and not metadata.owner_references:
-            metadata = msgspec.structs.replace(metadata, owner_references=[self._owner])
+        owner = self._owner
+        if owner is not None and all(each.uid != owner.uid for each in metadata.owner_references):
+            metadata = msgspec.structs.replace(metadata, owner_references=[owner])
         spec = LeaseSpec(
             holder_identity=self._node,
             lease_duration_seconds=DURATION_S,

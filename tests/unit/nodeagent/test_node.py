@@ -9,10 +9,11 @@ from pathlib import Path
 import msgspec
 import pytest
 from agent_world import NODES, AgentWorld, run_story
-from virtual_time import EPOCH_S
+from virtual_time import EPOCH_S, now_s
 
 from apiserver.api.coordination import Lease
 from apiserver.api.core.node import Node, NodeCondition, NodeStatus
+from apiserver.api.meta import ObjectMeta
 from apiserver.api.times import parse_time
 from nodeagent.machine import Machine, simulated, this_machine
 from nodeagent.node import (
@@ -161,6 +162,28 @@ def test_a_deleted_node_comes_back_with_a_restart_of_its_agent_only() -> None:
         await world.nodes.stop_node("node-1")
         await world.nodes.start_node("node-1")
         await world.until(lambda: world.api.get(Node, "node-1"))
+
+    run_story(story)
+
+
+def test_a_node_that_somebody_made_anew_is_looked_after() -> None:
+    """As when people put back what they had saved: it was given up with all its pods, while its agent was well."""
+
+    async def story(world: AgentWorld) -> None:
+        await world.until(lambda: world.api.get(Lease, "node-1", "kube-node-lease"))
+        await world.client.delete(Node, "node-1")
+        await asyncio.sleep(30)
+        made = await world.client.create(Node(metadata=ObjectMeta(name="node-1", labels={"disk": "ssd"})))
+        await world.until(lambda: the_node(world).status.conditions, within_s=5)
+        assert condition(the_node(world), "Ready").status == "True"
+        assert {"disk", "kubernetes.io/hostname"} <= the_node(world).metadata.labels.keys()
+        await asyncio.sleep(15)
+        lease = world.api.get(Lease, "node-1", "kube-node-lease")
+        assert lease is not None
+        assert [each.uid for each in lease.metadata.owner_references] == [made.metadata.uid]
+        assert parse_time(lease.spec.renew_time or "").timestamp() > now_s() - 11
+        await world.pod("a", nodeSelector={"disk": "ssd"})
+        await world.running("a")
 
     run_story(story)
 
