@@ -27,7 +27,7 @@ _OPTIONS: Sequence[tuple[str, int]] = (
     ("grpc.enable_http_proxy", 0),
     ("grpc.initial_reconnect_backoff_ms", 50),
     ("grpc.max_reconnect_backoff_ms", 500),
-    ("grpc.min_reconnect_backoff_ms", 50),
+    ("grpc.min_reconnect_backoff_ms", 5_000),  # of one try: a busy containerd accepts long before it speaks
 )
 #: containerd's CRI half says this until it has read what it left on disk.
 _NOT_YET = "server is not initialized yet"
