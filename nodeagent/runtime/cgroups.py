@@ -6,8 +6,10 @@ A group is named by its path from the top of every hierarchy, such as `/n1/kubep
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from .interface import Resources
@@ -17,8 +19,10 @@ _ASK_EVERY_S = 0.02
 _MOUNTS = Path("/proc/self/mounts")
 
 
-def hierarchies(mounts: Path = _MOUNTS) -> list[Path]:
-    """Where each hierarchy is mounted, once."""
+@functools.cache
+def hierarchies(mounts: Path = _MOUNTS) -> Sequence[Path]:
+    """Where each hierarchy is mounted, once. Read once: they stay where they are, and containers add lines by the
+    hundred."""
     found: dict[str, Path] = {}
     for line in mounts.read_text(encoding="utf-8").splitlines():
         _source, target, kind, options, *_ = line.split(" ")
@@ -26,7 +30,7 @@ def hierarchies(mounts: Path = _MOUNTS) -> list[Path]:
             found.setdefault(kind, Path(target))
         elif kind == "cgroup":
             found.setdefault(options, Path(target))
-    return list(found.values())
+    return tuple(found.values())
 
 
 def groups(group: str, mounts: Path = _MOUNTS) -> list[Path]:

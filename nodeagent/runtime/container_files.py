@@ -24,7 +24,8 @@ def last_words_file(folder: Path, attempt: int) -> Path:
 
 
 def write_files(folder: Path, config: ContainerConfig) -> list[Mount]:
-    """`folder`: the container's, which is there. What is to be mounted. Blocking; raises OSError."""
+    """`folder`: the container's, made when it is not there. What is to be mounted. Blocking; raises OSError."""
+    folder.mkdir(mode=0o755, parents=True, exist_ok=True)
     mounts = []
     if config.hosts:
         path = folder / "hosts"

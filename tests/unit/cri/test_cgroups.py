@@ -35,6 +35,14 @@ def test_a_group_has_a_folder_in_each_hierarchy(tmp_path: Path) -> None:
     assert found == [tmp_path / name / "n1/kubepods" for name in ("cpu", "cpuset", "unified")]
 
 
+def test_mounts_are_read_once(tmp_path: Path) -> None:
+    """Containers add lines by the hundred, and each pod asks."""
+    mounts = hybrid(tmp_path)
+    found = cgroups.groups("/n1", mounts)
+    mounts.unlink()
+    assert cgroups.groups("/n1", mounts) == found
+
+
 def test_a_process_is_not_put_into_a_cpuset_of_v1(tmp_path: Path) -> None:
     found = cgroups.joinable("/n1/containerd", hybrid(tmp_path))
     assert found == [tmp_path / name / "n1/containerd" for name in ("cpu", "unified")]
