@@ -55,10 +55,11 @@ class Ruleset(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Present(msgspec.Struct, frozen=True, kw_only=True):
-    """What the kernel has of the table: names."""
+    """What the kernel has of the table: names, and how many rules."""
 
     chains: frozenset[str]
     affinities: frozenset[str]
+    rules: int
 
 
 def table_name(node: str) -> str:
@@ -120,14 +121,17 @@ def present_of(listing: Json) -> Present:
         objects = listing["nftables"]
         chains = frozenset(each["chain"]["name"] for each in objects if "chain" in each)
         sets = frozenset(each["set"]["name"] for each in objects if "set" in each)
+        rules = sum("rule" in each for each in objects)
     except (KeyError, TypeError) as error:
         raise ValueError("nft's list of a table has another form than expected") from error
-    return Present(chains=chains, affinities=frozenset(name for name in sets if name.startswith(AFFINITY)))
+    affinities = frozenset(name for name in sets if name.startswith(AFFINITY))
+    return Present(chains=chains, affinities=affinities, rules=rules)
 
 
 def present_after(rules: Ruleset) -> Present:
     """What the kernel has once it took them."""
-    return Present(chains=frozenset(rules.chains), affinities=frozenset(rules.affinities))
+    count = sum(len(lines) for _, lines in rules.chains.values())
+    return Present(chains=frozenset(rules.chains), affinities=frozenset(rules.affinities), rules=count)
 
 
 class _Builder:

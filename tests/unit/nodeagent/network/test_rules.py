@@ -16,7 +16,7 @@ from service_objects import endpoint, piece, service
 from apiserver.api.core.service import ClientIPConfig, LoadBalancerIngress, Service, ServicePort, SessionAffinityConfig
 from apiserver.api.discovery import EndpointSlice
 from nodeagent.network.backends import Backend, ServiceName, frontends
-from nodeagent.network.rules import Present, Ruleset, present_of, replacement, ruleset, table_name
+from nodeagent.network.rules import Ruleset, present_after, present_of, replacement, ruleset, table_name
 
 NODE = "n1"
 PODS = "10.244.0.0/16"
@@ -116,8 +116,7 @@ def test_a_client_keeps_to_its_pod_over_a_change() -> None:
     kept, gone = (f"affinity/default/web/tcp/80/10.244.0.{number}/8080/60" for number in (2, 3))
     assert first.affinities == {kept: 60, gone: 60}
     second = rules_of([sticky], [piece("web", endpoint("10.244.0.2"))])
-    present = Present(chains=frozenset(first.chains), affinities=frozenset(first.affinities))
-    commands = replacement(second, present)["nftables"]
+    commands = replacement(second, present_after(first))["nftables"]
     touched = [command for command in commands if kept in json.dumps(command) and "rule" not in json.dumps(command)]
     assert touched == []
     assert {"delete": {"set": {"family": "ip", "name": gone, "table": "kmini-n1"}}} in commands
@@ -186,6 +185,14 @@ def test_the_whole_table_is_as_reviewed() -> None:
 def test_names_of_tables_are_bounded() -> None:
     assert table_name("n1") == "kmini-n1"
     assert len(table_name("a" * 253)) < 128
+
+
+def test_rules_that_others_took_away_are_missed() -> None:
+    """`nft flush table` leaves everything but the rules."""
+    rules = rules_of([service("web")], [piece("web", endpoint("10.244.0.2"))])
+    listed = [command["add"] for command in replacement(rules, None)["nftables"] if "add" in command]
+    assert present_of({"nftables": listed}) == present_after(rules)
+    assert present_of({"nftables": [each for each in listed if "rule" not in each]}) != present_after(rules)
 
 
 def test_lists_that_are_none_are_refused() -> None:
