@@ -24,7 +24,7 @@ from .clock import age_s, timestamp
 from .decide import Decision, Kill, decide, is_sidecar
 from .house import NORMAL, WARNING, House, NotYet
 from .observed import NOTHING, Observed, observed, recalled
-from .phase import FINISHED
+from .phase import FINISHED, PENDING
 from .runtime.interface import Container, PodKey, RuntimeFailure
 from .starting import GRACE_PERIOD_S, Starter
 from .status import Ending, Facts, pod_status, rejected_status
@@ -208,6 +208,19 @@ class PodWorker:
     async def _look(self) -> Observed:
         runtime, uid = self._house.runtime, self.key.uid
         seen = observed(await runtime.list_sandboxes(pod_uid=uid), await runtime.list_containers(pod_uid=uid))
+        return self._saw(seen)
+
+    async def _look_at_new(self, sandbox_id: str, before: Observed) -> Observed:
+        """At a sandbox that was just made: of a pod that had nothing, it is all there is."""
+        if before.sandboxes or before.containers:
+            return await self._look()
+        return self._saw(observed([await self._house.runtime.sandbox(sandbox_id)], ()))
+
+    async def _look_at_containers(self, before: Observed) -> Observed:
+        """Its sandbox is as it was: its end would be told."""
+        return self._saw(observed(before.sandboxes, await self._house.runtime.list_containers(pod_uid=self.key.uid)))
+
+    def _saw(self, seen: Observed) -> Observed:
         self.signature = signature(seen)
         if self.pod is not None:
             seen = recalled(self.pod, seen)
@@ -221,8 +234,7 @@ class PodWorker:
         self._publish(pod, seen)
         decision = decide(pod, seen, self._judge)
         if decision.sandbox:
-            await self._starter.make_sandbox(pod, seen)
-            seen = await self._look()
+            seen = await self._look_at_new(await self._starter.make_sandbox(pod, seen), seen)
             decision = decide(pod, seen, self._judge)
         if decision.finished:
             await self._end_all(pod, seen, self._grace_s())
@@ -242,10 +254,10 @@ class PodWorker:
                 waiting.add(spec.name)
                 self.look_again_in(again_s)
             elif spec is not decision.start[-1]:  # the next one may take long
-                seen = await self._look()
+                seen = await self._look_at_containers(seen)
                 self._publish(pod, seen)
         if decision.sandbox or decision.start:
-            seen = await self._look()
+            seen = await self._look_at_containers(seen)
             self._publish(pod, seen)
             self._go_on(decide(pod, seen, self._judge), waiting)
 
@@ -346,7 +358,9 @@ class PodWorker:
             ended=self._has_ended,
             ending=self._ending,
         )
-        self._house.writer.set(pod, pod_status(pod, facts), delete=delete)
+        status = pod_status(pod, facts)
+        coming = status.phase == PENDING and not seen.containers and not self._starter.waiting and not delete
+        self._house.writer.set(pod, status, delete=delete, patient=coming)
 
     def _publish_rejection(self, pod: Pod, ending: Ending) -> None:
         deleted = pod.metadata.deletion_timestamp is not None

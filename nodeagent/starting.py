@@ -69,8 +69,8 @@ class Starter:
 
     # --- sandbox ------------------------------------------------------------------------------------------
 
-    async def make_sandbox(self, pod: Pod, seen: Observed) -> None:
-        """A new one in place of those that do not work. Raises RuntimeFailure, NotYet."""
+    async def make_sandbox(self, pod: Pod, seen: Observed) -> str:
+        """A new one in place of those that do not work; its id. Raises RuntimeFailure, NotYet."""
         runtime, parts = self._house.runtime, self._house.parts
         if seen.sandboxes:
             words = "Pod sandbox changed, it will be killed and re-created."
@@ -82,13 +82,14 @@ class Starter:
         config = await parts.specs.sandbox(pod, attempt)
         async with self._house.starts:
             try:
-                await runtime.run_sandbox(config)
+                made = await runtime.run_sandbox(config)
             except RuntimeFailure as error:
                 words = f"Failed to create pod sandbox: {error.message}"
                 parts.events.event(pod, WARNING, "FailedCreatePodSandBox", words)
                 raise
         for sandbox in seen.sandboxes[1:]:
             await runtime.remove_sandbox(sandbox.id)
+        return made
 
     # --- containers ---------------------------------------------------------------------------------------
 

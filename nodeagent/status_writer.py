@@ -3,6 +3,8 @@
 Pods run on whether or not the API answers, so nobody waits for a write: who has a status leaves it here, the last one
 counts, and a few writers carry them out. What must hold:
 - Nothing is written when the API shows the same already.
+- What is no news to anybody (`patient`) is written PATIENCE_S later, as it is then: a pod that runs by that time costs
+  one write. All else is written at once.
 - A write names the uid, so that it can never hit another pod of the same name, and the resourceVersion that it was
   merged with, so that conditions of others are not lost.
 - A pod that is being deleted goes from the API only after its last status is there: `delete` with grace period 0.
@@ -35,6 +37,7 @@ log = logging.getLogger(__name__)
 
 WRITERS = 8
 TRIES_AT_ONCE = 3
+PATIENCE_S = 2.0
 RETRY = Backoff(first_s=0.25, longest_s=10.0)
 #: What a node says of a pod. All else in a status is others'.
 _OWN_FIELDS = (
@@ -55,9 +58,10 @@ _OWN_FIELDS = (
 
 class _Entry:
     """`pod`: as the API showed it last. `wanted`: what waits to be written. `echo`: the resource version that our last
-    write made. `ahead`: we read the pod ourselves, and the watch has not shown yet what others did to it."""
+    write made. `ahead`: we read the pod ourselves, and the watch has not shown yet what others did to it. `waits`: for
+    the moment when a patient status is written."""
 
-    __slots__ = ("ahead", "delete", "echo", "failures", "in_flight", "pod", "queued", "wanted")
+    __slots__ = ("ahead", "delete", "echo", "failures", "in_flight", "pod", "queued", "waits", "wanted")
 
     def __init__(self, pod: Pod) -> None:
         self.pod = pod
@@ -68,6 +72,12 @@ class _Entry:
         self.queued = False
         self.in_flight = False
         self.failures = 0
+        self.waits: asyncio.TimerHandle | None = None
+
+    def wait_no_more(self) -> None:
+        if self.waits is not None:
+            self.waits.cancel()
+            self.waits = None
 
 
 class StatusWriter:
@@ -107,19 +117,25 @@ class StatusWriter:
         entry = self._entries.get(pod.metadata.uid)
         return entry is not None and entry.echo == pod.metadata.resource_version
 
-    def set(self, pod: Pod, status: PodStatus, *, delete: bool = False) -> None:
-        """Write this, unless the API shows it already; then delete the pod, if `delete`. Conditions need no times."""
+    def set(self, pod: Pod, status: PodStatus, *, delete: bool = False, patient: bool = False) -> None:
+        """Write this, unless the API shows it already; then delete the pod, if `delete`. Conditions need no times.
+        `patient`: nobody waits for it."""
         self.saw(pod)
         entry = self._entries[pod.metadata.uid]
         entry.wanted = status
         entry.delete = entry.delete or delete
-        self._enqueue(pod.metadata.uid, entry)
+        if not patient or entry.queued or entry.in_flight:
+            self._enqueue(pod.metadata.uid, entry)
+        elif entry.waits is None:
+            entry.waits = asyncio.get_running_loop().call_later(PATIENCE_S, self._again, pod.metadata.uid)
         for tell in self._listeners:
             tell(pod, status)
 
     def forget(self, uid: str) -> None:
         """The pod is gone."""
-        self._entries.pop(uid, None)
+        entry = self._entries.pop(uid, None)
+        if entry is not None:
+            entry.wait_no_more()
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
@@ -129,6 +145,7 @@ class StatusWriter:
     # --- how it works -------------------------------------------------------------------------------------
 
     def _enqueue(self, uid: str, entry: _Entry) -> None:
+        entry.wait_no_more()
         if not entry.queued and not entry.in_flight:
             entry.queued = True
             self._queue.put_nowait(uid)

@@ -197,7 +197,7 @@ class CriRuntime:
     async def remove_sandbox(self, sandbox_id: str) -> None:
         """With the pod's control group and logs, once the last of its sandboxes is gone."""
         try:
-            pod = (await self._sandbox(sandbox_id)).pod
+            pod = (await self.sandbox(sandbox_id)).pod
         except NotThere:
             return
         await self.stop_sandbox(sandbox_id)
@@ -224,7 +224,7 @@ class CriRuntime:
                 listed.append(kept)
             else:
                 try:
-                    listed.append(await self._sandbox(each.id))
+                    listed.append(await self.sandbox(each.id))
                 except NotThere:
                     continue  # it went meanwhile
         return listed
@@ -234,7 +234,7 @@ class CriRuntime:
         request = pb.ListPodSandboxRequest(filter=chosen)
         return (await self._call("ListPodSandbox", request, pb.ListPodSandboxResponse)).items
 
-    async def _sandbox(self, sandbox_id: str) -> Sandbox:
+    async def sandbox(self, sandbox_id: str) -> Sandbox:
         request = pb.PodSandboxStatusRequest(pod_sandbox_id=sandbox_id)
         found = await self._call("PodSandboxStatus", request, pb.PodSandboxStatusResponse)
         sandbox = cri_messages.sandbox_of(found.status)
@@ -252,11 +252,10 @@ class CriRuntime:
     # --- containers ---------------------------------------------------------------------------------------
 
     async def create_container(self, sandbox_id: str, config: ContainerConfig) -> str:
-        sandbox = self._sandboxes.get(sandbox_id) or await self._sandbox(sandbox_id)
+        sandbox = self._sandboxes.get(sandbox_id) or await self.sandbox(sandbox_id)
         settings = self._settings
         folder = cri_messages.pod_folder(settings.logs, sandbox.pod) / config.name
         with _on_disk():
-            await asyncio.to_thread(folder.mkdir, mode=0o755, parents=True, exist_ok=True)
             files = await asyncio.to_thread(container_files.write_files, folder, config)
         request = pb.CreateContainerRequest(
             pod_sandbox_id=sandbox_id,

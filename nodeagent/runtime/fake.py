@@ -189,6 +189,13 @@ class FakeRuntime:
             del self._by_pod[uid]
         self._changed(uid)
 
+    async def sandbox(self, sandbox_id: str) -> Sandbox:
+        self._check()
+        found = self._sandboxes.get(sandbox_id)
+        if found is None:
+            raise NotThere(f"sandbox {sandbox_id} is not there")
+        return found.state
+
     async def list_sandboxes(self, *, pod_uid: str = "") -> Sequence[Sandbox]:
         self._check()
         found = self._by_pod.get(pod_uid, {}) if pod_uid else self._sandboxes

@@ -306,6 +306,9 @@ class Runtime(Protocol):
     async def remove_sandbox(self, sandbox_id: str) -> None:
         """With all its containers."""
 
+    async def sandbox(self, sandbox_id: str) -> Sandbox:
+        """Raises NotThere."""
+
     async def list_sandboxes(self, *, pod_uid: str = "") -> Sequence[Sandbox]: ...
 
     # --- containers

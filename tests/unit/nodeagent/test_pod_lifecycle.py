@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import msgspec
 import pytest
@@ -13,7 +14,7 @@ from apiserver.api.core.pod import Pod, PodCondition
 from apiserver.client import Patch
 from nodeagent.plain import NoVolumes
 from nodeagent.podworker import PodWorker
-from nodeagent.runtime.fake import Latency
+from nodeagent.runtime.fake import FakeRuntime, Latency
 from nodeagent.runtime.faults import Fault
 from nodeagent.runtime.interface import PodKey
 
@@ -37,6 +38,32 @@ def test_a_pod_runs_and_says_so() -> None:
         assert container.started
         assert container.container_id.startswith("fake://")
         assert container.state.running is not None
+
+    run_story(story)
+
+
+def test_a_pod_that_starts_at_once_costs_one_write_and_few_questions(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def counted(name: str) -> None:
+        call = getattr(FakeRuntime, name)
+
+        async def count(self: FakeRuntime, *arguments: Any, **more: Any) -> Any:
+            asked.append(name)
+            return await call(self, *arguments, **more)
+
+        monkeypatch.setattr(FakeRuntime, name, count)
+
+    async def story(world: AgentWorld) -> None:
+        for name in ("sandbox", "list_sandboxes", "list_containers"):
+            counted(name)
+        before = world.nodes.writer.written
+        await world.pod("a")
+        await world.running("a")
+        await asyncio.sleep(5)
+        assert world.nodes.writer.written - before == 1
+        assert asked[:4] == ["list_sandboxes", "list_containers", "sandbox", "list_containers"]
+        assert asked[4:] == ["list_sandboxes", "list_containers"], "this runtime tells of starts too"
 
     run_story(story)
 

@@ -13,7 +13,7 @@ from virtual_time import now_s, run
 
 from apiserver.api.core.pod import Pod, PodCondition, PodStatus
 from apiserver.api.meta import ObjectMeta
-from nodeagent.status_writer import StatusWriter, status_patch
+from nodeagent.status_writer import PATIENCE_S, StatusWriter, status_patch
 
 
 @asynccontextmanager
@@ -56,6 +56,42 @@ def test_the_last_word_counts() -> None:
             assert found is not None
             assert found.status.phase == "Failed"
             assert writer.written == 1
+
+    run(story())
+
+
+def test_what_is_no_news_waits_for_what_comes_next() -> None:
+    async def story() -> None:
+        api = FakeApi()
+        quick, slow = put(api, "quick"), put(api, "slow")
+        async with writing(api) as writer:
+            for pod in (quick, slow):
+                writer.set(pod, saying("Pending", message="1"), patient=True)
+            await asyncio.sleep(PATIENCE_S / 2)
+            assert writer.written == 0
+            writer.set(quick, saying("Running"))
+            writer.set(slow, saying("Pending", message="2"), patient=True)
+            await asyncio.sleep(0.1)
+            assert writer.written == 1, "what is news waits for nobody"
+            await asyncio.sleep(PATIENCE_S / 2)
+            found = api.get(Pod, "slow")
+            assert found is not None
+            assert found.status.message == "2", "not later than promised for the first"
+            await asyncio.sleep(60)
+            assert writer.written == 2
+
+    run(story())
+
+
+def test_a_pod_that_goes_leaves_nothing_that_waits() -> None:
+    async def story() -> None:
+        api = FakeApi()
+        pod = put(api)
+        async with writing(api) as writer:
+            writer.set(pod, saying("Pending", message="1"), patient=True)
+            writer.forget(pod.metadata.uid)
+            await asyncio.sleep(60)
+            assert writer.written == 0
 
     run(story())
 
