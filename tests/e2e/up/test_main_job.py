@@ -72,7 +72,7 @@ def test_what_is_in_the_api_comes_back(bare: tuple[Upped, list[str]]) -> None:
     upped.up()
     names = [pod["metadata"]["uid"] for pod in upped.pods()]
     upped.ask("POST", "/api/v1/namespaces/default/pods", POD_WITH_MOUNTS)
-    eventually(lambda: "mount" in {each.split()[0] for each in upped.traces() if "/in-memory" in each}, 60, "mounts")
+    eventually(lambda: "mount" in {each.split()[0] for each in upped.traces() if "/in-memory" in each}, 180, "mounts")
     upped.down()
     assert upped.traces() == before
     said = upped.up()
@@ -97,7 +97,7 @@ def test_what_somebody_changed_is_left_alone(upped: Upped) -> None:
         assert "Deployment hello is made" in upped.up()
     finally:
         upped.scale(2)
-        eventually(lambda: len(upped.pods()) == 2, 60, "the others are gone")
+        eventually(lambda: len(upped.pods()) == 2, 180, "the others are gone")
 
 
 def test_status_tells_of_all_that_runs(upped: Upped) -> None:
@@ -116,9 +116,7 @@ def test_status_tells_of_all_that_runs(upped: Upped) -> None:
 
 def test_containers_outlive_their_daemons_and_are_found_again(upped: Upped) -> None:
     before = upped.containers()
-    status = upped.status()
-    for pid in (status["process"]["pid"], status["node"]["pid"], status["node"]["containerd"]):
-        os.kill(pid, signal.SIGKILL)
+    kill_daemons(upped)
     found = upped.run("status")
     assert found.returncode == 1
     assert "the server does not run" in found.stdout
@@ -139,15 +137,20 @@ def test_containers_that_were_there_outlive_an_up_that_fails(upped: Upped) -> No
         assert done.stderr.startswith("error: the server ended: ")
     finally:
         key.write_bytes(content)
-    with urllib.request.urlopen(f"http://{before}:8080/", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://{before}:8080/", timeout=60) as answer:
         assert answer.status == 200
     upped.up()
 
 
 def kill_daemons(upped: Upped) -> None:
+    """They are gone when this returns."""
     status = upped.status()
-    for pid in (status["process"]["pid"], status["node"]["pid"], status["node"]["containerd"]):
-        os.kill(pid, signal.SIGKILL)
+    pids = (status["process"]["pid"], status["node"]["pid"], status["node"]["containerd"])
+    known = [found for pid in pids if (found := processes.process(pid)) is not None]
+    assert len(known) == len(pids)
+    for each in known:
+        os.kill(each.pid, signal.SIGKILL)
+    eventually(lambda: not any(map(processes.alive, known)), what="the end of what was killed")
 
 
 def kill_everything(upped: Upped) -> None:
@@ -215,7 +218,7 @@ def test_in_the_foreground_all_ends_with_it(bare: tuple[Upped, list[str]]) -> No
         assert any(line.startswith("Ctrl-C ends ") for line in process.stdout)
         process.send_signal(signal.SIGINT)
         assert "stopped the server" in process.stdout.read()
-        assert process.wait(60) == 0
+        assert process.wait(180) == 0
     assert upped.traces() == before
 
 
