@@ -10,10 +10,11 @@ import asyncio
 import logging
 import ssl
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from apiserver.client import Client
-from nodeagent.errors import BadIdentity
+from nodeagent.errors import AgentError, BadIdentity
 from nodeagent.identity import SERVING, Identity
 from nodeagent.renewal import Renewal
 
@@ -23,7 +24,7 @@ from .sources import Sources
 if TYPE_CHECKING:
     from apiserver.listening.connection import Connections
 
-PORT_AGAIN_S = 10.0
+AGAIN_S = 10.0
 
 log = logging.getLogger(__name__)
 
@@ -58,13 +59,21 @@ class NodeServer:
     # --- certificate --------------------------------------------------------------------------------------
 
     async def _begin_certificate(self) -> None:
-        """The one of before, if there is one; what cannot be read is made anew."""
-        try:
-            if await self._identity.validity() is not None:
-                self._take_certificate()
-        except BadIdentity as error:
-            log.warning("the certificate of the node's port is asked for anew", extra={"reason": str(error)})
-            self._identity.pair_file.unlink(missing_ok=True)
+        """The one of before, if there is one; what makes no sense is made anew, what cannot be looked at now is looked
+        at again."""
+        while True:
+            try:
+                if await self._identity.validity() is not None:
+                    self._take_certificate()
+                return
+            except BadIdentity as error:
+                log.warning("the certificate of the node's port is asked for anew", extra={"reason": str(error)})
+                with suppress(OSError):
+                    self._identity.pair_file.unlink()
+                return
+            except AgentError as error:
+                log.warning("the certificate of the node's port cannot be read", extra={"reason": str(error)})
+            await asyncio.sleep(AGAIN_S)
 
     def _take_certificate(self) -> None:
         """Raises BadIdentity."""
@@ -89,7 +98,7 @@ class NodeServer:
                 if not said:
                     log.error("the node's API cannot listen: no logs, exec or stats until it can", extra=fields)
                 said = True
-                await asyncio.sleep(PORT_AGAIN_S)
+                await asyncio.sleep(AGAIN_S)
         log.info("the node's API listens", extra={"port": self.listener.port})
         await asyncio.Event().wait()
 

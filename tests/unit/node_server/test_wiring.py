@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from pathlib import Path
 
 import msgspec
+import pytest
 from fake_api import FakeApi
 from logging_runtime import LoggingRuntime
 from virtual_time import run
 
 from apiserver.api.core.node import Node
-from nodeagent.identity import Identity
+from nodeagent.identity import Identity, Validity
 from nodeagent.machine import simulated
+from nodeagent.network.programs import ProgramFailed
 from nodeagent.plain import plain_parts
 from nodeagent.running import NodeAgent
 from nodeagent.runtime.cri import CriRuntime
 from nodeagent.runtime.fake import FakeRuntime
 from nodeagent.server.real_containers import RealContainers
+from nodeagent.server.serving import NodeServer
 
 
 def node_agent(api: FakeApi, folder: Path, *, port: int, identity: bool) -> NodeAgent:
@@ -54,6 +58,30 @@ def test_a_node_without_one_says_no_port(tmp_path: Path) -> None:
         async with api.client("test") as client:
             node = await client.get(Node, "n1")
         assert node.status.daemon_endpoints.kubelet_endpoint.port == 0
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    run(story())
+
+
+def test_a_certificate_that_cannot_be_looked_at_ends_no_agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process looks at it, for which a machine may have no memory at the moment; on the disk it is as it was."""
+
+    async def story() -> None:
+        loop, taken = asyncio.get_running_loop(), []
+
+        async def validity(_: Identity) -> Validity:
+            if loop.time() < 100:
+                raise ProgramFailed("it cannot be started: Cannot allocate memory")
+            return Validity(begin=0.0, end=math.inf)
+
+        monkeypatch.setattr(Identity, "validity", validity)
+        monkeypatch.setattr(NodeServer, "_take_certificate", lambda _: taken.append(loop.time()))
+        agent = node_agent(FakeApi(seed=0), tmp_path, port=10250, identity=True)
+        running = asyncio.create_task(agent.run())
+        await asyncio.wait({running}, timeout=200)
+        assert not running.done()
+        assert len(taken) == 1
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
 
