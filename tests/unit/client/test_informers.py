@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
 import pytest
 from scripted_api import ScriptedApi, client_of
 
 from apiserver.api.core.config import ConfigMap
 from apiserver.api.meta import ObjectMeta
-from apiserver.client import Change, Informers
+from apiserver.client import Change, Informer, Informers
 
 
 def bare(obj: ConfigMap) -> ConfigMap:
@@ -87,12 +88,57 @@ def test_what_is_recalled_serves_until_all_is_listed() -> None:
             informer.recall([config_map("gone", "again")])
             assert [each.metadata.name for each in informer.cache] == ["a"]
             assert ("deleted", "gone") in [(change.type, change.object.metadata.name) for change in told]
-            found = informer.cache.get("a", namespace="default")
-            assert found is not None
-            assert "from" not in found.data
+            assert "from" not in data_of(informer, "a")
 
-    def config_map(name: str, text: str) -> ConfigMap:
-        meta = ObjectMeta(name=name, namespace="default", uid=f"uid of {name}")
-        return ConfigMap(metadata=meta, data={"from": text})
+    asyncio.run(act())
+
+
+def config_map(name: str, text: str) -> ConfigMap:
+    meta = ObjectMeta(name=name, namespace="default", uid=f"uid of {name}")
+    return ConfigMap(metadata=meta, data={"from": text})
+
+
+def data_of(informer: Informer[ConfigMap], name: str) -> dict[str, str]:
+    found = informer.cache.get(name, namespace="default")
+    assert found is not None
+    return found.data
+
+
+def test_what_a_server_shows_counts_whatever_version_was_recalled() -> None:
+    async def act() -> None:
+        api = ScriptedApi()
+        api.write("a")
+        async with Informer(client_of(api), ConfigMap) as first:
+            await first.wait_for_sync()
+            (shown,) = first.cache
+        later = Informer(client_of(api), ConfigMap)
+        later.recall([msgspec.structs.replace(shown, data={"from": "memory"})])
+        assert data_of(later, "a") == {"from": "memory"}
+        async with later:
+            await later.wait_for_sync()
+            assert data_of(later, "a") == shown.data
+
+    asyncio.run(act())
+
+
+def test_what_a_server_has_shown_already_is_not_recalled() -> None:
+    """A list takes several answers, and the memory may come in between."""
+
+    async def act() -> None:
+        api = ScriptedApi()
+        api.write("a")
+        informer = Informer(client_of(api), ConfigMap)
+
+        def recall(change: Change[ConfigMap]) -> None:
+            assert not informer.synced.is_set()
+            informer.recall([config_map("a", "memory")])
+            assert "from" not in data_of(informer, "a")
+
+        told: list[Change[ConfigMap]] = []
+        informer.add_handler(told.append)
+        informer.add_handler(recall)
+        async with informer:
+            await informer.wait_for_sync()
+        assert [(change.type, "from" in change.object.data) for change in told] == [("added", False)]
 
     asyncio.run(act())

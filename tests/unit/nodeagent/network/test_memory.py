@@ -156,8 +156,12 @@ def test_pods_of_this_node_are_where_they_are_now(tmp_path: Path) -> None:
             world.api.heal()
             await world.slices.wait_for_sync(timeout_s=120)
             assert world.backends() == [(HERE, True), (ELSEWHERE, True)], "the API's word"
+            for informer in (world.services, world.nodes):
+                await informer.wait_for_sync(timeout_s=120)
+            await asyncio.sleep(1)
             memory.said(pod("here"), status("10.244.1.11"))
             assert world.backends() == [(HERE, True), (ELSEWHERE, True)]
+            assert memory._own == {}, "nothing is kept for nobody"
 
     story(tmp_path, body)
 
@@ -216,7 +220,10 @@ def test_only_root_may_read_it(tmp_path: Path) -> None:
     story(tmp_path, body)
 
 
-@pytest.mark.parametrize("damage", [b"", b"[{", b"[]", b'{"format": 2}', b'{"format": 1}', b"\0" * (17 << 20)])
+LATER = b'{"format": 2, "services": [], "slices": [], "nodes": []}'
+
+
+@pytest.mark.parametrize("damage", [b"", b"[{", b"[]", LATER, b'{"format": 1}', b"\0" * (17 << 20)])
 def test_a_damaged_file_is_as_none(tmp_path: Path, damage: bytes, caplog: pytest.LogCaptureFixture) -> None:
     async def body(world: World) -> None:
         world.cut()
