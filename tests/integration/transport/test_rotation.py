@@ -21,7 +21,7 @@ def test_links_are_renewed_under_new_certificates_without_a_gap(authorities: Aut
             serial = pki_serial(other)
             one.transport.set_credentials(authorities.member(1))
             await eventually(lambda: one.transport.metrics.links_replaced >= 1)
-            await eventually(lambda: pki_serial(other) not in ("", serial))  # each end replaces the link in its own time
+            await eventually(lambda: pki_serial(other) not in ("", serial))  # in its own time
             await all_up(one, other)
             assert one.transport.send(2, {"type": "after"})
             await eventually(lambda: other.recorder.messages(1) == [{"type": "after"}])
