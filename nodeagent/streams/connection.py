@@ -2,8 +2,9 @@
 
 `run` is the connection: one task reads, one writes, a server's third sends signs of life. It ends when the other side
 is gone or breaks the rules; then every stream has ended. Reading never waits for writing: two sides that both have much
-to say do not block each other. Bounds: Session's for what came, OUTGOING_BYTES_MAX for what is to go; a side that asks
-for answers (pings, resets) without reading them is broken off.
+to say do not block each other. A runtime that takes no more is read to its end: a command may end without reading its
+input, and how is the last that is said. Bounds: Session's for what came, OUTGOING_BYTES_MAX for what is to go; a side
+that asks for answers (pings, resets) without reading them is broken off.
 """
 
 from __future__ import annotations
@@ -111,6 +112,7 @@ class SpdyConnection:
         self._on_stream = on_stream
         self._activity = activity
         self._gone = False
+        self._takes = True  # what is written
         self._to_write = asyncio.Event()
         self._written = Signal()
         self._consumed = Signal()
@@ -182,9 +184,12 @@ class SpdyConnection:
                     self._written.notify()
                 self._quiet.notify()
         except OSError:
-            self._gone = True
-            self._wire.abort()
-            self._consumed.notify()
+            self._takes = False
+            self._written.notify()
+            if self._server:  # nobody waits for more of a client
+                self._gone = True
+                self._wire.abort()
+                self._consumed.notify()
 
     async def _show_life(self) -> None:
         """So that writing tells when a client is gone, even while we cannot read. A server would suffer by it: what
@@ -264,7 +269,7 @@ class SpdyConnection:
     async def room(self, stream_id: int) -> int:
         """How many bytes may be sent, at least one. Raises BrokenPipeError."""
         while True:
-            if self._gone or not self._session.is_open(stream_id):
+            if self._gone or not self._takes or not self._session.is_open(stream_id):
                 raise BrokenPipeError("the stream is closed")
             room = self._session.sendable(stream_id)
             if room and self._session.waiting < OUTGOING_BYTES_MAX:

@@ -16,36 +16,39 @@ from .channels import Name
 from .connection import SpdyConnection, SpdyStream
 from .signals import Activity
 from .upgrade import STREAM_PROTOCOL
-from .wires import READ_BYTES, SocketWire
+from .wires import BareWire, Wire
 
 COMMAND_PROTOCOL = "v4.channel.k8s.io"
 PORT_PROTOCOL = "portforward.k8s.io"
 DIAL_WITHIN_S = 30.0
 REPLY_WITHIN_S = 30.0
 _REFUSAL_BYTES_MAX = 4096
+_HEAD_BYTES_MAX = 64 * 1024
+_HEAD_END = b"\r\n\r\n"
 
 
-async def dial(url: str, protocol: str) -> SocketWire:
+async def dial(url: str, protocol: str) -> BareWire:
     """A connection that speaks SPDY now. Raises RuntimeFailure."""
     place = urlsplit(url)
     if place.scheme != "http" or not place.hostname or not place.port:
         raise RuntimeFailure(f"the runtime streams at {url[:256]!r}; it has to be plain http on the node's loopback")
     try:
         async with asyncio.timeout(DIAL_WITHIN_S):
-            reader, writer = await asyncio.open_connection(place.hostname, place.port, limit=READ_BYTES)
+            wire = await BareWire.dial(place.hostname, place.port)
             try:
-                await _ask(reader, writer, place, protocol)
+                await _ask(wire, place, protocol)
             except BaseException:
-                writer.transport.abort()
+                wire.abort()
                 raise
     except TimeoutError:
         raise RuntimeFailure(f"the runtime's streaming server did not answer within {DIAL_WITHIN_S:.0f} s") from None
-    except (OSError, EOFError, asyncio.LimitOverrunError) as error:
+    except OSError as error:
         raise RuntimeFailure(f"the runtime's streaming server cannot be reached: {error}") from error
-    return SocketWire(reader, writer)
+    return wire
 
 
-async def _ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, place: SplitResult, protocol: str) -> None:
+async def _ask(wire: BareWire, place: SplitResult, protocol: str) -> None:
+    """Raises OSError, RuntimeFailure."""
     path = f"{place.path}?{place.query}" if place.query else place.path
     lines = [
         f"POST {path} HTTP/1.1",
@@ -55,16 +58,22 @@ async def _ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, place
         f"{STREAM_PROTOCOL}: {protocol}",
         "Content-Length: 0",
     ]
-    writer.write("\r\n".join([*lines, "", ""]).encode())
-    head = await reader.readuntil(b"\r\n\r\n")
-    status = head.split(b" ", 2)[1:2]
-    if status != [b"101"]:
-        told = (await reader.read(_REFUSAL_BYTES_MAX)).decode(errors="replace").strip()
+    await wire.write("\r\n".join([*lines, "", ""]).encode())
+    found = b""
+    while _HEAD_END not in found:
+        data = await wire.read()
+        if not data or len(found) > _HEAD_BYTES_MAX:
+            raise ConnectionError("it does not answer as a server of HTTP")
+        found += data
+    head, _, rest = found.partition(_HEAD_END)
+    if head.split(b" ", 2)[1:2] != [b"101"]:
+        told = (rest or await wire.read())[:_REFUSAL_BYTES_MAX].decode(errors="replace").strip()
         raise RuntimeFailure(f"the runtime refuses to stream: {told or head[:64]!r}")
+    wire.put_back(rest)
 
 
 @asynccontextmanager
-async def connected(wire: SocketWire, activity: Activity) -> AsyncIterator[SpdyConnection]:
+async def connected(wire: Wire, activity: Activity) -> AsyncIterator[SpdyConnection]:
     """The connection while the body runs; then it is broken off, and so is what runs behind it."""
     connection = SpdyConnection(wire, server=False, activity=activity)
     failure: RuntimeFailure | None = None

@@ -27,7 +27,7 @@ from .spdy_client import SpdyClient
 from .status import failure
 from .websocket_client import WebSocketClient
 from .websocket_ports import WebSocketPorts
-from .wires import SocketWire, WebSocketWire
+from .wires import WebSocketWire, Wire
 
 log = logging.getLogger(__name__)
 
@@ -178,7 +178,7 @@ def _names(wanted: ExecRequest | AttachRequest) -> frozenset[Name]:
     return frozenset(names | {Name.RESIZE} if wanted.tty else names)
 
 
-async def _run(client: Client, wire: SocketWire, names: frozenset[Name], activity: Activity) -> None:
+async def _run(client: Client, wire: Wire, names: frozenset[Name], activity: Activity) -> None:
     """A command, once the client has opened its streams; at last the client is told how it ended."""
     if not await client.opened():
         return

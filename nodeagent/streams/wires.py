@@ -6,7 +6,9 @@ A write returns once there is room again, so whoever writes is as slow as whoeve
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Protocol
 
 from aiohttp import WSMsgType, web
@@ -58,11 +60,81 @@ class SocketWire:
         self._writer.transport.abort()
 
 
+class BareWire:
+    """A socket of ours without a transport: asyncio's throw away what came once they cannot write, and with it what the
+    other side said last. Here it is read, whatever became of writing."""
+
+    def __init__(self, made: socket.socket) -> None:
+        self._socket = made
+        self._unread = b""
+        self._uses = 0
+        self._over = False
+
+    @classmethod
+    async def dial(cls, host: str, port: int) -> BareWire:
+        """Raises OSError."""
+        made = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+        try:
+            made.setblocking(False)
+            made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            await asyncio.get_running_loop().sock_connect(made, (host, port))
+        except BaseException:
+            made.close()
+            raise
+        return cls(made)
+
+    def put_back(self, data: bytes) -> None:
+        """It is read next."""
+        self._unread = data
+
+    async def read(self) -> bytes:
+        if self._unread:
+            data, self._unread = self._unread, b""
+            return data
+        await asyncio.sleep(0)  # who has always more to say lets others have their turn
+        try:
+            with self._used():
+                return await asyncio.get_running_loop().sock_recv(self._socket, READ_BYTES)
+        except OSError:
+            return b""
+
+    async def write(self, data: bytes) -> None:
+        with self._used():
+            await asyncio.get_running_loop().sock_sendall(self._socket, data)
+
+    async def close(self) -> None:
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_WR)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LINGER_S):
+                while await self.read():
+                    continue
+        self.abort()
+
+    def abort(self) -> None:
+        """It is let go when nobody waits with it any more: the loop must not meet another socket of its number."""
+        self._over = True
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        if not self._uses:
+            self._socket.close()
+
+    @contextmanager
+    def _used(self) -> Iterator[None]:
+        self._uses += 1
+        try:
+            yield
+        finally:
+            self._uses -= 1
+            if self._over and not self._uses:
+                self._socket.close()
+
+
 class WebSocketWire:
     """Where a message ends means nothing."""
 
-    def __init__(self, socket: web.WebSocketResponse) -> None:
-        self._socket = socket
+    def __init__(self, opened: web.WebSocketResponse) -> None:
+        self._socket = opened
 
     async def read(self) -> bytes:
         while True:
@@ -84,13 +156,13 @@ class WebSocketWire:
         abort(self._socket)
 
 
-async def pong(socket: web.WebSocketResponse, message: bytes) -> None:
+async def pong(opened: web.WebSocketResponse, message: bytes) -> None:
     with suppress(OSError):
-        await socket.pong(message)
+        await opened.pong(message)
 
 
-def abort(socket: web.WebSocketResponse) -> None:
+def abort(opened: web.WebSocketResponse) -> None:
     """aiohttp has no word for it: its connection's transport is taken away."""
-    transport = socket._req.transport if socket._req is not None else None
+    transport = opened._req.transport if opened._req is not None else None
     if transport is not None:
         transport.abort()

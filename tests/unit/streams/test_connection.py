@@ -14,10 +14,10 @@ import pytest
 from nodeagent.streams import connection as connections
 from nodeagent.streams.connection import SpdyConnection, SpdyStream
 from nodeagent.streams.signals import Activity
-from nodeagent.streams.spdy.frames import Data, FrameReader, FrameWriter, GoAway, Ping, SynStream
+from nodeagent.streams.spdy.frames import Data, FrameReader, FrameWriter, GoAway, Ping, SynReply, SynStream
 from nodeagent.streams.spdy.headers import BLOCK_BYTES_MAX
 from nodeagent.streams.spdy.session import RECEIVED_BYTES_MAX
-from nodeagent.streams.wires import SocketWire
+from nodeagent.streams.wires import BareWire, SocketWire
 
 WITHIN_S = 20.0
 MIB = 1024 * 1024
@@ -307,5 +307,94 @@ def test_headers_are_not_kept_as_long_as_their_streams() -> None:
             finally:
                 tracemalloc.stop()
             assert held < count * length / 2
+
+    run(work())
+
+
+class TakesNoMore:
+    """A wire whose other side said `last` and closed: writing fails, and only then that is read."""
+
+    def __init__(self, last: bytes) -> None:
+        self._last = last
+        self.failed = asyncio.Event()
+        self.comes = asyncio.Event()
+
+    async def read(self) -> bytes:
+        await self.comes.wait()
+        said, self._last = self._last, b""
+        return said
+
+    async def write(self, data: bytes) -> None:
+        self.failed.set()
+        raise BrokenPipeError
+
+    async def close(self) -> None: ...
+
+    def abort(self) -> None:
+        self._last = b""
+
+
+def test_what_a_runtime_said_before_it_closed_is_heard_though_it_takes_no_more() -> None:
+    """A command that ends without reading all of its input: how it ended is the last word."""
+    writer = FrameWriter()
+    replied = writer.write(SynReply(stream_id=1, headers={}))
+    ended = writer.write(Data(stream_id=1, data=b"ended", finished=True))
+
+    async def work() -> None:
+        wire = TakesNoMore(replied + ended)
+        client = SpdyConnection(wire, server=False, activity=Activity())
+        stream = client.open({"streamtype": "error"})
+        async with asyncio.TaskGroup() as group:
+            group.create_task(client.run())
+            await wire.failed.wait()
+            with pytest.raises(BrokenPipeError):
+                await stream.write(b"more")
+            wire.comes.set()
+            assert await stream.read() == b"ended"
+
+    run(work())
+
+
+def test_a_bare_wire_reads_what_came_before_writing_failed() -> None:
+    async def work() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            wire = await BareWire.dial("127.0.0.1", server.getsockname()[1])
+            theirs, _ = server.accept()
+            await wire.write(b"never read")
+            assert theirs.recv(1, socket.MSG_PEEK)
+            theirs.sendall(b"last words")
+            theirs.close()  # with something unread: a reset
+            with pytest.raises((ConnectionResetError, BrokenPipeError)):
+                await wire.write(bytes(64 * MIB))
+            assert await wire.read() == b"last words"
+            assert await wire.read() == b""
+            wire.abort()
+
+    run(work())
+
+
+def test_a_bare_wire_that_is_given_up_lets_its_reader_and_writer_go() -> None:
+    async def work() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            wire = await BareWire.dial("127.0.0.1", server.getsockname()[1])
+            theirs, _ = server.accept()
+            async with asyncio.TaskGroup() as group:
+                reading = group.create_task(wire.read())
+                writing = group.create_task(all_taken(wire))
+                for _ in range(5):
+                    await asyncio.sleep(0)
+                wire.abort()
+                wire.abort()
+            assert reading.result() == b""
+            assert not writing.result()
+            assert wire._socket.fileno() == -1
+            theirs.close()
+
+    async def all_taken(wire: BareWire) -> bool:
+        try:
+            await wire.write(bytes(64 * MIB))
+        except OSError:
+            return False
+        return True
 
     run(work())
