@@ -9,6 +9,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from folder_processes import processes_of
@@ -100,18 +101,33 @@ def test_what_somebody_changed_is_left_alone(upped: Upped) -> None:
         eventually(lambda: len(upped.pods()) == 2, 180, "the others are gone")
 
 
+def healthy(upped: Upped) -> dict[str, Any]:
+    """Its status; a pod that takes more than a second to answer is a problem, and may be one of the machine's."""
+
+    def look() -> dict[str, Any]:
+        found = upped.status()
+        return found if found["healthy"] else {}
+
+    found: dict[str, Any] = eventually(look, 180, "all is well")
+    return found
+
+
 def test_status_tells_of_all_that_runs(upped: Upped) -> None:
-    found = upped.status()
-    assert (found["healthy"], found["problems"]) == (True, [])
+    found = healthy(upped)
+    assert found["problems"] == []
     node = found["node"]
     assert node["ready"]
     assert node["containerd"] == upped.containerd().pid
     names = [pod["metadata"]["name"] for pod in upped.pods()]
     assert sorted(each["name"] for each in node["pods"]) == names
     assert found["sample"]["answered"] == names
-    text = upped.run("status").stdout
-    assert re.search(rf"node {node['name']}  ready: agent \d+, containerd [^ ]+ \d+, 2 of 2 pods run", text)
-    assert f"{found['sample']['url']} {', '.join(names)}" in text
+    line = rf"node {node['name']}  ready: agent \d+, containerd [^ ]+ \d+, 2 of 2 pods run"
+
+    def told() -> bool:
+        text = upped.run("status").stdout
+        return bool(re.search(line, text)) and f"{found['sample']['url']} {', '.join(names)}" in text
+
+    eventually(told, 180, "the same in words for people")
 
 
 def test_containers_outlive_their_daemons_and_are_found_again(upped: Upped) -> None:
@@ -190,7 +206,7 @@ def test_a_second_node_in_the_same_network_is_refused(upped: Upped) -> None:
         assert simulated.returncode == 0, simulated.stderr
     finally:
         upped.run("down", "--purge", data_dir=other)
-    assert upped.status()["healthy"]
+    healthy(upped)
 
 
 def test_ports_that_are_taken_are_named(upped: Upped) -> None:
