@@ -46,7 +46,7 @@ async def cluster_network(client: Client, folder: Path, *, asked_for_s: float = 
                 return _checked(known)
             log.warning("waiting for what the cluster says of its network", extra={"reason": reason})
         else:
-            await asyncio.to_thread(write_file, path, msgspec.json.encode(found))
+            await asyncio.to_thread(_note, path, found)
             return _checked(found)
         await asyncio.sleep(_AGAIN.wait_s(failures, random))
         failures += 1
@@ -57,6 +57,16 @@ def _checked(network: ClusterNetwork) -> ClusterNetwork:
         if ipaddress.ip_network(what).version != 4:
             raise AgentError(f"the cluster's network {what} is not IPv4: nodes with containers need IPv4")
     return network
+
+
+def _note(path: Path, network: ClusterNetwork) -> None:
+    """On a disk that takes nothing the node does without."""
+    if _read(path) == network:
+        return
+    try:
+        write_file(path, msgspec.json.encode(network))
+    except AgentError as error:
+        log.warning("the cluster's network was not noted for a start without the API", extra={"error": str(error)})
 
 
 def _read(path: Path) -> ClusterNetwork | None:

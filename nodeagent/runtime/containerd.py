@@ -117,13 +117,21 @@ class PrivateContainerd:
         return remembered(self._layout) or next(iter(processes.find(self._arguments)), None)
 
     def _remember(self, found: Process) -> None:
+        """On the disk if it takes it: else it is found among all processes."""
         self._process = found
-        write_file(self._layout.record, msgspec.json.encode(found))
+        try:
+            write_file(self._layout.record, msgspec.json.encode(found))
+        except AgentError as error:
+            log.warning("containerd's process was not noted", extra={"pid": found.pid, "error": str(error)})
 
     async def _kill(self, found: Process) -> None:
+        """Raises AgentError when it does not end."""
         processes.send(found, signal.SIGKILL)
-        async with asyncio.timeout(STOP_WITHIN_S):
-            await _ended(found)
+        try:
+            async with asyncio.timeout(STOP_WITHIN_S):
+                await _ended(found)
+        except TimeoutError:
+            raise AgentError(f"containerd (process {found.pid}) cannot be killed") from None
 
     # --- starting -----------------------------------------------------------------------------------------
 

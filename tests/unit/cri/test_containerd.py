@@ -13,7 +13,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from nodeagent.errors import AgentError
+from nodeagent.errors import AgentError, BadIdentity
+from nodeagent.identity import write_file
 from nodeagent.runtime import containerd, processes
 from nodeagent.runtime.containerd import PrivateContainerd
 from nodeagent.runtime.containerd_config import Layout, Programs
@@ -100,6 +101,20 @@ def test_it_is_adopted_also_when_it_is_not_remembered(place: Place, lost: bytes)
         place.layout.record.write_bytes(lost)
     else:
         place.layout.record.unlink()
+    assert asyncio.run(place.containerd().ensure()) == started
+    assert place.running() == [started]
+
+
+def test_on_a_full_disk_it_is_started_and_adopted_all_the_same(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else no agent could start there any more, and nobody would remove the images that fill it."""
+
+    def full(path: Path, data: bytes) -> None:
+        if path == place.layout.record:
+            raise BadIdentity(f"cannot write {path}: No space left on device")
+        write_file(path, data)
+
+    monkeypatch.setattr(containerd, "write_file", full)
+    started = asyncio.run(place.containerd().ensure())
     assert asyncio.run(place.containerd().ensure()) == started
     assert place.running() == [started]
 

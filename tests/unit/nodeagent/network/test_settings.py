@@ -10,7 +10,8 @@ import pytest
 from fake_api import FakeApi
 
 from apiserver.api.cluster_network import ClusterNetwork, dns_address, from_config_map, to_config_map
-from nodeagent.errors import AgentError
+from nodeagent.errors import AgentError, BadIdentity
+from nodeagent.network import settings
 from nodeagent.network.settings import FILE_NAME, cluster_network
 
 NETWORK = ClusterNetwork(
@@ -57,6 +58,18 @@ def test_what_the_cluster_says_now_counts_more_than_what_was_known(tmp_path: Pat
     api.put(to_config_map(NETWORK))
     assert learned(api, tmp_path) == NETWORK
     assert learned(FakeApi(), tmp_path) == NETWORK
+
+
+def test_a_full_disk_keeps_no_node_from_its_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who removes images from it must be able to start."""
+
+    def full(path: Path, _data: bytes) -> None:
+        raise BadIdentity(f"cannot write {path}: No space left on device")
+
+    monkeypatch.setattr(settings, "write_file", full)
+    api = FakeApi()
+    api.put(to_config_map(NETWORK))
+    assert learned(api, tmp_path) == NETWORK
 
 
 def test_it_waits_for_the_cluster_when_nothing_is_known(tmp_path: Path) -> None:
