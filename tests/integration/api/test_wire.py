@@ -17,6 +17,7 @@ from api_server import RunningApi, api_thread
 from msgspec.structs import replace
 from raw_http import TIMEOUT_S, RawAnswer, RawConnection, raw_connection
 
+from apiserver.http.port import HANDSHAKES_MAX
 from apiserver.listening import listener
 from apiserver.listening.connection import Connections
 
@@ -325,6 +326,7 @@ def test_connections_have_a_number(api: RunningApi, connections: Connections, mo
 def test_who_does_not_shake_hands_makes_room(api: RunningApi, monkeypatch: pytest.MonkeyPatch) -> None:
     listening = api.server.port._listener
     assert listening is not None
+    assert listening.handshakes_max == HANDSHAKES_MAX
     monkeypatch.setattr(listener, "HANDSHAKE_TIMEOUT_S", 600.0)  # nobody goes because of it
     monkeypatch.setattr(listening, "handshakes_max", 3)
     with ExitStack() as stack:

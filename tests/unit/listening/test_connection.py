@@ -160,15 +160,45 @@ def test_a_head_that_does_not_come(tmp_path: Path, before: bytes, begun: bytes) 
 def test_heads_have_a_size_and_bodies_are_none(tmp_path: Path) -> None:
     async def story(port: Port) -> None:
         line = await port.dial()
-        body = b"x" * 50_000
-        line[1].write(b"POST / HTTP/1.1\r\nHost: n\r\nContent-Length: 50000\r\n\r\n" + body[:100])
-        await line[1].drain()
-        for begin in range(100, 50_000, 10_000):
-            line[1].write(body[begin : begin + 10_000])
-            await line[1].drain()
+        line[1].write(b"POST /wait HTTP/1.1\r\nHost: n\r\nContent-Length: 50000\r\n\r\n")
+        await port.begun.acquire()
+        port.may_end.set()
+        line[1].write(b"x" * 50_000)
         assert (await answer(line)).endswith(b"50000 bytes.")
         line[1].write(b"GET / HTTP/1.1\r\n" + b"".join(b"X-%d: %s\r\n" % (n, b"a" * 900) for n in range(9)))
         assert await everything(line) == b"HEAD_LARGE"
+
+    run(tmp_path, {}, story)
+
+
+class Slow(asyncio.Transport):
+    """`unsent` is what nobody took yet."""
+
+    def __init__(self, unsent: int) -> None:
+        super().__init__()
+        self.unsent = unsent
+        self.aborted = False
+
+    def get_write_buffer_size(self) -> int:
+        return self.unsent
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+def test_who_takes_something_of_an_answer_at_every_look_is_not_cut_off(tmp_path: Path) -> None:
+    async def story(port: Port) -> None:
+        connection = Said(port.connections, loop=asyncio.get_running_loop())
+        connection.transport = slow = Slow(100)
+        connection.pause_writing()
+        for left in (99, 50, 1):
+            slow.unsent = left
+            connection._look()
+            assert not slow.aborted
+        connection._look()
+        assert slow.aborted
+        connection.transport = None
+        connection.connection_lost(None)
 
     run(tmp_path, {}, story)
 

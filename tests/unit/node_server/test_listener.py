@@ -266,32 +266,6 @@ def test_who_does_not_read_is_cut_off(tmp_path: Path) -> None:
     asyncio.run(story())
 
 
-def test_who_reads_slowly_is_not(tmp_path: Path) -> None:
-    """It has taken something at every look."""
-    size = 24 * 1024 * 1024
-
-    async def large(request: web.BaseRequest) -> web.StreamResponse:
-        response = web.StreamResponse()
-        await response.prepare(request)
-        for _ in range(size // 65536):
-            await response.write(b"x" * 65536)
-        await response.write_eof()
-        return response
-
-    async def story() -> None:
-        async with Port(tmp_path, large, stall_s=0.3).open() as port:
-            reader, writer = await port.dial()
-            writer.write(REQUEST)
-            read = 0
-            while data := await reader.read(1 << 22):
-                read += len(data)
-                await asyncio.sleep(0.01)
-            assert read > size
-            writer.close()
-
-    asyncio.run(story())
-
-
 def test_an_upgraded_connection_may_be_silent(tmp_path: Path) -> None:
     async def echo(request: web.BaseRequest) -> web.StreamResponse:
         socket = web.WebSocketResponse()
