@@ -19,10 +19,10 @@ from nodeagent.errors import AgentError
 from nodeagent.network.cni import BRIDGE, MTU
 from nodeagent.runtime import cgroups
 from nodeagent.runtime.containerd import PrivateContainerd
-from nodeagent.runtime.containerd_config import Layout, find_programs
+from nodeagent.runtime.containerd_config import SANDBOX_IMAGE, Layout, find_programs
 from nodeagent.runtime.cri import CriRuntime, CriSettings
 from nodeagent.runtime.imports import import_archive
-from nodeagent.runtime.interface import RuntimeFailure
+from nodeagent.runtime.interface import RuntimeFailure, Unavailable
 
 from .errors import CommandError
 from .images import ImageError, pause_archive, sample_archive
@@ -116,12 +116,18 @@ async def _kept_running(containerd: PrivateContainerd) -> AsyncIterator[None]:
 
 
 async def _images(runtime: CriRuntime, settings: RuntimeSettings) -> None:
-    """Built-in ones must be there, but for the sample; an archive of somebody's that is bad is told of and left."""
-    await import_archive(runtime, io.BytesIO(pause_archive()))
+    """Built-in ones must be there, but for the sample; an archive of somebody's that is bad is told of and left. A disk
+    that is full keeps no node from its work that has them."""
+    try:
+        await import_archive(runtime, io.BytesIO(pause_archive()))
+    except RuntimeFailure as error:
+        if isinstance(error, Unavailable) or await runtime.image(SANDBOX_IMAGE) is None:
+            raise
+        log.warning("the sandboxes' image is the one that was there", extra={"reason": error.message})
     try:
         await import_archive(runtime, io.BytesIO(await asyncio.to_thread(sample_archive)))
-    except ImageError as error:
-        log.warning("there is no sample image", extra={"reason": str(error)})
+    except (ImageError, RuntimeFailure) as error:
+        log.warning("there is no sample image, or not this version's", extra={"reason": str(error)})
     for path in sorted(settings.images.glob("*.tar*")) if settings.images.is_dir() else []:
         try:
             with path.open("rb") as file:
