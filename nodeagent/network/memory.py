@@ -135,8 +135,10 @@ class Memory:
 
     # --- noting -------------------------------------------------------------------------------------------
 
-    def _notice(self, _: Change[Service] | Change[EndpointSlice] | Change[Node]) -> None:
-        self._changed.set()
+    def _notice(self, change: Change[Service] | Change[EndpointSlice] | Change[Node]) -> None:
+        """A Node is written again and again, and nothing of it that is kept here changes."""
+        if change.old is None or change.type == "deleted" or _bare(change.old) != _bare(change.object):
+            self._changed.set()
 
     async def _keep(self) -> None:
         while True:
@@ -150,7 +152,7 @@ class Memory:
     def _write(self, services: list[Service], slices: list[EndpointSlice], nodes: list[Node]) -> None:
         """Not when it says so already: flash lives longer."""
         data = msgspec.json.encode(
-            {"format": FORMAT, "services": _bare(services), "slices": _bare(slices), "nodes": _bare(nodes)}
+            {"format": FORMAT, "services": _encoded(services), "slices": _encoded(slices), "nodes": _encoded(nodes)}
         )
         try:
             if len(data) > FILE_BYTES_MAX:
@@ -161,13 +163,14 @@ class Memory:
             log.warning("Services and nodes were not noted", extra={"file": str(self._path), "error": str(error)})
 
 
-def _bare(objects: Iterable[T]) -> list[msgspec.Raw]:
-    """Each by itself, for the loop goes on beside us; without what changes although nothing happened."""
-    without = msgspec.structs.replace
-    return [
-        msgspec.Raw(msgspec.json.encode(without(each, metadata=without(each.metadata, resource_version=""))))
-        for each in objects
-    ]
+def _encoded(objects: Iterable[TopObject]) -> list[msgspec.Raw]:
+    """Each by itself, for the loop goes on beside us."""
+    return [msgspec.Raw(msgspec.json.encode(_bare(each))) for each in objects]
+
+
+def _bare(obj: T) -> T:
+    """Without what changes although nothing happened."""
+    return msgspec.structs.replace(obj, metadata=msgspec.structs.replace(obj.metadata, resource_version=""))
 
 
 def _pod_of(place: Endpoint) -> str:

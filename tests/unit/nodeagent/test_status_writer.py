@@ -60,6 +60,24 @@ def test_the_last_word_counts() -> None:
     run(story())
 
 
+def test_who_listens_hears_at_once_and_without_the_api() -> None:
+    async def story() -> None:
+        api = FakeApi()
+        pod, heard = put(api), list[tuple[str, str]]()
+        api.faults.refused = 1.0
+
+        def listen(of: Pod, status: PodStatus) -> None:
+            heard.append((of.metadata.name, status.phase))
+
+        writer = StatusWriter(api.client("writer"), listeners=[listen])
+        writer.set(pod, saying("Pending"), patient=True)
+        writer.set(pod, saying("Running"))
+        assert heard == [("a", "Pending"), ("a", "Running")]
+        writer.forget(pod.metadata.uid)
+
+    run(story())
+
+
 def test_what_is_no_news_waits_for_what_comes_next() -> None:
     async def story() -> None:
         api = FakeApi()

@@ -183,6 +183,13 @@ def test_it_is_written_when_something_changed_and_not_too_often(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written: list[float] = []
+    looks: list[Path] = []
+
+    def read_and_count(path: Path) -> bytes:
+        looks.append(path)
+        return read_bytes(path)
+
+    read_bytes = Path.read_bytes
 
     def count(path: Path, data: bytes, *, secret: bool = False) -> None:
         assert secret
@@ -201,6 +208,7 @@ def test_it_is_written_when_something_changed_and_not_too_often(
             assert 2 < len(written) <= 2 + 20 / EVERY_S
             assert all(later - earlier >= EVERY_S for earlier, later in pairwise(written))
             before = len(written)
+            monkeypatch.setattr(Path, "read_bytes", read_and_count)
             for number in range(10):  # a pulse, as the node's status has one
                 found = world.api.get(Node, "n2", "")
                 assert found is not None
@@ -208,6 +216,7 @@ def test_it_is_written_when_something_changed_and_not_too_often(
                 world.api.put(found)
                 await asyncio.sleep(EVERY_S)
             assert len(written) == before, "nothing that matters"
+            assert looks == [], "nobody even looked"
 
     story(tmp_path, body)
 

@@ -123,6 +123,17 @@ def test_before_all_nodes_are_known_the_dns_has_its_address_and_nothing_goes() -
     asyncio.run(body())
 
 
+def test_by_a_memory_of_nodes_routes_are_made_and_nothing_goes() -> None:
+    async def body() -> None:
+        kernel = ScriptedKernel()
+        async with routing(FakeApi(), kernel, synced=False) as made:
+            made._nodes.recall([node("n2", 2)])
+            await kernel.until(lambda: kernel.networks() == {"10.244.2.0/24"})
+            assert not any(each.removing for each in kernel.told)
+
+    asyncio.run(body())
+
+
 def test_what_was_taken_away_is_made_again_and_what_is_there_is_left_alone() -> None:
     async def body() -> None:
         api, kernel = FakeApi(), ScriptedKernel()
