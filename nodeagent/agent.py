@@ -345,7 +345,7 @@ class Agent:
     def _remove_strangers(self, found: Iterable[PodKey]) -> None:
         """What the runtime has of pods that are not there, once we know all that are."""
         for key in found:
-            if self._complete and key.uid not in self._workers:
+            if self._complete and key.uid and key.uid not in self._workers:
                 fields = {"namespace": key.namespace, "pod": key.name, "uid": key.uid}
                 log.info("a pod that is gone is removed", extra=fields)
                 self._add(key, None).wake()

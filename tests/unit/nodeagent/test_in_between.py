@@ -15,7 +15,7 @@ from apiserver.api.core.pod import Pod, PodStatus
 from nodeagent.house import NotYet
 from nodeagent.plain import PlainSpecs, plain_sandbox
 from nodeagent.runtime.fake import Latency
-from nodeagent.runtime.interface import ContainerConfig, Sandbox, Unavailable
+from nodeagent.runtime.interface import ContainerConfig, PodKey, Sandbox, SandboxConfig, Unavailable
 from nodeagent.status_writer import status_patch
 
 
@@ -51,6 +51,25 @@ def test_what_is_made_for_a_pod_after_it_went_is_removed() -> None:
         assert await world.runtime.list_sandboxes()
         await asyncio.sleep(700)
         assert not await world.runtime.list_sandboxes()
+
+    run_story(story)
+
+
+def test_what_names_no_pod_is_left_alone() -> None:
+    """To ask the runtime for the pod of no uid is to ask for all: all of them were removed."""
+
+    async def story(world: AgentWorld) -> None:
+        await world.pod("a")
+        await world.running("a")
+        before = world.containers("a")
+        nobody = PodKey(namespace="", name="", uid="")
+        await world.runtime.run_sandbox(SandboxConfig(pod=nobody))
+        await asyncio.sleep(700)
+        assert world.containers("a") == before
+        await world.nodes.stop_node("node-1")
+        await world.nodes.start_node("node-1")
+        await asyncio.sleep(60)
+        assert world.containers("a") == before
 
     run_story(story)
 
