@@ -51,13 +51,15 @@ def _give_inside(folder: int, group: int, bits: int, depth: int) -> None:
 
 
 def _names(folder: int) -> Iterator[str]:
+    """One after the other: a container may have made millions."""
     readable = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=folder)
     try:
-        with os.scandir(readable) as entries:
-            names = [each.name for each in entries]
+        entries = os.scandir(readable)  # on a descriptor of its own
     finally:
         os.close(readable)
-    yield from names
+    with entries:
+        for each in entries:
+            yield each.name
 
 
 def _give(entry: int, group: int, bits: int) -> None:

@@ -2,19 +2,21 @@
 
 Step by step over descriptors, so that no name is looked up twice: a link is removed and never followed, whenever it was
 put there. What is mounted inside stops it: the data of others is there. However deep a folder is, few descriptors
-are open: what is very deep is first moved up. Raises OSError.
+are open: what is very deep is first moved up. However many entries it has, few names are held. Raises OSError.
 """
 
 from __future__ import annotations
 
 import errno
 import os
+import secrets
 import stat
 from contextlib import suppress
-from itertools import count
+from itertools import islice
 from pathlib import Path
 
 DEPTH_MAX = 32
+NAMES_MAX = 1000  # at a time; a container may have made millions
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -35,7 +37,7 @@ def remove_entry(parent: int, name: str) -> None:
         return
     top = _open_same_mount(parent, name)
     try:
-        while names := os.listdir(top):
+        while names := _some_names(top):
             for each in names:
                 _remove(top, top, each, 0)
     finally:
@@ -48,15 +50,21 @@ def _remove(top: int, parent: int, name: str, depth: int) -> None:
         os.unlink(name, dir_fd=parent)
         return
     if depth == DEPTH_MAX:
-        os.rename(name, _free_name(top), src_dir_fd=parent, dst_dir_fd=top)  # its turn comes
+        os.rename(name, f"deep-{secrets.token_hex(8)}", src_dir_fd=parent, dst_dir_fd=top)  # its turn comes
         return
     folder = _open_same_mount(parent, name)
     try:
-        for each in os.listdir(folder):
-            _remove(top, folder, each, depth + 1)
+        while names := _some_names(folder):
+            for each in names:
+                _remove(top, folder, each, depth + 1)
     finally:
         os.close(folder)
     os.rmdir(name, dir_fd=parent)
+
+
+def _some_names(folder: int) -> list[str]:
+    with os.scandir(folder) as entries:
+        return [each.name for each in islice(entries, NAMES_MAX)]
 
 
 def _is_folder(parent: int, name: str) -> bool:
@@ -76,8 +84,3 @@ def _mount_of(descriptor: int) -> str:
     """The kernel's number of the mount that it was opened in: other than a device's it differs for bind mounts."""
     lines = Path(f"/proc/self/fdinfo/{descriptor}").read_text(encoding="ascii").splitlines()
     return next(line for line in lines if line.startswith("mnt_id:"))
-
-
-def _free_name(top: int) -> str:
-    taken = set(os.listdir(top))
-    return next(name for name in (f"deep-{number}" for number in count()) if name not in taken)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -102,3 +103,24 @@ def test_a_folder_that_becomes_a_link_meanwhile_gives_nothing_away(
     monkeypatch.setattr(os, "open", swapping)
     give_to_group(volume, GROUP)
     assert [mode(outside), mode(outside / "file")] == before
+
+
+def test_of_many_names_few_are_held(volume: Path) -> None:
+    count = 3_000
+    for number in range(count):
+        (volume / f"{number:0100}").touch()
+    tracemalloc.start()
+    try:
+        give_to_group(volume, GROUP)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < count * 100 / 2
+    assert {each.stat().st_gid for each in volume.iterdir()} == {GROUP}
+
+
+def test_nothing_stays_open(volume: Path) -> None:
+    (volume / "a/b/c").mkdir(parents=True)
+    before = len(os.listdir("/proc/self/fd"))
+    give_to_group(volume, GROUP)
+    assert len(os.listdir("/proc/self/fd")) == before

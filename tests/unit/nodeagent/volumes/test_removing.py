@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from mounting_place import mounting_place
 
-from nodeagent.volumes import mounting
+from nodeagent.volumes import mounting, removing
 from nodeagent.volumes.folders import PodFolders
 from nodeagent.volumes.removing import remove_tree
 
@@ -84,6 +85,24 @@ def test_what_is_deeper_than_any_path_goes_too(tmp_path: Path) -> None:
     os.close(at)
     remove_tree(top)
     assert not top.exists()
+
+
+def test_of_many_names_few_are_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A container may leave millions in one folder: all their names at once would be the agent's memory."""
+    monkeypatch.setattr(removing, "NAMES_MAX", 50)
+    count = 3_000
+    for folder in (tmp_path / "pod", tmp_path / "pod/inside"):
+        folder.mkdir()
+        for number in range(count):
+            (folder / f"{number:0100}").touch()
+    tracemalloc.start()
+    try:
+        remove_tree(tmp_path / "pod")
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < count * 100 / 2
+    assert not (tmp_path / "pod").exists()
 
 
 def test_a_mount_stops_it(place: Path) -> None:
