@@ -42,6 +42,7 @@ from .addresses import is_unspecified, join_host_port, own_address
 from .backups import Backups
 from .commands.version import package_version
 from .controlling import Controlled, Setting, controllers
+from .descriptors import take_enough
 from .errors import EXIT_OK, CommandError
 from .kubeconfig import server_url
 from .layout import Layout, Running, ServerFile, owned
@@ -145,6 +146,7 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
 def run(options: ServerOptions) -> int:
     """Serve until a signal; returns the exit code. Raises CommandError when it cannot start or must stop."""
     layout = Layout(options.data_dir, options.state_dir)
+    take_enough()
     with (
         owned(layout) as file,
         traces.exported(options.trace_endpoint, service=f"kmini {options.name}", version=package_version()),
