@@ -210,7 +210,9 @@ class Agent:
             if change.object.spec.pod_cidr != self._cidr:
                 self._network_came.set()
         elif self.registered.is_set():
-            self._made_anew.set()
+            by = change.object.status.node_info.machine_id
+            if by in ("", self._machine.info.machine_id):  # else another machine came in our place
+                self._made_anew.set()
 
     def _newest(self, node: Node) -> Node:
         """Of this one and what was heard of it meanwhile: an answer may come after the event that overtook it."""

@@ -188,6 +188,18 @@ def test_a_node_that_somebody_made_anew_is_looked_after() -> None:
     run_story(story)
 
 
+def test_the_node_of_a_machine_that_came_in_our_place_is_not_ours() -> None:
+    async def story(world: AgentWorld) -> None:
+        await world.client.delete(Node, "node-1")
+        other = Node(metadata=ObjectMeta(name="node-1"))
+        other.status.node_info.machine_id = "another"
+        made = await world.client.create(other)
+        await asyncio.sleep(60)
+        assert the_node(world).metadata.resource_version == made.metadata.resource_version
+
+    run_story(story)
+
+
 def test_the_network_of_pods_is_the_one_that_the_node_was_given() -> None:
     async def story(world: AgentWorld) -> None:
         patch = {"spec": {"podCIDR": "10.9.8.0/24", "podCIDRs": ["10.9.8.0/24"]}}
