@@ -417,7 +417,11 @@ class CriRuntime:
 
     async def remove_image(self, image_id: str) -> None:
         request = pb.RemoveImageRequest(image=pb.ImageSpec(image=image_id))
-        await self._unless_gone("RemoveImage", request, pb.RemoveImageResponse, service=_IMAGES)
+        try:
+            await self._unless_gone("RemoveImage", request, pb.RemoveImageResponse, service=_IMAGES)
+        finally:
+            if self._layers is not None:
+                self._layers.forget()
 
     # --- layers -------------------------------------------------------------------------------------------
 

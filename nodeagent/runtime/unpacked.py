@@ -64,6 +64,10 @@ class UnpackedLayers:
         if not self._under_way:  # what failed in between may have left something: the next sync is for that too
             self._mark.unlink(missing_ok=True)
 
+    def forget(self) -> None:
+        """An image was removed: which layers went with it is not told, and what is unpacked anew is not synced yet."""
+        self._synced.clear()
+
     async def check(self, *, runs: bool, remove_dead: Callable[[], Awaitable[None]]) -> None:
         """Once, before anything is unpacked. `runs`: some container does, so that the power was never away.
         `remove_dead` removes containers, none of which runs. Raises RuntimeFailure."""

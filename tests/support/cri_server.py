@@ -31,7 +31,11 @@ _RUNTIME = {
     "ContainerStatus": pb.ContainerStatusRequest,
     "ExecSync": pb.ExecSyncRequest,
 }
-_IMAGES = {"PullImage": pb.PullImageRequest, "ImageStatus": pb.ImageStatusRequest}
+_IMAGES = {
+    "PullImage": pb.PullImageRequest,
+    "ImageStatus": pb.ImageStatusRequest,
+    "RemoveImage": pb.RemoveImageRequest,
+}
 
 
 class Refusal(Exception):
@@ -172,7 +176,7 @@ async def served(folder: Path) -> AsyncIterator[tuple[CriServer, CriRuntime]]:
         await runtime.close()
 
 
-def runtime_of(folder: Path) -> CriRuntime:
+def runtime_of(folder: Path, *, layers: Path | None = None) -> CriRuntime:
     settings = CriSettings(
         node="n1",
         socket=folder / "socket",
@@ -180,6 +184,7 @@ def runtime_of(folder: Path) -> CriRuntime:
         cgroup_parent="/kmini-test/kubepods",
         cni=folder / "cni",
         leases=folder / "leases",
+        layers=layers,
         bridge="kmini0",
         mtu=1500,
     )
