@@ -14,6 +14,7 @@ from apiserver.client.recorder import Recorder
 from .clock import Wall
 
 COMPONENT = "kubelet"
+GATHER_S = 0.25
 
 
 class NodeEvents:
@@ -21,7 +22,7 @@ class NodeEvents:
 
     def __init__(self, client: Client, node: str, *, wall: Wall) -> None:
         self.outcomes: Counter[str] = Counter()
-        self._recorder = Recorder(client, wall=wall, counted=self._counted, instance=node, host=node)
+        self._recorder = Recorder(client, wall=wall, counted=self._counted, instance=node, host=node, gather_s=GATHER_S)
 
     def _counted(self, outcome: str) -> None:
         self.outcomes[outcome] += 1

@@ -75,6 +75,7 @@ class Recorder:
     """`run` writes what `event` was told. `counted` hears what became of each: WRITTEN, or why it was dropped.
 
     `host` is the node that it speaks from, `instance` who of many speaks. Intervals are measured with `monotonic`.
+    For `gather_s` events are gathered and then written beside each other: that costs a server half as much.
     """
 
     name = "events"
@@ -89,6 +90,7 @@ class Recorder:
         counted: Callable[[str], None] = _uncounted,
         instance: str = "",
         host: str = "",
+        gather_s: float = 0.0,
     ) -> None:
         self._client = client
         self._wall = wall
@@ -97,6 +99,7 @@ class Recorder:
         self._counted = counted
         self._instance = instance
         self._host = host
+        self._gather_s = gather_s
         self._known: OrderedDict[_What, _Known] = OrderedDict()
         #: Uid of an object, or an event that comes again -> what is left of its burst, as of when.
         self._spent: OrderedDict[str | _What, tuple[float, float]] = OrderedDict()
@@ -173,6 +176,7 @@ class Recorder:
             while not self._waiting:
                 self._some.clear()
                 await self._some.wait()
+                await asyncio.sleep(self._gather_s)
             what = self._waiting.popleft()
             known = self._known.get(what)
             if known is None:

@@ -61,6 +61,29 @@ def test_what_waits_is_bounded_and_the_rest_is_counted(monkeypatch: pytest.Monke
     run(main())
 
 
+def test_what_is_gathered_is_written_beside_each_other() -> None:
+    """Not one after another, each with a fsync of its own."""
+
+    async def main() -> None:
+        api, moments = FakeApi(), []
+        api.on_write.append(lambda verb, old, new: moments.append(now_s()))
+        async with api.client() as client:
+            recorder = Recorder(client, wall=now_s, gather_s=0.25)
+            task = asyncio.create_task(recorder.run())
+            await asyncio.sleep(1)
+            for words in ("pulled", "created", "started"):
+                recorder.event(pod("a"), "Normal", "Any", words, component="kubelet")
+                await asyncio.sleep(0.05)
+            assert not moments
+            await asyncio.sleep(0.25)
+            assert len(moments) == 3
+            assert len(set(moments)) == 1
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    run(main())
+
+
 @pytest.mark.parametrize("faults", [Faults(lost_answers=1.0), Faults(lost_requests=1.0), Faults(refused=1.0)])
 def test_an_answer_that_did_not_come_is_asked_for_again(faults: Faults) -> None:
     async def main() -> None:

@@ -57,7 +57,7 @@ def test_a_container_that_is_not_alive_starts_anew() -> None:
         answers.answer = lambda ask: ask.container_id != before.id
         await world.until(lambda: world.container("a").restart_count == 1 and world.ready("a"))
         words = "Container main failed liveness probe, will be restarted"
-        assert ("Normal", "Killing", words) in world.told("a")
+        await world.until(lambda: ("Normal", "Killing", words) in world.told("a"))
         assert ("Warning", "Unhealthy", "Liveness probe failed: not well") in world.told("a")
         await asyncio.sleep(60)
         assert world.container("a").restart_count == 1
