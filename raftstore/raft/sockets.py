@@ -12,6 +12,7 @@ import errno
 import logging
 import socket
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 from ..limits import HANDSHAKES_MAX
@@ -132,33 +133,47 @@ class Door:
         self._refusals = Refusals(metrics)
         self._handshake_s, self._dead_s = handshake_s, dead_s
         self._handshakes: set[asyncio.Task[None]] = set()
+        self._again: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
-        self._accepting = self._loop.create_task(self._accept(), name="peer-door")
+        self._listen()
 
     def close(self) -> None:
-        self._accepting.cancel()
+        self._loop.remove_reader(self._listener)
+        if self._again is not None:
+            self._again.cancel()
         for handshake in self._handshakes:
             handshake.cancel()
 
     async def wait_closed(self) -> None:
-        await asyncio.gather(self._accepting, *self._handshakes, return_exceptions=True)
+        await asyncio.gather(*self._handshakes, return_exceptions=True)
         self._listener.close()
 
-    async def _accept(self) -> None:
-        while True:
-            try:
-                connected, _ = await self._loop.sock_accept(self._listener)
-            except OSError as error:  # out of descriptors, or the caller went away: neither ends the door
-                _log.warning("accept on the peer port failed", extra={"why": str(error)})
-                await asyncio.sleep(_NO_DESCRIPTORS_PAUSE_S)
-                continue
-            if len(self._handshakes) >= HANDSHAKES_MAX:
-                self._metrics.refused["too_many_handshakes"] += 1
-                connected.close()
-                continue
-            handshake = self._loop.create_task(self._shake_hands(connected), name="peer-handshake")
-            self._handshakes.add(handshake)
-            handshake.add_done_callback(self._handshakes.discard)
+    def _listen(self) -> None:
+        self._loop.add_reader(self._listener, self._accept)
+
+    def _accept(self) -> None:
+        """One caller; not by a coroutine, which loses whoever comes in the moment in which it is cancelled."""
+        try:
+            connected, _ = self._listener.accept()
+        except BlockingIOError:  # the caller went away
+            return
+        except OSError as error:  # out of descriptors: that does not end the door
+            _log.warning("accept on the peer port failed", extra={"why": str(error)})
+            self._loop.remove_reader(self._listener)
+            self._again = self._loop.call_later(_NO_DESCRIPTORS_PAUSE_S, self._listen)
+            return
+        if len(self._handshakes) >= HANDSHAKES_MAX:
+            self._metrics.refused["too_many_handshakes"] += 1
+            connected.close()
+            return
+        handshake = self._loop.create_task(self._shake_hands(connected), name="peer-handshake")
+        self._handshakes.add(handshake)
+        handshake.add_done_callback(partial(self._shaken, connected))
+
+    def _shaken(self, connected: socket.socket, handshake: asyncio.Task[None]) -> None:
+        self._handshakes.discard(handshake)
+        if handshake.cancelled():  # perhaps before it began
+            connected.close()
 
     async def _shake_hands(self, connected: socket.socket) -> None:
         address = "unknown"
@@ -178,6 +193,3 @@ class Door:
         except OSError as error:  # ssl.SSLError and TimeoutError are
             connected.close()
             self._refusals.note(handshake_refusal(error), address)
-        except asyncio.CancelledError:
-            connected.close()
-            raise
