@@ -155,23 +155,12 @@ def test_without_the_api_all_is_made_again_from_memory(network: Network, tmp_pat
             await until(lambda: served(network, pod))
             await until(lambda: has_name(network, pod))
             await until(routed)
-            made.put(service("web", cluster_ip="10.96.0.6"))
-            made.remove(Node, "n9", "")
-            made.heal()
-            await until(unrouted)
-            await until(forgotten)
 
     async def noted() -> bool:
         return (tmp_path / "cluster.json").exists()
 
     async def routed() -> bool:
         return route in await command("ip", "route")
-
-    async def unrouted() -> bool:
-        return not await routed()
-
-    async def forgotten() -> bool:
-        return not await served(network, pod)
 
     uvloop.run(body())
 
