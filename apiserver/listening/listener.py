@@ -34,7 +34,7 @@ class TlsListener:
         self.handshakes_max = handshakes_max
         self._tls: ssl.SSLContext | None = None
         self._listening: socket.socket | None = None
-        self._accepting: asyncio.Task[None] | None = None
+        self._again: asyncio.TimerHandle | None = None
         self._shaking: dict[socket.socket, asyncio.Task[None]] = {}  # in the order in which they came
         self._leaving: set[asyncio.Task[None]] = set()  # those that had to make room
         self.port = 0
@@ -52,32 +52,42 @@ class TlsListener:
         self._listening.setblocking(False)
         self._tls = tls
         self.port = self._listening.getsockname()[1]
-        self._accepting = asyncio.create_task(self._accept(self._listening), name=f"port {self.port}")
+        self._listen(self._listening)
 
     async def close(self) -> None:
         """Nobody gets in any more; who is in stays."""
+        if self._again is not None:
+            self._again.cancel()
+        if self._listening is not None:
+            asyncio.get_running_loop().remove_reader(self._listening)
+        await asyncio.sleep(0)  # every handshake has begun: one that is cancelled before that closes no connection
         tasks = [*self._shaking.values(), *self._leaving]
-        if self._accepting is not None:
-            tasks.append(self._accepting)
         for each in tasks:
             each.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         if self._listening is not None:
             self._listening.close()
 
-    async def _accept(self, listening: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            try:
-                made, _ = await loop.sock_accept(listening)
-            except Exception as error:  # whatever it is, a port that stays shut is worse
-                fields = {"port": self.port, "error": getattr(error, "strerror", None) or str(error)}
-                log.warning("connections cannot be accepted", extra=fields)
-                await asyncio.sleep(ACCEPT_AGAIN_S)
-                continue
-            if len(self._shaking) >= self.handshakes_max:
-                self._make_room()
-            self._shaking[made] = asyncio.create_task(self._shake_hands(made), name="a handshake")
+    def _listen(self, listening: socket.socket) -> None:
+        asyncio.get_running_loop().add_reader(listening, self._accept, listening)
+
+    def _accept(self, listening: socket.socket) -> None:
+        """Not by a coroutine, which loses whoever comes in the moment in which it is cancelled."""
+        try:
+            made, _ = listening.accept()
+        except BlockingIOError:  # it went away
+            return
+        except Exception as error:  # whatever it is, a port that stays shut is worse
+            fields = {"port": self.port, "error": getattr(error, "strerror", None) or str(error)}
+            log.warning("connections cannot be accepted", extra=fields)
+            loop = asyncio.get_running_loop()
+            loop.remove_reader(listening)
+            self._again = loop.call_later(ACCEPT_AGAIN_S, self._listen, listening)
+            return
+        made.setblocking(False)
+        if len(self._shaking) >= self.handshakes_max:
+            self._make_room()
+        self._shaking[made] = asyncio.create_task(self._shake_hands(made), name="a handshake")
 
     def _make_room(self) -> None:
         oldest = next(iter(self._shaking))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -145,21 +146,39 @@ def test_it_goes_on_after_it_could_not_accept(
     monkeypatch.setattr(listener, "ACCEPT_AGAIN_S", 0.01)
 
     async def story() -> None:
-        running = asyncio.get_running_loop()
-        accept, failures = running.sock_accept, [RuntimeError("unheard of"), OSError(24, "Too many open files")]
+        accept, failures = socket.socket.accept, [RuntimeError("unheard of"), OSError(24, "Too many open files")]
 
-        async def failing(sock: socket.socket) -> tuple[socket.socket, object]:
+        def failing(listening: socket.socket) -> tuple[socket.socket, object]:
             if failures:
                 raise failures.pop()
-            return await accept(sock)
+            return accept(listening)
 
-        monkeypatch.setattr(running, "sock_accept", failing)
+        monkeypatch.setattr(socket.socket, "accept", failing)
         async with Port(tmp_path, 3).open() as port:
             assert await port.echoes()
         assert caplog.text.count("cannot be accepted") == 2
 
     with asyncio.Runner(loop_factory=loop) as runner:
         runner.run(story())
+
+
+@loops
+@pytest.mark.parametrize("turns", range(4))
+def test_who_comes_as_it_closes_is_hung_up_on(tmp_path: Path, loop: Loop, turns: int) -> None:
+    """A socket that is left to the garbage collector fails the test by its warning."""
+
+    async def story() -> None:
+        async with Port(tmp_path, 3).open() as port:
+            callers = [socket.create_connection(("127.0.0.1", port.listener.port), timeout=WITHIN_S) for _ in range(3)]
+            for _ in range(turns):
+                await asyncio.sleep(0)
+        for caller in callers:
+            with caller, suppress(ConnectionResetError):
+                assert await asyncio.to_thread(caller.recv, 1) == b""
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(story())
+    gc.collect()
 
 
 @loops
