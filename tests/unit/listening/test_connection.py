@@ -142,19 +142,25 @@ def test_with_a_certificate_one_is_turned_away_only_by_others_with_one(tmp_path:
     run(tmp_path, {"connections": 2, "strangers": 2}, story)
 
 
-@pytest.mark.parametrize("before", [b"", HELLO])
 @pytest.mark.parametrize("begun", [b"", b"GET / HT"])
-def test_a_head_that_does_not_come(tmp_path: Path, before: bytes, begun: bytes) -> None:
-    pause = bool(before) and not begun
-
+def test_a_head_that_does_not_come(tmp_path: Path, begun: bytes) -> None:
     async def story(port: Port) -> None:
         line = await port.dial()
-        if before:
-            await answer(line, before)
         line[1].write(begun)
-        assert await everything(line) == (b"" if pause else b"HEAD_LATE"), "a pause is no fault"
+        assert await everything(line) == b"HEAD_LATE"
 
-    run(tmp_path, {"head_timeout_s": LONG_S, "keep_alive_s": 0.2} if pause else {"head_timeout_s": 0.2}, story)
+    run(tmp_path, {"head_timeout_s": 0.05}, story)
+
+
+def test_a_second_head_that_does_not_come(tmp_path: Path) -> None:
+    async def story(port: Port) -> None:
+        line = await port.dial()
+        assert b" 200 " in await answer(line, HELLO)
+        port.connections.limits = replace(LIMITS, head_timeout_s=0.05)
+        line[1].write(b"GET / HT")
+        assert await everything(line) == b"HEAD_LATE"
+
+    run(tmp_path, {}, story)
 
 
 def test_heads_have_a_size_and_bodies_are_none(tmp_path: Path) -> None:

@@ -275,13 +275,13 @@ def test_an_upgraded_connection_may_be_silent(tmp_path: Path) -> None:
         return socket
 
     async def story() -> None:
-        async with Port(tmp_path, echo, head_timeout_s=0.05, keep_alive_s=0.05).open() as port:
+        async with Port(tmp_path, echo).open() as port:
             reader, writer = await port.dial()
             fields = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
             key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
             writer.write(f"GET / HTTP/1.1\r\nHost: n\r\n{fields}{key}\r\n".encode())
             await reader.readuntil(b"\r\n\r\n")
-            port.connections.limits = replace(port.limits, head_bytes=100)
+            port.connections.limits = replace(port.limits, head_bytes=100, head_timeout_s=0.05)
             frame = b"\x82\xfe\x00\xc8" + b"\0" * 4 + b"y" * 200
             for _ in range(3):
                 await asyncio.sleep(0.06)
