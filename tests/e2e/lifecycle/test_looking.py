@@ -43,9 +43,13 @@ def test_kubectl_debug_sees_the_processes_of_the_container_it_is_about(place: Po
 
 
 def test_kubectl_debug_may_be_talked_to(place: PodsPlace, every_kubectl: Shell) -> None:
-    """As long as the input is open: an ephemeral container's outlives who is attached, and the output goes with it."""
+    """As long as the input is open: an ephemeral container's outlives who is attached, and the output goes with it.
+
+    A runtime passes on what comes in before what goes out, so it is spoken to once it is heard.
+    """
     place.make("asked", container("main", "sleep 1000"))
     place.runs("asked")
+    script = "until read -t 1 line; do echo waits; sleep 0.2; done; echo got $line; exit 7"
     command = [
         "timeout",
         "200",
@@ -58,13 +62,18 @@ def test_kubectl_debug_may_be_talked_to(place: PodsPlace, every_kubectl: Shell) 
         "talk",
     ]
     with subprocess.Popen(
-        [*command, "--", "sh"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=every_kubectl.environment
+        [*command, "--", "sh", "-c", script],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=every_kubectl.environment,
     ) as talking:
         assert talking.stdin is not None
         assert talking.stdout is not None
-        talking.stdin.write("echo the answer is $((6*7)); exit 7\n")
+        assert "waits\n" in talking.stdout
+        talking.stdin.write("something\n")
         talking.stdin.flush()
-        assert "the answer is 42\n" in talking.stdout
+        assert "got something\n" in talking.stdout
     place.until(lambda: ephemeral(place, "asked").get("terminated"), "the talk has ended")
     assert ephemeral(place, "asked")["terminated"]["exitCode"] == 7
 

@@ -190,7 +190,8 @@ def test_a_slow_client_slows_the_command_down(host: Host) -> None:
 
 def test_attach_gives_what_the_container_says_and_takes_what_it_reads(host: Host) -> None:
     async def work() -> None:
-        script = ["sh", "-c", "while read line; do echo got $line; done; exit 4"]
+        talk = "while :; do if read -t 1 line; then echo got $line; else echo waits; sleep 0.2; fi; done"
+        script = ["sh", "-c", talk]
         async with (
             streaming_pod(host, script, stdin=True) as pod,
             pod.attach(stdin=True, stderr=True) as port,
@@ -199,10 +200,12 @@ def test_attach_gives_what_the_container_says_and_takes_what_it_reads(host: Host
             error, stdin, stdout, _ = [
                 await client.open(streamtype=each) for each in ("error", "stdin", "stdout", "stderr")
             ]
-            await stdin.write(b"one\n")
-            assert await stdout.read() == b"got one\n"
-            await stdin.write(b"two\n")
-            assert await stdout.read() == b"got two\n"
+            assert await stdout.read() == b"waits\n"  # a runtime passes on what comes in before what goes out
+            for word in (b"one\n", b"two\n"):
+                await stdin.write(word)
+                while (said := await stdout.read()) == b"waits\n":
+                    pass
+                assert said == b"got " + word
             await pod.runtime.stop_container(pod.container_id, grace_period_s=0)
             assert json.loads(await everything(error))["status"] == "Success"
 

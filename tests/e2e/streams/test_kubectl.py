@@ -25,7 +25,7 @@ LARGE_MIB = 64
 @pytest.fixture(scope="module", autouse=True)
 def pods(host: Host, server: Server) -> Iterator[None]:
     make_pod(server, "web", {"name": "main", "image": SAMPLE})
-    talk = "echo ready; while read line; do echo got $line; done; echo over"
+    talk = "echo ready; while :; do if read -t 1 line; then echo got $line; else echo waits; sleep 0.2; fi; done"
     make_pod(server, "talk", container("main", talk, stdin=True))
     soon(lambda: (phase(server, "web"), phase(server, "talk")) == ("Running", "Running"), "the pods run")
     wait_serving(server, "web")
@@ -112,10 +112,11 @@ def test_attach(kubectl: Shell) -> None:
     try:
         assert attached.stdin is not None
         assert attached.stdout is not None
+        assert "waits\n" in attached.stdout  # a runtime passes on what comes in before what goes out
         for word in ("one", "two"):
             attached.stdin.write(f"{word}\n")
             attached.stdin.flush()
-            assert attached.stdout.readline() == f"got {word}\n"
+            assert next(line for line in attached.stdout if line != "waits\n") == f"got {word}\n"
     finally:
         attached.kill()
         attached.communicate()
