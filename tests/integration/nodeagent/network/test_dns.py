@@ -40,6 +40,7 @@ class Upstream(asyncio.DatagramProtocol):
     def __init__(self) -> None:
         self.asked: list[wire.Query] = []
         self.silent = False
+        self._held: list[tuple[bytes, Any]] = []
         self.came = asyncio.Event()
         self.answer: Callable[[wire.Query, int], bytes] = one_address
         self.server = Server("", 0)
@@ -50,7 +51,15 @@ class Upstream(asyncio.DatagramProtocol):
 
     def datagram_received(self, data: bytes, addr: Any) -> None:
         answer = self._hear(data, wire.PLAIN_MAX)
-        if not self.silent:
+        if self.silent:
+            self._held.append((answer, addr))
+        else:
+            self._transport.sendto(answer, addr)
+
+    def speak(self) -> None:
+        """Also of what it was asked while it was silent."""
+        self.silent = False
+        for answer, addr in self._held:
             self._transport.sendto(answer, addr)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -320,6 +329,7 @@ def test_a_client_whose_questions_nobody_answers_leaves_room_for_others() -> Non
             made.upstream.silent = False
             assert (await made.ask("example.org")).answers == [(wire.A, "192.0.2.9")]
             assert len(made.upstream.asked) == 4 + 1
+            made.upstream.speak()
             await settled(lambda: not made.server._tasks)
             greedy.send(question("later.example.org"))
             await settled(lambda: len(made.upstream.asked) > 5)
