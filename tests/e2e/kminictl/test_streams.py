@@ -43,8 +43,10 @@ def test_logs(kubectl: Shell) -> None:
 
 
 def test_a_pod_that_is_talked_to_once(kubectl: Shell) -> None:
+    """A runtime passes on what comes in before what goes out, so it listens a moment later."""
     image = kubectl.ok("get pod web -o jsonpath={.spec.containers[0].image}")
-    text, code = kubectl.run(f"echo hello | kubectl run once -i --rm --restart=Never --image={image} --command -- cat")
+    run = f"kubectl run once -i --rm --restart=Never --image={image} --command -- sh -c 'sleep 2; cat'"
+    text, code = kubectl.run(f"echo hello | {run}")
     assert code == 0, text
     assert text == 'hello\npod "once" deleted from default namespace\n'
 
