@@ -133,9 +133,7 @@ class StatusWriter:
 
     def forget(self, uid: str) -> None:
         """The pod is gone."""
-        entry = self._entries.pop(uid, None)
-        if entry is not None:
-            entry.wait_no_more()
+        self._entries.pop(uid, None)
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:

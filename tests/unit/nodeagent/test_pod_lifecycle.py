@@ -42,7 +42,8 @@ def test_a_pod_runs_and_says_so() -> None:
     run_story(story)
 
 
-def test_a_pod_that_starts_at_once_costs_one_write_and_few_questions(monkeypatch: pytest.MonkeyPatch) -> None:
+def questions(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What runtimes are asked from now on, in order."""
     asked: list[str] = []
 
     def counted(name: str) -> None:
@@ -54,16 +55,37 @@ def test_a_pod_that_starts_at_once_costs_one_write_and_few_questions(monkeypatch
 
         monkeypatch.setattr(FakeRuntime, name, count)
 
+    for name in ("sandbox", "list_sandboxes", "list_containers"):
+        counted(name)
+    return asked
+
+
+def test_a_pod_that_starts_at_once_costs_one_write_and_few_questions(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = questions(monkeypatch)
+
     async def story(world: AgentWorld) -> None:
-        for name in ("sandbox", "list_sandboxes", "list_containers"):
-            counted(name)
         before = world.nodes.writer.written
+        asked.clear()
         await world.pod("a")
         await world.running("a")
         await asyncio.sleep(5)
         assert world.nodes.writer.written - before == 1
         assert asked[:4] == ["list_sandboxes", "list_containers", "sandbox", "list_containers"]
-        assert asked[4:] == ["list_sandboxes", "list_containers"], "this runtime tells of starts too"
+
+    run_story(story, latency=Latency(sandbox_s=0.5, start_s=0.5))
+
+
+def test_after_a_second_sandbox_the_runtime_is_asked_for_all_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is left of the first counts: how often containers started, and who still has to go."""
+    asked = questions(monkeypatch)
+
+    async def story(world: AgentWorld) -> None:
+        pod = await world.pod("a")
+        await world.running("a")
+        world.runtime.kill_sandbox(pod.metadata.uid)
+        asked.clear()
+        await world.until(lambda: world.container("a").restart_count == 1 and world.ready("a"))
+        assert "sandbox" not in asked
 
     run_story(story)
 
