@@ -29,7 +29,7 @@ SETTINGS = ClusterNetwork(
 )
 VIRTUAL = "10.96.0.5"
 NAME = "web.default.svc.cluster.local"
-WITHIN_S = 20.0
+WITHIN_S = 60.0
 
 
 @pytest.fixture
@@ -108,7 +108,7 @@ async def served(network: Network, source: str) -> bool:
 
 
 async def command(*words: str) -> str:
-    return (await run_program(words, timeout_s=20, answer_max=1 << 20)).decode()
+    return (await run_program(words, timeout_s=60, answer_max=1 << 20)).decode()
 
 
 def test_names_and_services_are_there_for_pods_and_for_the_node(
@@ -187,7 +187,7 @@ def test_pods_are_let_through_where_all_else_is_dropped(network: Network, tmp_pa
         before = await command("iptables", "-S", "FORWARD")
         async with running(node_network(api(network), tmp_path)):
             await until(passes)
-        assert await passes()
+        await until(passes)  # without it too
         assert await let_pods_through("n1", SETTINGS.cluster_cidr) == ""
         assert (await command("iptables", "-S", "FORWARD")).count("10.244.0.0/16") == 2, "each once"
         await remove_network("n1")

@@ -83,7 +83,7 @@ class Rig:
         return (await self.nft("list", "ruleset")).decode()
 
     async def nft(self, *arguments: str) -> bytes:
-        return await run_program((*self.prefix, "nft", *arguments), timeout_s=10, answer_max=1 << 20)
+        return await run_program((*self.prefix, "nft", *arguments), timeout_s=60, answer_max=1 << 20)
 
     async def put_and_see(self, of: Service, *pods: str) -> None:
         self.put(of, *pods)
@@ -144,7 +144,7 @@ def test_without_endpoints_it_is_refused_at_once(network: Network, kind: socket.
 
 
 def ask_once(asking: socket.socket) -> None:
-    asking.settimeout(5)
+    asking.settimeout(60)
     asking.connect((VIRTUAL, 80))
     asking.send(b"?")
     asking.recv(1)
