@@ -264,6 +264,20 @@ def test_a_table_that_was_taken_away_comes_back_and_others_stay(network: Network
     asyncio.run(body())
 
 
+def test_rules_that_somebody_flushed_come_back(network: Network) -> None:
+    async def body() -> None:
+        async with rig(network) as made:
+            made.put(service("web", node_port=30080, external_ips=["192.0.2.1"]), *network.pods[:2])
+            made.put(service("sticky", cluster_ip="10.96.0.16", session_affinity="ClientIP"), *network.pods[:2])
+            async with made.proxy(ProxyOptions(interval_s=0.01, check_s=0.05)):
+                before = await made.listed()
+                await made.nft("flush", "table", "ip", "kmini-n1")
+                while await made.listed() != before:
+                    pass
+
+    asyncio.run(body())
+
+
 def test_what_nft_says_is_told_in_one_line(network: Network) -> None:
     async def body(transaction: bytes) -> Any:
         await Kernel(network.prefix).apply(transaction)
