@@ -150,7 +150,7 @@ def test_watches_and_what_leads_to_a_node_take_the_wire(tmp_path: Path) -> None:
             target, _, query = path.partition("?")
             pairs = (("watch", "true"),) if query else ()
             request = requests_.Request(method="GET", path=target, query=pairs)
-            reply = await local.caller.transport.send(api.url, request, timeout_s=5)
+            reply = await local.caller.transport.send(api.url, request, timeout_s=60)
             assert reply.status in (404, 405)
         async for event in local.watch(Namespace):
             assert event.object.metadata.name

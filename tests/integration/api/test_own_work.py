@@ -10,7 +10,7 @@ import jwt
 from api_server import ADMIN, RunningApi, api_server
 
 ROLES = "/apis/rbac.authorization.k8s.io/v1/clusterroles"
-PATIENCE = 100
+PATIENCE = 600
 
 
 def run(folder: Path, test: Callable[[RunningApi], Awaitable[None]]) -> None:

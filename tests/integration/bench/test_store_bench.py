@@ -24,11 +24,11 @@ pytestmark = pytest.mark.skipif(
     reason="etcd or h2load is not installed (Debian: etcd-server, nghttp2-client)",
 )
 
-BRIEF = Plan(rounds=1, load_s=0.3, events=3, kills=1, fill=500, restarts=1, settle_s=0.2, idle_s=0.5, limit_s=120.0)
-PATIENCE_S = 30.0
+BRIEF = Plan(rounds=1, load_s=0.3, events=3, kills=1, fill=500, restarts=1, settle_s=0.2, idle_s=0.5, limit_s=400.0)
+PATIENCE_S = 120.0
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 def test_every_row_is_measured_and_every_process_ended(tmp_path: Path) -> None:
     told: list[str] = []
     record = asyncio.run(Run(BRIEF, tmp_path / "data", told.append).all())
@@ -40,7 +40,7 @@ def test_every_row_is_measured_and_every_process_ended(tmp_path: Path) -> None:
     assert processes_of(tmp_path) == []
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(600)
 def test_the_peer_survives_what_is_done_to_it(tmp_path: Path) -> None:
     async def scenario() -> None:
         cluster = EtcdCluster()
@@ -57,7 +57,7 @@ def test_the_peer_survives_what_is_done_to_it(tmp_path: Path) -> None:
     assert processes_of(tmp_path) == []
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_leaves_nothing_behind(tmp_path: Path, end: signal.Signals) -> None:
     if process.file_system(tmp_path) == "tmpfs":

@@ -23,7 +23,7 @@ from raftstore import EventType
 
 LEASES = "/apis/coordination.k8s.io/v1/namespaces/default/leases"
 MAPS = "/api/v1/namespaces/default/configmaps"
-TIMEOUT_S = 20.0
+TIMEOUT_S = 60.0
 WRITES = 4  # of each kind, each on a connection of its own
 
 Headers = dict[str, str]

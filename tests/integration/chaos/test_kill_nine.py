@@ -13,18 +13,18 @@ from server_faults import leader_of, voters
 from raftstore.model import prefix_end
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_what_was_acknowledged_read_and_watched_survives_the_leaders(tmp_path: Path) -> None:
     with voters(tmp_path) as servers:
         load = Load(servers)
         with load.running():
             for _ in range(4):
                 before = len(load.acknowledged)
-                eventually(lambda seen=before: len(load.acknowledged) > seen + 100, 30, "progress before the kill")
+                eventually(lambda seen=before: len(load.acknowledged) > seen + 100, 90, "progress before the kill")
                 leader = leader_of(servers)
                 leader.kill()
                 before = len(load.acknowledged)
-                eventually(lambda seen=before: len(load.acknowledged) > seen + 50, 30, "progress without it")
+                eventually(lambda seen=before: len(load.acknowledged) > seen + 50, 90, "progress without it")
                 leader.start()
                 leader.wait_ready()
         with EtcdClient(servers[0].etcd_address, servers[0].pki) as etcd:

@@ -109,7 +109,7 @@ def test_an_agent_that_comes_back_has_its_certificate_and_a_broken_one_is_made_a
             async with world.identity_client() as client:
                 again = type(server)(client, server._sources, 0, host="127.0.0.1")
                 running = asyncio.create_task(again.run())
-                await asyncio.wait_for(again.listens.wait(), 20)
+                await asyncio.wait_for(again.listens.wait(), 60)
                 assert (await shown(again.listener.port, world.masters())).serial_number != serial
                 running.cancel()
                 await asyncio.gather(running, return_exceptions=True)

@@ -103,7 +103,7 @@ def test_who_follows_hears_all_of_it_and_then_the_end(kmini: Kmini, tmp_path: Pa
                 world.runtime.write("main", "three")
                 assert await heard(line, b"three\n")
                 await world.runtime.stop_container(container.id, grace_period_s=0)
-                rest = await asyncio.wait_for(asyncio.to_thread(line.rest), 20)
+                rest = await asyncio.wait_for(asyncio.to_thread(line.rest), 60)
                 assert rest.endswith(b"0\r\n\r\n"), "an end, not a connection that broke"
             assert pod.metadata.uid == container.pod.uid
 
@@ -117,7 +117,7 @@ async def heard(line: RawConnection, text: bytes) -> bool:
                 return True
         return False
 
-    return await asyncio.wait_for(asyncio.to_thread(wait), 20)
+    return await asyncio.wait_for(asyncio.to_thread(wait), 60)
 
 
 def test_who_follows_and_goes_leaves_nothing(kmini: Kmini, tmp_path: Path) -> None:

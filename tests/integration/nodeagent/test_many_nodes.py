@@ -46,7 +46,7 @@ def test_a_hundred_nodes_run_pods(kmini: Kmini) -> None:
                     pods = [each async for each in client.list(Pod, namespace=kmini.namespace)]
                     return len(pods) == PODS and all(each.status.phase == "Running" for each in pods)
 
-                await until(all_run, "300 running pods", within_s=60)
+                await until(all_run, "300 running pods", within_s=150)
                 assert nodes.running_containers == PODS
                 addresses = [each.status.pod_ip async for each in client.list(Pod, namespace=kmini.namespace)]
                 assert len(set(addresses)) == PODS
@@ -65,7 +65,7 @@ def test_a_hundred_nodes_run_pods(kmini: Kmini) -> None:
                 async def none_left() -> bool:
                     return not [each async for each in client.list(Pod, namespace=kmini.namespace)]
 
-                await until(none_left, "no pods", within_s=60)
+                await until(none_left, "no pods", within_s=150)
 
                 async def nothing_runs() -> bool:
                     return nodes.running_containers == 0

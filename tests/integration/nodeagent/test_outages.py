@@ -70,7 +70,7 @@ def test_while_the_api_stands_still_pods_run_and_restart(kmini: Kmini, tmp_path:
                 pod = await client.get(Pod, "web")
                 return is_ready(pod) and pod.status.container_statuses[0].restart_count == 1
 
-            await until(told, "the API being told", within_s=40)
+            await until(told, "the API being told", within_s=120)
             await client.delete(Pod, "web")
             await is_gone(client, "web")
 

@@ -83,7 +83,7 @@ def test_what_is_no_text(tmp_path: Path) -> None:
     assert said(tmp_path) == "\ufffd\ufffdok"
 
 
-@pytest.mark.timeout(10)
+@pytest.mark.timeout(120)
 def test_only_a_plain_file_is_read(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("secret")
     path = last_words_file(tmp_path, 0)

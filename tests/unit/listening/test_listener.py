@@ -17,7 +17,7 @@ from tls_port import NAME, Certificates
 from apiserver.listening import listener
 from apiserver.listening.listener import TlsListener
 
-WITHIN_S = 30.0
+WITHIN_S = 60.0
 Loop = Callable[[], asyncio.AbstractEventLoop] | None
 loops = pytest.mark.parametrize("loop", [None, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
 

@@ -22,7 +22,7 @@ from nodeagent.server.connection import LIMITS, NodeConnection
 from nodeagent.server.listener import Listener, server_context, take_certificate
 from nodeagent.server.replies import reply
 
-WITHIN_S = 20.0
+WITHIN_S = 60.0
 REQUEST = b"GET / HTTP/1.1\r\nHost: n\r\nConnection: close\r\n\r\n"
 SERVERS = ("kmini:servers",)
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]

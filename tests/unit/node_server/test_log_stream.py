@@ -16,7 +16,7 @@ from nodeagent.server.log_options import LogOptions
 from nodeagent.server.log_reader import LogReader
 from nodeagent.server.log_stream import LogStream
 
-WITHIN_S = 20.0
+WITHIN_S = 60.0
 
 
 class Client:

@@ -16,7 +16,7 @@ from nodeagent.plain import plain_parts
 from nodeagent.running import NodeAgent
 from nodeagent.runtime.fake import FakeRuntime
 
-WITHIN_S = 20.0
+WITHIN_S = 60.0
 
 
 def feed(api: FakeApi, *, objects_max: int) -> Feed[Node]:

@@ -27,7 +27,7 @@ from nodeagent.streams import connection as connections
 from nodeagent.streams.connection import SpdyStream
 from nodeagent.streams.websocket_channels import Inward
 
-WITHIN_S = 30.0
+WITHIN_S = 60.0
 MUCH = 2 * 64 * 1024 * 1024  # more than any buffer holds
 BUFFERS_MAX = 64 * 1024 * 1024  # the kernel's, of two connections over loopback, which grow; and ours
 PROTOCOLS = ("spdy", "websocket")

@@ -19,7 +19,7 @@ from nodeagent.streams.spdy.headers import BLOCK_BYTES_MAX
 from nodeagent.streams.spdy.session import RECEIVED_BYTES_MAX
 from nodeagent.streams.wires import BareWire, SocketWire
 
-WITHIN_S = 20.0
+WITHIN_S = 60.0
 MIB = 1024 * 1024
 
 

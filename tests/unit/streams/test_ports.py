@@ -16,7 +16,7 @@ from nodeagent.runtime.interface import RuntimeFailure
 from nodeagent.streams import PortForwardRequest, Streams, ports, runtime_side
 from nodeagent.streams.connection import SpdyStream
 
-WITHIN_S = 30.0
+WITHIN_S = 60.0
 PROTOCOL = "portforward.k8s.io"
 
 Process = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]

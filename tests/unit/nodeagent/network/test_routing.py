@@ -20,7 +20,7 @@ from nodeagent.network.routing import Routing, RoutingOptions, node_informer
 NETWORK = ClusterNetwork(
     dns_ip="10.96.0.10", domain="cluster.local", cluster_cidr="10.244.0.0/16", service_cidr="10.96.0.0/16"
 )
-WITHIN_S = 10.0
+WITHIN_S = 60.0
 
 
 class ScriptedKernel(Kernel):
