@@ -76,7 +76,7 @@ def test_a_selector_of_a_watch_sees_objects_come_and_go(shell: Shell) -> None:
     ],
 )
 def test_wait_ends_when_it_is_so(shell: Shell, wanted: str, change: str) -> None:
-    with started(shell, "wait", f"--for={wanted}", "pod/one", "--timeout=30s", "-v=6") as wait:
+    with started(shell, "wait", f"--for={wanted}", "pod/one", "--timeout=200s", "-v=6") as wait:
         line_with(wait, "watch=true")
         shell.ok(change)
         assert line_with(wait, "pod/one").endswith("condition met")
@@ -84,5 +84,5 @@ def test_wait_ends_when_it_is_so(shell: Shell, wanted: str, change: str) -> None
 
 
 def test_wait_gives_up_in_time(shell: Shell) -> None:
-    printed, code = shell.run("kubectl wait --for=condition=Ready pod/one --timeout=1s")
+    printed, code = shell.run("kubectl wait --for=condition=Ready pod/one --timeout=5s")
     assert (code, "timed out waiting for the condition on pods/one" in printed) == (1, True)

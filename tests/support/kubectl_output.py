@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-_AGE = r"(?:\d+s|\dm\d*s?|\d+y\d*d?)"
+_AGE = r"(?:\d+s|\dm\d*s?|1?\d\dm|\d+y\d*d?)"  # up to three hours; 250m is none
 _RULES = [
     (r"[ \t]+$", ""),
     (r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", "UID"),

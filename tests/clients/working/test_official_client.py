@@ -10,7 +10,7 @@ import pytest
 from kmini_process import Server
 
 NAMESPACE = "official"
-WATCH_S = 60
+WATCH_S = 120
 sdk: Any = kubernetes  # not typed throughout
 
 

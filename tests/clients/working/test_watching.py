@@ -102,8 +102,8 @@ def test_wait_ends_when_it_is_so(shell: Shell, wanted: str, change: str) -> None
     shell.ok("create deployment web --image=nginx:1.25 --replicas=0")
     shell.ok(f"patch deployment web -p '{CLOSED}'")
     shell.ok("scale deployment web --replicas=1")
-    shell.ok("wait --for=condition=Available=false deployment/web --timeout=30s")
-    with started(shell, "wait", f"--for={wanted}", "deployment/web", "--timeout=30s", "-v=6") as wait:
+    shell.ok("wait --for=condition=Available=false deployment/web --timeout=200s")
+    with started(shell, "wait", f"--for={wanted}", "deployment/web", "--timeout=200s", "-v=6") as wait:
         lines_until(wait, "watch=true")
         shell.ok(change)
         assert lines_until(wait, "deployment.apps/web")[-1] == "deployment.apps/web condition met"
@@ -117,7 +117,7 @@ def test_deletion_of_a_namespace_is_over_when_it_is_empty(shell: Shell) -> None:
     shell.ok('-n going patch configmap held -p \'{"metadata":{"finalizers":["example.com/hold"]}}\'')
     with started(shell, "delete", "namespace", "going", "-v=6") as deletion:
         lines_until(deletion, "watch=true")
-        shell.ok("wait --for=condition=NamespaceFinalizersRemaining namespace/going --timeout=30s")
+        shell.ok("wait --for=condition=NamespaceFinalizersRemaining namespace/going --timeout=200s")
         assert deletion.poll() is None
         shell.ok('-n going patch configmap held -p \'{"metadata":{"finalizers":null}}\'')
         assert deletion.wait() == 0
