@@ -33,6 +33,7 @@ from api_history import (
 from api_load import COUNT, COUNTER, NAMESPACE, ApiLoad
 from kmini.client import EtcdClient
 from kmini.dev.control_plane import ControlPlane
+from kmini_process import eventually
 from server_faults import FAULTS, lasting, progress, voters
 
 from apiserver.api.core.pod import Pod
@@ -78,6 +79,19 @@ def with_claims(load: ApiLoad) -> Claims:
     return claims
 
 
+def enough(load: ApiLoad, claims: Claims) -> bool:
+    """For the tests to show anything, however slow the machine is; looked at while the load goes on in its thread."""
+    answers = load.answers
+    return (
+        answers["acknowledged"] > 60 * ROUNDS
+        and answers["read"] > 300
+        and min(answers["bound"], answers["did not fit"], load.counted) > 10
+        and min(answers["Invalid"], answers["Fenced"]) > 5
+        and sum(outcome is Outcome.OK for outcome in claims.services.copy().values()) > 10
+        and len({name.split("-")[1] for name, outcome in claims.fenced.copy().items() if outcome is Outcome.OK}) > 5
+    )
+
+
 def hurt_processes(folder: Path) -> Aftermath:
     """kill -9 of leaders, followers and all at once, SIGSTOP of a leader for longer than an election."""
     with voters(folder) as servers:
@@ -88,6 +102,7 @@ def hurt_processes(folder: Path) -> Aftermath:
                 progress(lambda: load.progress, 60, "progress before the fault")
                 fault(servers, lambda: load.progress)
             progress(lambda: load.progress, 60, "progress at the end")
+            eventually(lambda: enough(load, claims), 120, "enough of everything")
         with EtcdClient(servers[0].etcd_address, servers[0].pki) as etcd:
             events = events_of_server(etcd)
     return aftermath(load, claims, events)
@@ -106,6 +121,7 @@ def hurt_links(_folder: Path) -> Aftermath:
                 progress(lambda: load.progress, 60, "progress without it")
                 plane.heal()
             progress(lambda: load.progress, 60, "progress at the end")
+            eventually(lambda: enough(load, claims), 120, "enough of everything")
         replica = plane._replicas["a"]
         assert replica.store is not None
         events = replica.thread.call(events_of_store(replica.store))
