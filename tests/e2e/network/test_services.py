@@ -31,15 +31,12 @@ from network_cluster import (
 from pod_network import inside
 
 REQUESTS = 1000
-#: Pods that serve on until every node has heard that they end, also one that was busy.
-WEB = deployment("web", 4)
-WEB["spec"]["template"]["spec"]["containers"][0]["lifecycle"] = {"preStop": {"sleep": {"seconds": 10}}}
 
 
 @pytest.fixture(scope="module")
 def world() -> Iterator[Rig]:
     with rig() as made:
-        made.create(WEB, service("web", "web", type="NodePort"), deployment("client", 2))
+        made.create(deployment("web", 4), service("web", "web", type="NodePort"), deployment("client", 2))
         made.wait_pods("web", 4)
         clients = made.wait_pods("client", 2)
         made.wait_routes()
@@ -125,6 +122,7 @@ def request_path(connection: socket.socket, path: str) -> str:
 
 
 def test_no_request_fails_while_the_backends_are_replaced(world: Rig) -> None:
+    """The sample serves on for 2 s after it was asked to end: by then every node has heard."""
     before = {each["metadata"]["name"] for each in world.wait_pods("web", 4)}
     spec = world.api("GET", "Service", "web")["spec"]
     ways = [
