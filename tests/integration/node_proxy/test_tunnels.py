@@ -75,7 +75,7 @@ def test_an_agent_that_does_not_read_stops_the_client(api: RunningApi, agent: Ag
 
     def serve(_asked: Asked, line: Line) -> None:
         line.send(SWITCHES)
-        assert go.wait(20)
+        assert go.wait(120)
         received.append(len(line.rest()))
         done.set()
 
@@ -93,7 +93,7 @@ def test_an_agent_that_does_not_read_stops_the_client(api: RunningApi, agent: Ag
     assert sender.is_alive(), "32 MiB have gone somewhere, though the agent reads nothing"
     go.set()
     sender.join()
-    assert done.wait(20)
+    assert done.wait(120)
     assert received == [total]
 
 
