@@ -2,7 +2,8 @@
 
 As with Kubernetes' components the certificate is made at the start and vouched for by nobody; what protects the numbers
 is that a bearer token is asked for, which the API must know (TokenReview), of a user who may get /metrics there
-(SubjectAccessReview). Whether the process lives, and whether it works or waits, may be asked by anybody.
+(SubjectAccessReview). Whether the process lives, and whether it works or waits, may be asked by anybody. Nobody shows a
+certificate, so all are strangers: who asks for nothing makes room.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import ssl
 import tempfile
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,6 +28,8 @@ from apiserver.api.authorization import (
 from apiserver.api.errors import ApiError
 from apiserver.auth import pki
 from apiserver.client import Client
+from apiserver.listening.connection import Connection, Connections, Limits
+from apiserver.listening.listener import TlsListener
 
 from .errors import CommandError
 
@@ -36,6 +39,29 @@ if TYPE_CHECKING:
 METRICS = "/metrics"
 TOKEN_CHARACTERS_MAX = 32 * 1024
 REMEMBERED_S, REMEMBERED_MAX = 10.0, 256
+HANDSHAKES_MAX = 50
+LIMITS = Limits(
+    connections=100,
+    strangers=100,
+    head_timeout_s=10.0,
+    head_bytes=64 * 1024,
+    line_bytes=40 * 1024,  # a bearer token at its bound
+    body_bytes=1,
+    keep_alive_s=90.0,  # from one look of a monitor to the next
+    stall_s=60.0,
+)
+
+
+class _Caller(Connection):
+    """One that has a connection."""
+
+    def refusal(
+        self, request: web.BaseRequest, status: int, error: BaseException | None, message: str
+    ) -> web.StreamResponse:
+        text = "the request is not valid HTTP" if status < 500 else "internal error: see the log"
+        answer = web.Response(status=status, text=text)
+        answer.force_close()
+        return answer
 
 
 class Port:
@@ -46,37 +72,46 @@ class Port:
         self._client = client
         self._identity = identity
         self._known: OrderedDict[str, tuple[float, bool]] = OrderedDict()  # token -> until when, whether it may
+        self._answers: dict[str, Callable[[web.BaseRequest], Awaitable[web.Response]]] = {
+            "/livez": self._alive,
+            "/healthz": self._alive,
+            "/readyz": self._ready,
+            METRICS: self._metrics,
+        }
 
     @asynccontextmanager
     async def serve(self, host: str, port: int) -> AsyncIterator[int]:
         """Gives the port, which is a free one for 0. Raises CommandError when it is taken."""
-        app = web.Application(client_max_size=1024)
-        app.router.add_get("/livez", self._alive)
-        app.router.add_get("/healthz", self._alive)
-        app.router.add_get("/readyz", self._ready)
-        app.router.add_get(METRICS, self._metrics)
-        runner = web.AppRunner(app, access_log=None, handle_signals=False)
-        await runner.setup()
+        connections = Connections(self._handle, _Caller, LIMITS)
+        listener = TlsListener(connections, handshakes_max=HANDSHAKES_MAX)
         try:
-            site = web.TCPSite(runner, host, port, ssl_context=_context(self._identity, host))
-            try:
-                await site.start()
-            except OSError as error:
-                raise CommandError(f"cannot listen on --metrics-port {port}: {error}") from error
-            yield runner.addresses[0][1]
+            listener.open(host, port, _context(self._identity, host))
+        except OSError as error:
+            raise CommandError(f"cannot listen on --metrics-port {port}: {error}") from error
+        try:
+            yield listener.port
         finally:
-            await runner.cleanup()
+            await listener.close()
+            await connections.shutdown(timeout=1.0)
 
-    async def _alive(self, _request: web.Request) -> web.Response:
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        answer = self._answers.get(request.path)
+        if answer is None:
+            raise web.HTTPNotFound(text=f"{', '.join(self._answers)} are answered here")
+        if request.method not in ("GET", "HEAD"):
+            raise web.HTTPMethodNotAllowed(request.method, ["GET", "HEAD"])
+        return await answer(request)
+
+    async def _alive(self, _request: web.BaseRequest) -> web.Response:
         return web.Response(text="ok")
 
-    async def _ready(self, _request: web.Request) -> web.Response:
+    async def _ready(self, _request: web.BaseRequest) -> web.Response:
         """A candidate that waits is as ready as one that works: the text says which it is."""
         if not self._manager.leads:
             return web.Response(text="ok: another process leads")
         return web.Response(text=f"ok: leads, {len(self._manager.running)} parts run")
 
-    async def _metrics(self, request: web.Request) -> web.Response:
+    async def _metrics(self, request: web.BaseRequest) -> web.Response:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not 0 < len(token) <= TOKEN_CHARACTERS_MAX:
             raise web.HTTPUnauthorized(headers={"WWW-Authenticate": "Bearer"}, text="a bearer token is needed")
