@@ -235,7 +235,7 @@ def test_in_the_foreground_it_ends_when_a_daemon_does(tmp_path: Path) -> None:
             assert agent is not None
             os.kill(agent.pid, signal.SIGKILL)
             assert process.wait(WITHIN_S) == 1
-            assert process.stderr.read().startswith("error: the node's agent ended: ")
+            assert process.stderr.read().startswith("error: the node's agent ended by signal 9 (Killed): ")
         found = up.run("status")
         assert found.returncode == 1
         assert re.search(r"problem: node \S+: its agent does not run", found.stdout)

@@ -94,5 +94,5 @@ def test_a_port_that_is_taken_is_one_line(tmp_path: Path) -> None:
         done = kmini("dev", "--port", taken.getsockname()[1])
     assert done.returncode == 1
     assert done.stderr.startswith("error: cannot start: ")
-    assert "address already in use" in done.stderr
+    assert "Address already in use" in done.stderr
     assert len(done.stderr.splitlines()) == 1

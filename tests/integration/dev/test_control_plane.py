@@ -283,6 +283,6 @@ def test_a_port_that_is_taken_is_said_and_nothing_is_left() -> None:
     with ControlPlane() as first:
         port = int(first.servers["a"].rpartition(":")[2])
         second = ControlPlane(port=port)
-        with pytest.raises(OSError, match="address already in use"):
+        with pytest.raises(OSError, match="Address already in use"):
             second.__enter__()
         assert not second.folder.exists()

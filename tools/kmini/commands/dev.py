@@ -32,5 +32,5 @@ def dev(context: click.Context, /, replicas: str, port: int | None, controllers:
             click.echo(f"KUBECONFIG={plane.kubeconfig}")
             console.run(plane)
     except OSError as error:
-        raise CommandError(f"cannot start: {error}") from error
+        raise CommandError(f"cannot start: {error.strerror or error}") from error
     return EXIT_OK
