@@ -87,7 +87,7 @@ class Port:
         try:
             listener.open(host, port, _context(self._identity, host))
         except OSError as error:
-            raise CommandError(f"cannot listen on --metrics-port {port}: {error}") from error
+            raise CommandError(f"cannot listen on --metrics-port {port}: {error.strerror or error}") from error
         try:
             yield listener.port
         finally:
