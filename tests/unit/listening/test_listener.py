@@ -81,7 +81,7 @@ def test_who_is_silent_makes_room_and_who_is_not_gets_in(
             for number in range(10):
                 silent.append(await port.silent())
                 if number < 3:
-                    await until(lambda count=number + 1: port.listener.handshakes == count)  # type: ignore[misc]
+                    await until(lambda count=number + 1: port.listener.handshakes == count)  # type: ignore[misc]  # a default
             for reader, _ in silent[:7]:
                 assert await reader.read() == b"", "who came first goes first"
             assert port.listener.handshakes == 3
