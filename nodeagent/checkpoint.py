@@ -20,6 +20,8 @@ import msgspec
 
 from apiserver.api.core.pod import Pod, PodStatus
 
+from .noted import Noted, read_noted
+
 log = logging.getLogger(__name__)
 
 FORMAT = 1
@@ -28,8 +30,7 @@ AGAIN_S = 30.0  # for what could not be written
 _SUFFIX = ".json"
 
 
-class _Noted(msgspec.Struct, kw_only=True):
-    format: int
+class _Noted(Noted, frozen=True, kw_only=True):
     pod: Pod
 
 
@@ -145,13 +146,7 @@ def _replace(path: Path, data: bytes) -> None:
 
 def _decode(path: Path) -> Pod:
     """Raises OSError, ValueError."""
-    with path.open("rb") as file:
-        data = file.read(FILE_BYTES_MAX + 1)
-    if len(data) > FILE_BYTES_MAX:
-        raise ValueError("it is too large")
-    noted = msgspec.json.decode(data, type=_Noted)
-    if noted.format != FORMAT:
-        raise ValueError(f"it has format {noted.format}; this agent knows format {FORMAT}")
+    noted = read_noted(path, _Noted, known_format=FORMAT, bytes_max=FILE_BYTES_MAX)
     if noted.pod.metadata.uid != path.name.removesuffix(_SUFFIX):
         raise ValueError("it is of another pod")
     return noted.pod

@@ -68,7 +68,7 @@ class Connections(web.Server):
 
 
 class Connection(web.RequestHandler):
-    """Those who use it say who is known, what is said to whom is closed, and how a broken request is answered."""
+    """Those who use it may say who is known, what is said to whom is closed, and how a broken request is answered."""
 
     def __init__(self, connections: Connections, **options: Any) -> None:
         super().__init__(connections, **options)
@@ -94,7 +94,10 @@ class Connection(web.RequestHandler):
         self, request: web.BaseRequest, status: int, error: BaseException | None, message: str
     ) -> web.StreamResponse:
         """The answer to what is no HTTP (400), or to a failure outside of the handler (500); it closes."""
-        raise NotImplementedError
+        text = "the request is not valid HTTP" if status < 500 else "internal error: see the log"
+        answer = web.Response(status=status, text=text)
+        answer.force_close()
+        return answer
 
     # --- its life ---------------------------------------------------------------------------------------
 

@@ -28,6 +28,7 @@ from apiserver.client import Change, Informer
 from nodeagent.conditions import NETWORK_UP, READY
 from nodeagent.errors import AgentError
 from nodeagent.identity import write_file
+from nodeagent.noted import Noted, read_noted
 
 log = logging.getLogger(__name__)
 
@@ -39,8 +40,7 @@ SILENCE_S = 5.0  # how long the API may be silent before the memory counts, as w
 EVERY_S = 5.0  # at most so often it is written: changes come in bursts
 
 
-class _Noted(msgspec.Struct, frozen=True, kw_only=True):
-    format: int
+class _Noted(Noted, frozen=True, kw_only=True):
     services: list[Service]
     slices: list[EndpointSlice]
     nodes: list[Node]
@@ -180,16 +180,9 @@ def _pod_of(place: Endpoint) -> str:
 
 def _read(path: Path) -> _Noted | None:
     try:
-        with path.open("rb") as file:
-            data = file.read(FILE_BYTES_MAX + 1)
-        if len(data) > FILE_BYTES_MAX:
-            raise ValueError("it is too large")
-        noted = msgspec.json.decode(data, type=_Noted)
-        if noted.format != FORMAT:
-            raise ValueError(f"it has format {noted.format}; this agent knows format {FORMAT}")
+        return read_noted(path, _Noted, known_format=FORMAT, bytes_max=FILE_BYTES_MAX)
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
         log.warning("what was known of Services and nodes is of no use", extra={"file": str(path), "error": str(error)})
         return None
-    return noted

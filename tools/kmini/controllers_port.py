@@ -52,18 +52,6 @@ LIMITS = Limits(
 )
 
 
-class _Caller(Connection):
-    """One that has a connection."""
-
-    def refusal(
-        self, request: web.BaseRequest, status: int, error: BaseException | None, message: str
-    ) -> web.StreamResponse:
-        text = "the request is not valid HTTP" if status < 500 else "internal error: see the log"
-        answer = web.Response(status=status, text=text)
-        answer.force_close()
-        return answer
-
-
 class Port:
     """Answers for one manager."""
 
@@ -82,7 +70,7 @@ class Port:
     @asynccontextmanager
     async def serve(self, host: str, port: int) -> AsyncIterator[int]:
         """Gives the port, which is a free one for 0. Raises CommandError when it is taken."""
-        connections = Connections(self._handle, _Caller, LIMITS)
+        connections = Connections(self._handle, Connection, LIMITS)
         listener = TlsListener(connections, handshakes_max=HANDSHAKES_MAX)
         try:
             listener.open(host, port, _context(self._identity, host))
