@@ -266,12 +266,19 @@ def container_of(found: pb.ContainerStatus, sandbox_id: str) -> Container:
         image_id=found.image_ref,
         phase=_PHASES[found.state],
         created_at=found.created_at / _NANOSECONDS,
-        started_at=found.started_at / _NANOSECONDS,
+        started_at=_started(found) / _NANOSECONDS,
         finished_at=found.finished_at / _NANOSECONDS,
         exit_code=found.exit_code,
         reason=found.reason,
         message=found.message,
     )
+
+
+def _started(found: pb.ContainerStatus) -> int:
+    """In nanoseconds, never after the end: containerd writes a start down once the call for it is back, and the end
+    when its shim saw it, so one that ends at once has a start some tenths of a millisecond after its end.
+    """
+    return min(found.started_at, found.finished_at) if found.finished_at else found.started_at
 
 
 def image_of(found: pb.Image) -> Image:

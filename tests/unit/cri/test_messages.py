@@ -200,6 +200,16 @@ def test_a_container_comes_back_with_the_name_its_image_was_asked_for_by() -> No
     assert (found.phase, found.exit_code, found.reason) == (ContainerPhase.EXITED, 137, "OOMKilled")
 
 
+@pytest.mark.parametrize(
+    ("started", "finished", "found"), [(2_000_000, 1_000_000, 0.001), (2_000_000, 0, 0.002), (0, 1_000_000, 0.0)]
+)
+def test_nothing_ends_before_it_began(started: int, finished: int, found: float) -> None:
+    """containerd says so of what ends at once: it takes the two from different places."""
+    answer = pb.ContainerStatus(state=pb.CONTAINER_EXITED, started_at=started, finished_at=finished)
+    container = cri_messages.container_of(answer, "s")
+    assert (container.started_at, container.finished_at) == (found, finished / 1e9)
+
+
 # --- what the runtime adds --------------------------------------------------------------------------------
 
 
