@@ -17,6 +17,7 @@ from .spec.sysctls import FORBIDDEN, forbidden_sysctl
 from .spec.unsupported import refusal
 from .status import Ending
 
+NODE_AFFINITY = "NodeAffinity"
 ANY_ADDRESS = ("", "0.0.0.0", "::")  # noqa: S104 - what a pod asks for, nothing is bound here
 
 
@@ -45,7 +46,7 @@ def _selector(pod: Pod, labels: Mapping[str, str]) -> Ending | None:
     if all(labels.get(key) == value for key, value in pod.spec.node_selector.items()):
         return None
     words = "node(s) didn't match Pod's node affinity/selector"
-    return _refused("NodeAffinity", f"Predicate NodeAffinity failed: {words}")
+    return _refused(NODE_AFFINITY, f"Predicate NodeAffinity failed: {words}")
 
 
 def _ports(pod: Pod, others: list[Pod]) -> Ending | None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from contextlib import suppress
 from random import Random
 from typing import Any
@@ -50,6 +50,7 @@ from .phase import FINISHED
 from .plain import key_of
 from .podworker import PodWorker, created_at, signature
 from .runtime.interface import Health, PodKey, Runtime, RuntimeFailure, Unavailable, Version
+from .second_look import SecondLook
 from .status import Ending
 from .status_writer import StatusWriter
 
@@ -107,6 +108,7 @@ class Agent:
         self._heartbeat = Heartbeat(client, name, wall=wall)
         self._writer = writer
         self._workers: dict[str, PodWorker] = {}
+        self._second_look = SecondLook(self._read_node, self._settle)
         self._known: set[str] = set()  # uids that the runtime had before we looked at their objects
         self._complete = False  # there is a worker for every pod that the API has here
         self._house: House | None = None
@@ -298,6 +300,7 @@ class Agent:
                 self._remember()
                 await self._shown()
             self._take_over(found)
+            group.create_task(self._second_look.run())
             group.create_task(self._relist())
 
     async def _in_runtime(self) -> dict[str, PodKey]:
@@ -339,7 +342,7 @@ class Agent:
                 worker.object_gone(worker.pod)  # remembered, and gone meanwhile
         self._complete = True
         self._remove_strangers(found.values())
-        known = frozenset(self._workers)
+        known = frozenset(self._workers) | frozenset(self._second_look.uids)
         self._parts.volumes.keep_only(known)
         if self._checkpoint is not None:
             self._checkpoint.keep_only(known)
@@ -357,6 +360,7 @@ class Agent:
         if change.type != "deleted":
             self._has(pod)
             return
+        self._second_look.drop(pod.metadata.uid)
         worker = self._workers.get(pod.metadata.uid)
         if worker is not None:
             worker.object_gone(pod)
@@ -364,13 +368,28 @@ class Agent:
     def _has(self, pod: Pod) -> None:
         echo = self._writer.is_echo(pod)
         pod = self._writer.saw(pod)
-        if self._checkpoint is not None:
-            self._checkpoint.note(pod)
         worker = self._workers.get(pod.metadata.uid)
         if worker is not None:
+            self._note(pod)
             worker.update(pod, echo=echo)
             return
-        refused = self._check(pod)
+        self._second_look.drop(pod.metadata.uid)
+        node = self._node or next(iter(self._nodes.of(self.name)), None)
+        refused = self._check(pod, node.metadata.labels if node is not None else node_labels(self.name, self._machine))
+        if refused is not None and refused.reason == admission.NODE_AFFINITY:
+            self._second_look.add(pod)
+        else:
+            self._take(pod, refused)
+
+    async def _read_node(self) -> Node:
+        node: Node = await self._until_it_works(lambda: self._client.get(Node, self.name), "read its Node")
+        return node
+
+    def _settle(self, pod: Pod, node: Node) -> None:
+        self._take(pod, self._check(pod, node.metadata.labels))
+
+    def _take(self, pod: Pod, refused: Ending | None) -> None:
+        self._note(pod)
         worker = self._add(key_of(pod), pod)
         if refused is not None:
             log.info("a pod was refused", extra={"pod": pod.metadata.name, "reason": refused.reason})
@@ -378,14 +397,16 @@ class Agent:
             worker.reject(refused)
         worker.wake()
 
-    def _check(self, pod: Pod) -> Ending | None:
+    def _note(self, pod: Pod) -> None:
+        if self._checkpoint is not None:
+            self._checkpoint.note(pod)
+
+    def _check(self, pod: Pod, labels: Mapping[str, str]) -> Ending | None:
         """Who runs or ends already is not asked again whether there is room."""
         meta = pod.metadata
         if meta.uid in self._known or meta.deletion_timestamp is not None or pod.status.phase in FINISHED:
             return None
         others = [each.pod for each in self._workers.values() if each.uses_resources and each.pod is not None]
-        node = self._node or next(iter(self._nodes.of(self.name)), None)
-        labels = node.metadata.labels if node is not None else node_labels(self.name, self._machine)
         return admission.check(pod, others, allocatable_of(self._machine), labels)
 
     def _add(self, key: PodKey, pod: Pod | None) -> PodWorker:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
-from agent_world import AgentWorld, run_story
+from agent_world import NODES, AgentWorld, run_story
 
 from apiserver.api.core.containers import Container
 from apiserver.api.core.node import Node
@@ -36,6 +36,53 @@ def test_a_pod_that_came_while_the_agent_was_away_finds_the_labels_that_people_g
         await world.until(lambda: world.phase("b") == "Failed")
 
     run_story(story)
+
+
+def test_a_pod_that_overtakes_the_news_of_a_label_is_not_refused_for_the_want_of_it() -> None:
+    """Pods and Nodes are told apart from each other, and a refusal is for good: so the Node itself is looked at."""
+
+    def label(node: Node) -> None:
+        node.metadata.labels["disk"] = "ssd"
+
+    async def story(world: AgentWorld) -> None:
+        await the_news_of_a_change_takes_a_minute(world, label)
+        await world.pod("a", nodeSelector={"disk": "ssd"})
+        await world.pod("b", nodeSelector={"disk": "hdd"})
+        await world.until(lambda: world.phase("b") == "Failed", within_s=30)
+        await world.until(lambda: world.phase("a") == "Running", within_s=30)
+
+    run_story(story)
+
+
+def test_who_asks_for_a_label_that_nobody_can_be_asked_for_waits() -> None:
+    def label(node: Node) -> None:
+        node.metadata.labels["disk"] = "ssd"
+
+    async def story(world: AgentWorld) -> None:
+        await the_news_of_a_change_takes_a_minute(world, label)
+        world.api.faults.refused, world.api.faults.of = 1.0, (NODES,)
+        await world.pod("a", nodeSelector={"disk": "ssd"})
+        await world.pod("deleted", nodeSelector={"disk": "hdd"})
+        await asyncio.sleep(5)
+        await world.delete("deleted", grace_s=0)
+        await asyncio.sleep(20)
+        assert world.phase("a") == "Pending"
+        world.api.faults.refused = 0.0
+        await world.running("a")
+        agent = world.nodes._places["node-1"].agent
+        assert agent is not None
+        assert agent.pod_count == 1, "nobody looks after the one that is gone"
+
+    run_story(story)
+
+
+async def the_news_of_a_change_takes_a_minute(world: AgentWorld, change: Callable[[Node], None]) -> None:
+    """Of the first Node; what is told after this is told at once."""
+    faults = world.api.faults
+    faults.watch_lag_s = (60.0, 60.0)
+    await world.client.change(Node, "node-1", change)
+    await asyncio.sleep(1)
+    faults.watch_lag_s = (0.0, 0.0)
 
 
 def test_what_is_made_for_a_pod_after_it_went_is_removed() -> None:
