@@ -400,16 +400,19 @@ class CriRuntime:
         request = pb.PullImageRequest(image=pb.ImageSpec(image=name))
         if credentials is not None:
             request.auth.username, request.auth.password = credentials.username, credentials.password
+
+        async def pull() -> str:
+            found = await self._call(
+                "PullImage", request, pb.PullImageResponse, service=_IMAGES, within_s=PULL_WITHIN_S
+            )
+            return found.image_ref
+
         try:
-            async with self._unpacking(f"pull of {name}"):
-                found = await self._call(
-                    "PullImage", request, pb.PullImageResponse, service=_IMAGES, within_s=PULL_WITHIN_S
-                )
+            return await (pull() if self._layers is None else self._layers.pulled(pull))
         except Unavailable:
             raise
         except RuntimeFailure as error:
             raise ImageFailure(error.message, reason=error.reason) from error
-        return found.image_ref
 
     async def list_images(self) -> Sequence[Image]:
         found = await self._call("ListImages", pb.ListImagesRequest(), pb.ListImagesResponse, service=_IMAGES)

@@ -43,6 +43,7 @@ class UnpackedLayers:
         self._mark = root.with_name("unpacking")
         self._synced: set[str] = set()  # images that were unpacked and synced since we started
         self._under_way = 0
+        self._in_doubt = self._mark.exists()  # something failed in between, and may have left what is not synced
         self._marking = asyncio.Lock()
 
     @asynccontextmanager
@@ -51,18 +52,39 @@ class UnpackedLayers:
         if image in self._synced:
             yield
             return
+        async with self._marked():
+            yield
+            await self._sync(image)
+
+    async def pulled(self, pull: Callable[[], Awaitable[str]]) -> str:
+        """The image that it gives, which is on the disk then. A name may lead to another image than the last time, so
+        which one is to be unpacked is known only afterwards. Raises RuntimeFailure, and what `pull` raises."""
+        async with self._marked():
+            image = await pull()
+            if self._in_doubt or image not in self._synced:
+                await self._sync(image)
+        return image
+
+    @asynccontextmanager
+    async def _marked(self) -> AsyncIterator[None]:
         self._under_way += 1
         try:
             async with self._marking:
                 if not self._mark.exists():
                     await asyncio.to_thread(_write, self._mark)
             yield
-            await asyncio.to_thread(_sync, self._root)
-            self._synced.add(image)
+        except BaseException:
+            self._in_doubt = True
+            raise
         finally:
             self._under_way -= 1
-        if not self._under_way:  # what failed in between may have left something: the next sync is for that too
+        if not self._under_way and not self._in_doubt:
             self._mark.unlink(missing_ok=True)
+
+    async def _sync(self, image: str) -> None:
+        self._in_doubt = False  # it is for that too; what fails from now on is in doubt again
+        await asyncio.to_thread(_sync, self._root)
+        self._synced.add(image)
 
     def forget(self) -> None:
         """An image was removed: which layers went with it is not told, and what is unpacked anew is not synced yet."""
@@ -80,6 +102,7 @@ class UnpackedLayers:
             await remove_dead()
             await self._remove_all()
         self._mark.unlink(missing_ok=True)
+        self._in_doubt = False
 
     async def _remove_all(self) -> None:
         """Those that no other one lies on first. What is held by somebody stays."""
