@@ -22,12 +22,18 @@ class Process(msgspec.Struct, frozen=True, kw_only=True):
 
 def process(pid: int) -> Process | None:
     """What runs under this id now; None for nothing and for a zombie."""
+    seen = _seen(pid)
+    return None if seen is None else seen[0]
+
+
+def _seen(pid: int) -> tuple[Process, int] | None:
+    """And its parent."""
     try:
         text = (_PROC / str(pid) / "stat").read_text(encoding="ascii", errors="replace")
     except (FileNotFoundError, ProcessLookupError):
         return None
     fields = text.rpartition(")")[2].split()
-    return None if fields[0] in "ZX" else Process(pid=pid, start_ticks=int(fields[19]))
+    return None if fields[0] in "ZX" else (Process(pid=pid, start_ticks=int(fields[19])), int(fields[1]))
 
 
 def alive(known: Process) -> bool:
@@ -35,15 +41,18 @@ def alive(known: Process) -> bool:
 
 
 def find(arguments: Sequence[str]) -> list[Process]:
-    """Those whose command line ends with these arguments."""
+    """Those whose command line ends with these arguments, but no child of one of them: whoever starts a program is
+    there twice for a moment, until the child is that program."""
     wanted = b"".join(b"\0" + os.fsencode(each) for each in arguments) + b"\0"
     found = []
     for folder in _PROC.iterdir():
         if folder.name.isdecimal():
             with contextlib.suppress(OSError):
                 if (folder / "cmdline").read_bytes().endswith(wanted):
-                    found.append(process(int(folder.name)))
-    return [each for each in found if each is not None]
+                    found.append(_seen(int(folder.name)))
+    seen = [each for each in found if each is not None]
+    pids = {each.pid for each, _ in seen}
+    return [each for each, parent in seen if parent not in pids]
 
 
 @contextlib.contextmanager
