@@ -49,6 +49,7 @@ from .observed import observed
 from .phase import FINISHED
 from .plain import key_of
 from .podworker import PodWorker, created_at, signature
+from .pulls import Pulls
 from .runtime.interface import Health, PodKey, Runtime, RuntimeFailure, Unavailable, Version
 from .second_look import SecondLook
 from .status import Ending
@@ -287,7 +288,7 @@ class Agent:
             random=self._random,
             host_ips=list(self._machine.addresses),
             starts=asyncio.Semaphore(self._options.starts_max),
-            pulls=asyncio.Semaphore(self._options.pulls_max),
+            pulls=Pulls(at_once=self._options.pulls_max),
             gone=self._worker_done,
         )
         async with asyncio.TaskGroup() as group:

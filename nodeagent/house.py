@@ -25,6 +25,7 @@ from apiserver.api.core.pod import Pod, PodStatus
 
 from .clock import Wall
 from .health import HealthSource
+from .pulls import Pulls
 from .runtime.interface import (
     Container,
     ContainerConfig,
@@ -136,7 +137,7 @@ class House(msgspec.Struct, frozen=True, kw_only=True):
     random: Random
     host_ips: list[str]
     starts: asyncio.Semaphore
-    pulls: asyncio.Semaphore
+    pulls: Pulls
     gone: Callable[[str], None]
 
     def address(self, pod: Pod, sandbox: Sandbox | None) -> str:

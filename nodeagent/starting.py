@@ -32,7 +32,7 @@ from .runtime.interface import (
     SandboxConfig,
     Unavailable,
 )
-from .spec.image_names import repository_of
+from .spec.image_names import registry_of, repository_of
 from .status import Waiting
 
 log = logging.getLogger(__name__)
@@ -235,7 +235,7 @@ class Starter:
         events.event(pod, NORMAL, "Pulling", f'Pulling image "{name}"', container=spec.name)
         began = loop.time()
         try:
-            async with self._house.pulls:
+            async with self._house.pulls.place(registry_of(name)):
                 image_id = await self._pull_as_somebody(name, config, credentials)
         except ImageFailure as error:
             now = loop.time()

@@ -33,6 +33,11 @@ def repository_of(image: str) -> str:
     return match[1]
 
 
+def registry_of(image: str) -> str:
+    """The host, with its port. Raises ValueError."""
+    return repository_of(image).partition("/")[0]
+
+
 def _split(image: str) -> tuple[str, str]:
     """What stands before the first slash is a host if it looks like one."""
     host, slash, path = image.partition("/")
