@@ -22,6 +22,16 @@ from .negotiation import Form
 
 MAJOR, MINOR = "1", "33"  # the Kubernetes release whose API this is
 
+#: The kinds that users have defined: none. kubectl reads this list before it says that nobody serves a kind, and
+#: where the list cannot be had it speaks of that instead of the kind.
+DEFINED_KINDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+_NO_DEFINED_KINDS: dict[str, Any] = {
+    "kind": "CustomResourceDefinitionList",
+    "apiVersion": "apiextensions.k8s.io/v1",
+    "metadata": {},
+    "items": [],
+}
+
 
 def version_document(kmini_version: str) -> Document:
     """`/version`. Nothing here is Go; the fields that speak of it say so."""
@@ -102,6 +112,8 @@ class Discovery:
     # --- plain ---
 
     def _plain(self, path: str) -> dict[str, Any] | None:
+        if path == DEFINED_KINDS:
+            return _NO_DEFINED_KINDS
         match path.strip("/").split("/"):
             case ["api"]:
                 return self._api_versions()

@@ -17,7 +17,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from apiserver.api.errors import MethodNotAllowed
 from apiserver.auth.user import User
 from apiserver.http import negotiation
-from apiserver.http.discovery import Discovery, version_document
+from apiserver.http.discovery import DEFINED_KINDS, Discovery, version_document
 from apiserver.http.documents import Document
 from apiserver.http.health import Checks, Observed, report
 from apiserver.http.negotiation import Form
@@ -82,9 +82,12 @@ class SpecialPaths:
     # --- documents ----------------------------------------------------------------------------------
 
     async def _discover(
-        self, request: web.BaseRequest, segments: list[str], _query: Mapping[str, str], _user: User
+        self, request: web.BaseRequest, segments: list[str], query: Mapping[str, str], _user: User
     ) -> Answered | None:
-        document = self._discovery.document("/" + "/".join(segments), request.headers.get("Accept"))
+        path = "/" + "/".join(segments)
+        if path == DEFINED_KINDS and "watch" in query:
+            return None  # a list that never changes has nothing to watch
+        document = self._discovery.document(path, request.headers.get("Accept"))
         return None if document is None else shown(request, document)
 
     async def _show_version(

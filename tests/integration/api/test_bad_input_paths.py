@@ -48,7 +48,8 @@ NOWHERE: list[Wrong] = [
     nowhere("a scale of nothing", "/apis/apps/v1/namespaces/default/deployments/x/scale",
             'deployments.apps "x" not found'),
     nowhere("a namespace", "/api/v1/namespaces/missing", 'namespaces "missing" not found'),
-    nowhere("a custom resource definition", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"),
+    nowhere("a custom resource definition", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/a.b"),
+    nowhere("a watch of definitions", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions?watch=true"),
 ]  # fmt: skip
 
 METHODS: list[Wrong] = [
@@ -66,6 +67,9 @@ METHODS: list[Wrong] = [
     not_allowed("GET of a review", "GET", "/apis/authentication.k8s.io/v1/tokenreviews"),
     not_allowed("DELETE of reviews", "DELETE", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"),
     not_allowed("GET of bindings", "GET", "/api/v1/namespaces/default/bindings"),
+    not_allowed(
+        "POST to the definitions of kinds", "POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", {}
+    ),
     not_allowed("POST to the version", "POST", "/version", {}),
     not_allowed("DELETE of metrics", "DELETE", "/metrics"),
 ]

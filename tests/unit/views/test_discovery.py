@@ -53,6 +53,16 @@ def test_groups_name_their_versions(discovery: Discovery) -> None:
     assert read(discovery, "/apis/apps") == {"kind": "APIGroup", "apiVersion": "v1", **expected}
 
 
+def test_kinds_that_users_defined_are_a_list_without_items(discovery: Discovery) -> None:
+    assert read(discovery, "/apis/apiextensions.k8s.io/v1/customresourcedefinitions") == {
+        "kind": "CustomResourceDefinitionList",
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "metadata": {},
+        "items": [],
+    }
+    assert discovery.document("/apis/apiextensions.k8s.io/v1") is None, "nothing else of the group is there"
+
+
 def test_a_version_lists_resources_and_subresources(discovery: Discovery) -> None:
     found = read(discovery, "/api/v1")
     assert (found["kind"], found["groupVersion"]) == ("APIResourceList", "v1")
