@@ -13,7 +13,7 @@ cancelled in the middle, and are then asked anew: what is done already is not do
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from random import Random
 from typing import Any, Literal, Protocol
 
@@ -58,6 +58,10 @@ class NotYet(Exception):
         self.again_s = again_s
 
 
+#: Asks for a container's environment. Raises NotYet.
+Variables = Callable[[], Awaitable[Mapping[str, str]]]
+
+
 class PodSpecs(Protocol):
     """Raises NotYet for references that lead nowhere."""
 
@@ -68,6 +72,9 @@ class PodSpecs(Protocol):
     ) -> ContainerConfig:
         """`mounts` are those of its volumes; it may have more."""
 
+    async def variables(self, pod: Pod, spec: ContainerSpec, sandbox: Sandbox) -> Mapping[str, str]:
+        """What a container has in its environment."""
+
     async def credentials(self, pod: Pod, image: str) -> Sequence[Credentials]:
         """To be tried one after another; none: as anybody."""
 
@@ -76,8 +83,8 @@ class Volumes(Protocol):
     async def prepare(self, pod: Pod) -> None:
         """All its volumes are there when this returns; next to nothing is done when they are. Raises NotYet."""
 
-    async def mounts(self, pod: Pod, spec: ContainerSpec) -> Sequence[Mount]:
-        """For one container of a pod that was prepared. Raises NotYet."""
+    async def mounts(self, pod: Pod, spec: ContainerSpec, variables: Variables) -> Sequence[Mount]:
+        """For one container of a pod that was prepared; its `variables` may be in paths. Raises NotYet."""
 
     async def release(self, pod: PodKey) -> None:
         """Nothing of the pod runs any more: what it had on the node goes. Also of pods that nobody remembers. Raises

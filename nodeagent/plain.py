@@ -5,7 +5,7 @@ Its runtime says how well its containers are.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Literal
 
 from apiserver.api.core.containers import Container as ContainerSpec
@@ -14,7 +14,7 @@ from apiserver.api.core.pod import Pod
 
 from .decide import is_sidecar, lasting_containers
 from .health import HealthSource
-from .house import Parts
+from .house import Parts, Variables
 from .runtime.interface import (
     Container,
     ContainerConfig,
@@ -44,6 +44,9 @@ class PlainSpecs:
     ) -> ContainerConfig:
         return plain_container(pod, spec, attempt=attempt, image_id=image.id, mounts=mounts)
 
+    async def variables(self, pod: Pod, spec: ContainerSpec, sandbox: Sandbox) -> Mapping[str, str]:
+        return {}
+
     async def credentials(self, pod: Pod, image: str) -> Sequence[Credentials]:
         return ()
 
@@ -52,7 +55,7 @@ class NoVolumes:
     async def prepare(self, pod: Pod) -> None:
         """Nothing to do."""
 
-    async def mounts(self, pod: Pod, spec: ContainerSpec) -> Sequence[Mount]:
+    async def mounts(self, pod: Pod, spec: ContainerSpec, variables: Variables) -> Sequence[Mount]:
         return ()
 
     async def release(self, pod: PodKey) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from functools import partial
 
 import msgspec
 
@@ -126,7 +127,7 @@ class Starter:
         parts = self._house.parts
         attempt = newest.attempt + 1 if newest is not None else 0
         await parts.volumes.prepare(pod)
-        mounts = await parts.volumes.mounts(pod, spec)
+        mounts = await parts.volumes.mounts(pod, spec, partial(parts.specs.variables, pod, spec, sandbox))
         config = await parts.specs.container(pod, spec, attempt=attempt, image=image, sandbox=sandbox, mounts=mounts)
         if isinstance(spec, EphemeralContainer) and spec.target_container_name:
             config = _beside(config, spec.target_container_name, seen)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -131,7 +131,7 @@ class ContainerSpecs:
     ) -> ContainerConfig:
         """Raises NotYet."""
         facts = self._facts
-        variables = await self._variables(pod, spec, sandbox)
+        variables = await self.variables(pod, spec, sandbox)
         resources = container_resources(pod, spec, memory_capacity=facts.memory_capacity)
         return msgspec.structs.replace(
             plain_container(pod, spec, attempt=attempt, image_id=image.id, mounts=mounts),
@@ -149,7 +149,8 @@ class ContainerSpecs:
             namespaces=namespaces_of(pod),
         )
 
-    async def _variables(self, pod: Pod, spec: ContainerSpec, sandbox: Sandbox) -> dict[str, str]:
+    async def variables(self, pod: Pod, spec: ContainerSpec, sandbox: Sandbox) -> Mapping[str, str]:
+        """Raises NotYet."""
         place = Place(
             host_ips=self._facts.host_ips, pod_ips=self._ips(pod, sandbox), allocatable=self._facts.allocatable
         )

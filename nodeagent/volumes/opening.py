@@ -39,6 +39,6 @@ def volumes_of_node(
     place = Place(host_ips=machine.addresses, allocatable=allocatable_of(machine))
     memory = value(machine.capacity.get("memory", "0"))
     kinds = Kinds(client, folders, references, tokens, node=node, place=place, memory=memory)
-    volumes = PodVolumes(folders, references, tokens, kinds, place=place)
+    volumes = PodVolumes(folders, references, tokens, kinds)
     works = [Keeper(volumes, events).run, Reclaimer(client, node, folders).run]
     return NodeVolumes(pods=volumes, works=works)

@@ -16,11 +16,9 @@ from apiserver.api.core.containers import VolumeMount
 from apiserver.api.core.pod import Pod
 from apiserver.api.core.volumes import Volume
 from apiserver.api.errors import ApiError
-from nodeagent.house import NotYet
+from nodeagent.house import NotYet, Variables
 from nodeagent.references import References
 from nodeagent.runtime.interface import Mount, PodKey
-from nodeagent.spec.environment import Environment
-from nodeagent.spec.fields import Place
 from nodeagent.status import Ending
 
 from .failures import CannotMount
@@ -52,9 +50,7 @@ class OnePod:
 class PodVolumes:
     """Volumes of a node with real containers."""
 
-    def __init__(
-        self, folders: PodFolders, references: References, tokens: Tokens, kinds: Kinds, *, place: Place
-    ) -> None:
+    def __init__(self, folders: PodFolders, references: References, tokens: Tokens, kinds: Kinds) -> None:
         self.folders = folders
         self.kinds = kinds
         self.pods: dict[str, OnePod] = {}
@@ -64,7 +60,6 @@ class PodVolumes:
         self.known_came = asyncio.Event()
         self._references = references
         self._tokens = tokens
-        self._place = place
 
     # --- for workers --------------------------------------------------------------------------------------
 
@@ -84,15 +79,15 @@ class PodVolumes:
                 mine.failures = min(mine.failures + 1, 10)
             raise problem
 
-    async def mounts(self, pod: Pod, spec: ContainerSpec) -> Sequence[Mount]:
+    async def mounts(self, pod: Pod, spec: ContainerSpec, variables: Variables) -> Sequence[Mount]:
         """Raises NotYet."""
         if spec.volume_devices:
             raise NotYet(CONFIG_ERROR, "volumeDevices are not supported here", event="Failed")
         mine = self.pods.setdefault(pod.metadata.uid, OnePod())
-        variables = await self._variables(pod, spec)
+        known = await variables() if any(each.sub_path_expr for each in spec.volume_mounts) else {}
         async with mine.lock:
             return [
-                await self._mount(pod, spec, number, each, mine, variables)
+                await self._mount(pod, spec, number, each, mine, known)
                 for number, each in enumerate(spec.volume_mounts)
             ]
 
@@ -179,12 +174,6 @@ class PodVolumes:
             read_only=wanted.read_only or ready.read_only,
             propagation=wanted.mount_propagation or "",
         )
-
-    async def _variables(self, pod: Pod, spec: ContainerSpec) -> Mapping[str, str]:
-        """For subPathExpr alone. Raises NotYet."""
-        if not any(each.sub_path_expr for each in spec.volume_mounts):
-            return {}
-        return await Environment(pod, spec, self._place, self._references).variables({})
 
 
 def used_volumes(pod: Pod) -> Iterator[Volume]:

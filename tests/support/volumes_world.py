@@ -62,7 +62,7 @@ class VolumesWorld:
         self.events = Events()
         place = Place(host_ips=["192.0.2.1"], allocatable={"cpu": "2", "memory": "1Gi"})
         kinds = Kinds(self.client, self.folders, self.references, self.tokens, node=NODE, place=place, memory=64 << 20)
-        self.volumes = PodVolumes(self.folders, self.references, self.tokens, kinds, place=place)
+        self.volumes = PodVolumes(self.folders, self.references, self.tokens, kinds)
         self.keeper = Keeper(self.volumes, self.events, random=Random(1))
         self.reclaimer = Reclaimer(self.client, NODE, self.folders)
 
@@ -91,7 +91,11 @@ class VolumesWorld:
 
     async def mounts(self, pod: Pod) -> dict[str, Mount]:
         spec: Container = pod.spec.containers[0]
-        return {each.container_path: each for each in await self.volumes.mounts(pod, spec)}
+
+        async def variables() -> dict[str, str]:
+            return {each.name: each.value for each in spec.env}
+
+        return {each.container_path: each for each in await self.volumes.mounts(pod, spec, variables)}
 
     async def shown(self, pod: Pod, path: str) -> dict[str, str]:
         """The files of a mount."""
