@@ -8,6 +8,7 @@ from typing import Any
 
 from container_agent import PODS, asked, make_pod, pod_status, soon
 from container_host import Host
+from kmini.api import ApiFailure
 from kmini_process import Server
 
 
@@ -110,8 +111,16 @@ class PodsPlace:
 
     def forget(self) -> None:
         for each in asked(self.server, "GET", PODS)["items"]:
-            asked(self.server, "DELETE", f"{PODS}/{each['metadata']['name']}?gracePeriodSeconds=0")
+            self._forget(each["metadata"]["name"])
         self.until(lambda: not asked(self.server, "GET", PODS)["items"], "all pods are gone")
+
+    def _forget(self, name: str) -> None:
+        """One that ends already may be gone by now."""
+        try:
+            asked(self.server, "DELETE", f"{PODS}/{name}?gracePeriodSeconds=0")
+        except ApiFailure as error:
+            if error.code != 404:
+                raise
 
     @staticmethod
     def until(condition: Callable[[], Any], what: str) -> Any:
