@@ -10,12 +10,14 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
+from controllers_process import until
 from kmini.agent_runtime import RuntimeSettings, make_runtime
 from kmini.cluster import Cluster, Host
 from kmini.images import SAMPLE
 from rollout_watch import is_ready
 
 from apiserver.api.apps import Deployment
+from apiserver.api.core.node import Node
 from apiserver.api.core.pod import Pod
 from apiserver.api.errors import ApiError
 from apiserver.client import Client
@@ -23,6 +25,7 @@ from nodeagent.runtime.cri import CriRuntime
 from nodeagent.runtime.interface import Container, RuntimeFailure
 
 LOOK_EVERY_S = 0.1
+OPEN_WITHIN_S = 180.0
 
 
 def runtime_of(host: Host) -> CriRuntime:
@@ -98,6 +101,19 @@ def sample_deployment(name: str, replicas: int, **pod: Any) -> Deployment:
         },
     }
     return msgspec.convert(body, Deployment)
+
+
+async def wait_open(cluster: Cluster) -> None:
+    """Until pods are let on every node: one that is ready is still tainted for a moment."""
+    async with Client.from_kubeconfig(cluster.kubeconfig) as client:
+
+        async def none_tainted() -> bool:
+            try:
+                return not [each async for each in client.list(Node) if each.spec.taints]
+            except ApiError:
+                return False
+
+        await until(none_tainted, what="nodes without taints", timeout_s=OPEN_WITHIN_S)
 
 
 async def pods_of(client: Client, app: str, *, node: str = "") -> list[Pod]:

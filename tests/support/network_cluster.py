@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from container_processes import is_first
 from kmini.agent_runtime import RuntimeSettings, make_runtime
 from kmini.api import admin_context, json_object
 from kmini.api import request as http_request
@@ -110,12 +111,13 @@ class Rig:
         return str(self.cluster.hosts[name].namespace)
 
     def inside_pod(self, pod: dict[str, Any]) -> str:
-        """Its network, by one of its processes."""
+        """Its network, by its first process: others come and go."""
         container, node = _container_id(pod), pod["spec"]["nodeName"]
         for group in groups(f"/{self.cluster.state.group_name}/{node}/kubepods"):
             for procs in group.glob(f"**/{container}/cgroup.procs"):
                 for pid in procs.read_text(encoding="ascii").split():
-                    return f"/proc/{pid}/ns/net"
+                    if is_first(int(pid)):
+                        return f"/proc/{pid}/ns/net"
         raise AssertionError(f"no process of {pod['metadata']['name']} is there")
 
     def exec(self, pod: dict[str, Any], *command: str) -> str:
@@ -136,6 +138,14 @@ class Rig:
             return asyncio.run(body())
         except RuntimeFailure as error:
             return error.message
+
+    def wait_open(self) -> None:
+        """Until pods are let on every node: one that is ready is still tainted for a moment."""
+
+        def none_tainted() -> bool:
+            return not any(each["spec"].get("taints") for each in self.api("GET", "Node")["items"])
+
+        eventually(none_tainted, WITHIN_S, "nodes without taints")
 
     def wait_routes(self) -> None:
         """Until every node knows the way to the pods of every other."""
@@ -250,7 +260,9 @@ def rig(*, nodes: int = 2, overlay: str = "host-gw") -> Iterator[Rig]:
     try:
         arguments = ["--overlay", overlay]
         with Cluster(folder, servers=1, nodes=nodes, tmpfs=True, node_arguments=arguments) as cluster:
-            yield Rig(cluster)
+            made = Rig(cluster)
+            made.wait_open()
+            yield made
     finally:
         shutil.rmtree(folder)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cluster_containers import wait_open
 from cluster_hosts import missing
 from kmini.cluster import Cluster
 
@@ -19,6 +21,7 @@ def shared_cluster(containers: None) -> Iterator[Cluster]:
     folder = Path(tempfile.mkdtemp(prefix="kmini-", dir="/tmp"))  # short: paths of sockets are
     try:
         with Cluster(folder, servers=3, nodes=2, tmpfs=True, images=True) as cluster:
+            asyncio.run(wait_open(cluster))
             yield cluster
     finally:
         shutil.rmtree(folder)
@@ -32,3 +35,4 @@ def cluster(shared_cluster: Cluster) -> Iterator[Cluster]:
         shared_cluster.resume(host)
         shared_cluster.start(host)
     shared_cluster.wait_ready()
+    asyncio.run(wait_open(shared_cluster))

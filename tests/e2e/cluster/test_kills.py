@@ -20,6 +20,7 @@ from cluster_containers import (
     sample_deployment,
     watching,
 )
+from container_processes import is_first
 from controllers_process import until
 from kmini.cluster import Cluster
 
@@ -98,8 +99,8 @@ def run_story(cluster: Cluster, story: Callable[[World], Awaitable[None]]) -> No
 def kill_container(container: Container) -> None:
     """kill -9 of its first process; a container's group is named by its id."""
     found = [int(path.parent.name) for path in Path("/proc").glob("[0-9]*/cgroup") if _names(path, container.id)]
-    assert found
-    os.kill(min(found), signal.SIGKILL)
+    (first,) = filter(is_first, found)
+    os.kill(first, signal.SIGKILL)
 
 
 def _names(path: Path, container_id: str) -> bool:
