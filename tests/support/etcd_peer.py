@@ -103,7 +103,7 @@ def etcd_running() -> Iterator[int]:
             yield client
         finally:
             process.terminate()
-            process.wait(10)
+            process.wait(60)
 
 
 def _wait_until_it_answers(port: int, process: subprocess.Popen[bytes], log: Path) -> None:

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +120,7 @@ def machine() -> Iterator[Upped]:
         finally:
             upped.run("down")
             for pid in processes_of(folder):
-                os.kill(pid, 9)
+                with suppress(ProcessLookupError):
+                    os.kill(pid, 9)
             force(group=group_of(upped.layout), folder=folder)
             shutil.rmtree(folder)

@@ -87,7 +87,7 @@ def own_network(host: Host, status: dict[str, Any]) -> bool:
     for group in host.groups:
         for procs in group.glob(f"kubepods/pod*/{container}/cgroup.procs"):
             for pid in procs.read_text().split():
-                with contextlib.suppress(FileNotFoundError):  # one that answered a request, and is gone
+                with contextlib.suppress(OSError):  # one that answered a request, and is gone
                     found.add(os.readlink(f"/proc/{pid}/ns/net"))
     return len(found) == 1 and os.readlink("/proc/thread-self/ns/net") not in found
 

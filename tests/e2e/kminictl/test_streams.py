@@ -43,9 +43,10 @@ def test_logs(kubectl: Shell) -> None:
 
 
 def test_a_pod_that_is_talked_to_once(kubectl: Shell) -> None:
-    """A runtime passes on what comes in before what goes out, so it listens a moment later."""
+    """A runtime passes on what comes in before what goes out, so it says what it has heard a moment later."""
     image = kubectl.ok("get pod web -o jsonpath={.spec.containers[0].image}")
-    run = f"kubectl run once -i --rm --restart=Never --image={image} --command -- sh -c 'sleep 2; cat'"
+    script = "cat > /heard; sleep 2; cat /heard"
+    run = f"kubectl run once -i --rm --restart=Never --image={image} --command -- sh -c '{script}'"
     text, code = kubectl.run(f"echo hello | {run}")
     assert code == 0, text
     assert text == 'hello\npod "once" deleted from default namespace\n'

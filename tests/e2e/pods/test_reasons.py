@@ -121,16 +121,15 @@ def test_as_people_see_it(place: PodsPlace, tmp_path: Path) -> None:
     shell = Shell(found[0], place.server.data_dir / "kubeconfig", tmp_path / "shell")
     limits = {"limits": {"memory": "16Mi"}}
     place.make("eats", container("main", "sleep 1; x=x; while :; do x=$x$x; done", resources=limits))
-    place.waits("eats", "CrashLoopBackOff")
-    place.until(lambda: place.ended_before("eats")["reason"] == "OOMKilled", "the reason")
     place.has_event("eats", "BackOff", "Back-off restarting failed container main")
+    waiting = "State: Waiting\nReason: CrashLoopBackOff\n"
+    killed = "Last State: Terminated\nReason: OOMKilled\nExit Code: 137\n"
 
     def waits() -> str:
         text = described(shell, "eats")
-        return text if "State: Waiting\nReason: CrashLoopBackOff\n" in text else ""
+        return text if waiting in text and killed in text else ""
 
-    text = place.until(waits, "it waits, which it does between two starts")
-    assert "Last State: Terminated\nReason: OOMKilled\nExit Code: 137\n" in text
+    text = place.until(waits, "it waits, which it does between two starts, and the reason is known")
     assert "QoS Class: Burstable" in text
     assert "Back-off restarting failed container main" in text
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import Coroutine
+from collections.abc import AsyncGenerator, Coroutine
+from contextlib import aclosing
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from streaming_pod import streaming_pod
 
 from nodeagent.runtime.interface import NotThere, RuntimeFailure
 from nodeagent.streams import ExecRequest
+from nodeagent.streams.connection import SpdyStream
 
 MIB = 1024 * 1024
 LARGE_MIB = 100
@@ -30,6 +32,15 @@ async def command(protocol: str, port: int, stdin: bytes | None = None) -> Resul
     if protocol == "spdy":
         return await command_by_spdy(port, stdin=stdin)
     return await command_by_websocket(port, stdin=stdin)
+
+
+async def lines(stream: SpdyStream) -> AsyncGenerator[bytes, None]:
+    """Several may come at once."""
+    left = b""
+    while data := await stream.read():
+        *whole, left = (left + data).split(b"\n")
+        for line in whole:
+            yield line
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
@@ -200,12 +211,13 @@ def test_attach_gives_what_the_container_says_and_takes_what_it_reads(host: Host
             error, stdin, stdout, _ = [
                 await client.open(streamtype=each) for each in ("error", "stdin", "stdout", "stderr")
             ]
-            assert await stdout.read() == b"waits\n"  # a runtime passes on what comes in before what goes out
-            for word in (b"one\n", b"two\n"):
-                await stdin.write(word)
-                while (said := await stdout.read()) == b"waits\n":
-                    pass
-                assert said == b"got " + word
+            async with aclosing(lines(stdout)) as said:
+                assert await anext(said) == b"waits"  # a runtime passes on what comes in before what goes out
+                for word in (b"one", b"two"):
+                    await stdin.write(word + b"\n")
+                    while (line := await anext(said)) == b"waits":
+                        pass
+                    assert line == b"got " + word
             await pod.runtime.stop_container(pod.container_id, grace_period_s=0)
             assert json.loads(await everything(error))["status"] == "Success"
 

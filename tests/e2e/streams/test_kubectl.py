@@ -87,7 +87,7 @@ def test_a_terminal(kubectl: Shell) -> None:
     command = ["kubectl", "exec", "-it", "web", "--", "sh"]
     with terminal(command, columns=91, rows=33, env=kubectl.environment, cwd=kubectl.folder) as shown:
         shown.wait_for("# ")
-        shown.type("stty size; tty\n")
+        shown.type("until [ \"$(stty size)\" = '33 91' ]; do sleep 0.1; done; stty size; tty\n")
         shown.wait_for("\r\n33 91\r\n/dev/pts/")
         shown.resize(120, 40)
         shown.type("until [ \"$(stty size)\" = '40 120' ]; do sleep 0.1; done; echo resi''zed\n")
