@@ -16,7 +16,7 @@ from etcd_pki import Authority
 from etcd_serving import LoopThread
 from kmini.access import ETCD_USERS, MASTERS, authorize
 from ports import free_ports
-from store_cluster import StoreCluster
+from store_cluster import PATIENT, StoreCluster
 
 from raftstore.config import StoreConfig
 from raftstore.etcd.adapter import StoreBackend
@@ -55,7 +55,7 @@ class _FacedStores(StoreCluster):
     """Stores that tell each other where their etcd faces are."""
 
     def __init__(self, folder: Path, count: int) -> None:
-        super().__init__(folder, count)
+        super().__init__(folder, count, timing=PATIENT)
         self.client_ports = dict(zip(self.addresses, free_ports(count), strict=True))
 
     def config(self, name: str) -> StoreConfig:

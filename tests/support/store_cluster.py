@@ -15,6 +15,8 @@ from raftstore.identity import PeerIdentity
 from raftstore.raft.credentials import Credentials
 
 QUICK = Timing(heartbeat_s=0.05, election_timeout_s_min=0.3, election_timeout_s_max=0.6)
+#: For whom a machine that stands still for seconds is no reason to elect. The first election waits for none of this.
+PATIENT = Timing(heartbeat_s=0.05, election_timeout_s_min=10.0, election_timeout_s_max=15.0)
 
 
 class StoreCluster:

@@ -6,12 +6,9 @@ import asyncio
 from functools import partial
 from pathlib import Path
 
-from store_cluster import StoreCluster, until
+from store_cluster import PATIENT, StoreCluster, until
 
-from raftstore import Store, StoreConfig, Timing
-
-#: A machine that stands still for seconds is no gap in the links. The first election waits for none of this.
-PATIENT = Timing(heartbeat_s=0.05, election_timeout_s_min=10.0, election_timeout_s_max=15.0)
+from raftstore import Store, StoreConfig
 
 
 def test_writes_go_on_while_every_replica_renews_its_certificate(tmp_path: Path) -> None:
