@@ -73,6 +73,14 @@ class Resolver:
         size_max = TCP_MAX if tcp else query.size_max
         if query.class_ != IN or query.type == AXFR:
             return encode_answer(query, size_max=size_max, rcode=REFUSED)
+        try:
+            return await self._answered(query, tcp=tcp, size_max=size_max)
+        except FormatError as error:
+            log.info("a resolver of the node says what makes no sense", extra={"error": str(error)})
+            return encode_answer(query, size_max=size_max, rcode=SERVER_FAILURE)
+
+    async def _answered(self, query: Query, *, tcp: bool, size_max: int) -> bytes:
+        """Raises FormatError for what somebody else said."""
         if self._records.ready:
             found = self._records.find(query.name, query.type)
             if found is not None:

@@ -84,6 +84,14 @@ def many_addresses(query: wire.Query, size_max: int) -> bytes:
     return wire.encode_answer(query, size_max=size_max, answers=found)
 
 
+def a_name_that_leads_forward(query: wire.Query, size_max: int) -> bytes:
+    """In its one record, which is owned by a pointer to the question."""
+    found = one_address(query, size_max)
+    at = 12 + len(query.question)
+    assert found[at] == 0xC0
+    return found[:at] + b"\xff\xff" + found[at + 2 :]
+
+
 def no_such_name(query: wire.Query, size_max: int) -> bytes:
     start = wire.StartData((b"a",), (b"b",), 1, 2, 3, 4, 20)
     record = Record((b"org",), wire.SOA, 60, start)
@@ -245,6 +253,15 @@ def test_external_names_are_followed_here_and_elsewhere() -> None:
         alias = await made.ask("alias.default.svc.cluster.local")
         assert alias.answers == [(wire.CNAME, "web.default.svc.cluster.local"), (wire.A, "10.96.0.5")]
         assert (await made.ask("round.default.svc.cluster.local")).rcode == wire.SERVER_FAILURE
+
+    run(check)
+
+
+@pytest.mark.parametrize("tcp", [False, True])
+def test_an_answer_from_behind_that_makes_no_sense_is_a_failure(tcp: bool) -> None:
+    async def check(made: Rig) -> None:
+        made.upstream.answer = a_name_that_leads_forward
+        assert (await made.ask("away.default.svc.cluster.local", tcp=tcp)).rcode == wire.SERVER_FAILURE
 
     run(check)
 
