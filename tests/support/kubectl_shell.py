@@ -88,4 +88,5 @@ class Shell:
             yield int(line.split("127.0.0.1:")[1].split(" ")[0])
         finally:
             process.kill()
+            process.wait()  # what is read is not waited for: there must be an end
             process.communicate()
