@@ -112,12 +112,12 @@ class Rig:
 
     def inside_pod(self, pod: dict[str, Any]) -> str:
         """Its network, by its first process: others come and go."""
-        container, node = _container_id(pod), pod["spec"]["nodeName"]
-        for group in groups(f"/{self.cluster.state.group_name}/{node}/kubepods"):
-            for procs in group.glob(f"**/{container}/cgroup.procs"):
-                for pid in procs.read_text(encoding="ascii").split():
-                    if is_first(int(pid)):
-                        return f"/proc/{pid}/ns/net"
+        node, uid = pod["spec"]["nodeName"], pod["metadata"]["uid"]
+        for group in groups(f"/{self.cluster.state.group_name}/{node}/kubepods/pod{uid}/{_container_id(pod)}"):
+            procs = group / "cgroup.procs"
+            for pid in procs.read_text(encoding="ascii").split() if procs.exists() else ():
+                if is_first(int(pid)):
+                    return f"/proc/{pid}/ns/net"
         raise AssertionError(f"no process of {pod['metadata']['name']} is there")
 
     def exec(self, pod: dict[str, Any], *command: str) -> str:
