@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from cluster_hosts import lost, missing, ping, traces
@@ -79,6 +81,31 @@ def test_nobody_else_hears_a_word(cluster: Cluster) -> None:
     assert cluster.wait_leader(other_than=leader) != leader
     cluster.start(leader)
     cluster.wait_ready(leader)
+
+
+def test_a_loss_of_power_that_was_broken_off_is_done_again(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half way the host has no disk: neither the machine's own may go instead, nor a server begin with an empty one."""
+    device, ioctl = os.stat(cluster.files.hosts).st_dev, fcntl.ioctl
+
+    def of_its_own(descriptor: int, *more: Any) -> Any:
+        assert os.fstat(descriptor).st_dev != device
+        return ioctl(descriptor, *more)
+
+    def broken_off(*_: Any) -> None:
+        raise CommandError("broken off")
+
+    monkeypatch.setattr("kmini.cluster.disks.fcntl.ioctl", of_its_own)
+    for step in ("kmini.cluster.network._plug_in", "kmini.cluster.disks.mount"):
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(step, broken_off)
+            with pytest.raises(CommandError, match="broken off"):
+                cluster.power_off("s3")
+        with pytest.raises(CommandError, match="power-off s3"):
+            cluster.start("s3")
+    cluster.power_off("s3")
+    assert os.path.ismount(cluster.hosts["s3"].disk)
+    cluster.start("s3")
+    cluster.wait_ready("s3")
 
 
 def test_disks_without_images_lose_nothing(tmp_path_factory: pytest.TempPathFactory, cluster: Cluster) -> None:

@@ -169,6 +169,11 @@ def power_off(state: ClusterState, name: str, files: Files) -> HostState:
 def start_daemon(state: ClusterState, host: HostState, files: Files) -> HostState:
     """The host with its daemon started. Raises CommandError."""
     name = DAEMONS[host.role]
+    if state.images and not disks.is_mounted(files, host.name):
+        raise CommandError(
+            f"the disk of {host.name} is not mounted, so that all its data would be missing: "
+            f"`kmini cluster power-off {host.name}` ends what was broken off, then start it"
+        )
     process = processes.start(
         name,
         leaf=group_of(state, host.name).leaf,

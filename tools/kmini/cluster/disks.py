@@ -51,12 +51,18 @@ def make(files: Files, host: str, *, tmpfs: bool, images: bool) -> None:
 
 
 def lose_power(files: Files, host: str) -> None:
-    """From now on nothing reaches the disk, and whoever writes to it gets an error. Raises OSError."""
+    """From now on nothing reaches the disk, and whoever writes to it gets an error. One that is not mounted has lost
+    its power already: what the folder is on then is the machine's own disk. Raises OSError."""
     descriptor = os.open(files.disk(host), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        fcntl.ioctl(descriptor, _IOC_SHUTDOWN, struct.pack("I", _NO_LOG_FLUSH))
+        if os.fstat(descriptor).st_dev != os.stat(files.hosts).st_dev:
+            fcntl.ioctl(descriptor, _IOC_SHUTDOWN, struct.pack("I", _NO_LOG_FLUSH))
     finally:
         os.close(descriptor)
+
+
+def is_mounted(files: Files, host: str) -> bool:
+    return os.path.ismount(files.disk(host))
 
 
 def mount(files: Files, host: str) -> None:

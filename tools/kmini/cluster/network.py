@@ -166,10 +166,10 @@ def _plug_in(link: Any, state: ClusterState, host: str) -> None:
 
 
 def rebuild_host(state: ClusterState, host: HostState) -> None:
-    """A namespace in place of its old one, with the cuts that it has, and nothing else of what was there. No process
-    may be in it. Raises OSError, CommandError."""
+    """A namespace in place of its old one, with the cuts that it has, and nothing else of what was there, also when
+    somebody was interrupted in here. No process may be in it. Raises OSError, CommandError."""
     path = namespace_path(state, host.name)
-    _in_place(state, SWITCH, lambda link: link.link("del", index=_index(link, host.name)))
+    _in_place(state, SWITCH, lambda link: _unplug(link, host.name))
     namespaces.remove(path)
     namespaces.create(path)
     _in_place(state, SWITCH, lambda link: _plug_in(link, state, host.name))
@@ -177,6 +177,11 @@ def rebuild_host(state: ClusterState, host: HostState) -> None:
     for each in state.cuts:
         if each.sender == host.name:
             cut(state, sender=each.sender, receiver=each.receiver)
+
+
+def _unplug(link: Any, host: str) -> None:
+    for index in link.link_lookup(ifname=host):
+        link.link("del", index=index)
 
 
 def _build_host(link: Any, host: HostState, *, gateway: str) -> None:
