@@ -48,11 +48,15 @@ class SpdyStream:
         self._connection.consumed(self.stream_id, len(data))
         return data
 
+    async def room(self) -> int:
+        """How many bytes may be written at once, at least one. Raises BrokenPipeError."""
+        return await self._connection.room(self.stream_id)
+
     async def write(self, data: bytes) -> None:
         """Raises BrokenPipeError when the other side takes nothing more."""
         rest = memoryview(data)
         while rest:
-            room = await self._connection.room(self.stream_id)
+            room = await self.room()
             self._connection.send(self.stream_id, bytes(rest[:room]))
             rest = rest[room:]
 

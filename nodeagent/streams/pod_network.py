@@ -15,20 +15,18 @@ import os
 import socket
 import threading
 
-from .wires import READ_BYTES
+from .wires import BareWire
 
 DIAL_WITHIN_S = 10.0
 LOOPBACKS = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
 _CLONE_NEWNET = 0x40000000
-
-Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class NamespaceHidden(Exception):
     """The namespace cannot be entered from here."""
 
 
-async def connect(namespace: str, port: int) -> Connection:
+async def connect(namespace: str, port: int) -> BareWire:
     """To a port on the loopback of a network: IPv4, else IPv6. "" is the node's own network.
 
     Raises OSError, NamespaceHidden."""
@@ -42,7 +40,7 @@ async def connect(namespace: str, port: int) -> Connection:
     raise failure
 
 
-async def _connect(namespace: str, family: int, address: str, port: int) -> Connection:
+async def _connect(namespace: str, family: int, address: str, port: int) -> BareWire:
     made = await socket_in(namespace, family) if namespace else socket.socket(family, socket.SOCK_STREAM)
     try:
         made.setblocking(False)
@@ -51,7 +49,8 @@ async def _connect(namespace: str, family: int, address: str, port: int) -> Conn
                 await asyncio.get_running_loop().sock_connect(made, (address, port))
         except TimeoutError:
             raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT)) from None
-        return await asyncio.open_connection(sock=made, limit=READ_BYTES)
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as asyncio's connections
+        return BareWire(made)
     except BaseException:
         made.close()
         raise

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
-import struct
-from contextlib import suppress
+from collections.abc import Callable
 
 from nodeagent.runtime.interface import RuntimeFailure
 
@@ -22,10 +20,9 @@ from .pod_network import NamespaceHidden, connect
 from .ports import PortStream
 from .runtime_side import PORT_PROTOCOL
 from .signals import Activity
-from .wires import READ_BYTES
+from .wires import READ_BYTES, BareWire
 
 _ERROR_BYTES_MAX = 4096
-_AT_ONCE = struct.pack("ii", 1, 0)  # with a reset, not with an end
 
 
 class PodPorts:
@@ -42,14 +39,14 @@ class PodPorts:
         try:
             if not network.is_node and not network.namespace:
                 raise NamespaceHidden("the runtime does not say which it is")
-            reader, writer = await connect("" if network.is_node else network.namespace, port)
+            wire = await connect("" if network.is_node else network.namespace, port)
         except NamespaceHidden:
             await self._by_runtime(port, data, activity)
         except OSError as failure:
             why = os.strerror(failure.errno) if failure.errno else type(failure).__name__
             raise RuntimeFailure(f"cannot connect to localhost:{port} in the pod's network: {why}") from failure
         else:
-            await _join(reader, writer, data, error, activity)
+            await _join(wire, data, error, activity)
 
     async def _by_runtime(self, port: int, stream: PortStream, activity: Activity) -> None:
         """The runtime ends both directions a second after the first."""
@@ -78,55 +75,49 @@ async def _words(stream: SpdyStream) -> str:
 
 
 class _Process:
-    """The side that listens, as what takes bytes. It hears an end only when its client has said all."""
+    """The side that listens, as what takes bytes. It hears an end only when its client has said all; `broke` is told
+    when the client will not."""
 
-    def __init__(self, writer: asyncio.StreamWriter, data: PortStream) -> None:
-        self._writer = writer
+    def __init__(self, wire: BareWire, data: PortStream, broke: Callable[[], object]) -> None:
+        self._wire = wire
         self._data = data
+        self._broke = broke
 
     async def write(self, data: bytes) -> None:
-        self._writer.write(data)
-        await self._writer.drain()
+        await self._wire.write(data)
 
     def finish(self) -> None:
         if self._data.broken:
-            self.close()
-        elif not self._writer.is_closing():
-            self._writer.write_eof()
-
-    def close(self) -> None:
-        """When the stream broke, so does the connection."""
-        if self._data.broken and not self._writer.is_closing():
-            connection = self._writer.get_extra_info("socket")
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
-            self._writer.transport.abort()
-        self._writer.close()
+            self._broke()
+        else:
+            self._wire.finish()
 
 
-async def _join(
-    reader: asyncio.StreamReader,
-    writer: asyncio.StreamWriter,
-    data: PortStream,
-    error: PortStream,
-    activity: Activity,
-) -> None:
-    process = _Process(writer, data)
+async def _join(wire: BareWire, data: PortStream, error: PortStream, activity: Activity) -> None:
     try:
         async with asyncio.TaskGroup() as group:
-            group.create_task(pump(data, process, activity))
-            await _outward(reader, data, activity)
-            error.finish()
+            outward = group.create_task(_outward(wire, data, error, activity))
+            group.create_task(pump(data, _Process(wire, data, outward.cancel), activity))
     finally:
-        process.close()
-        with suppress(OSError):
-            await writer.wait_closed()
+        if data.broken:
+            wire.reset()
+        else:
+            wire.abort()
 
 
-async def _outward(reader: asyncio.StreamReader, data: PortStream, activity: Activity) -> None:
+async def _outward(wire: BareWire, data: PortStream, error: PortStream, activity: Activity) -> None:
+    """Nothing is taken from the process before the client has room for it: connections are many, and all that each
+    would hold of what its client does not read is the node's."""
     try:
-        while read := await reader.read(READ_BYTES):
-            activity.touch()
-            await data.write(read)
+        while True:
+            await wire.readable()
+            taken = wire.take(min(READ_BYTES, await data.room()))
+            if taken == b"":
+                break
+            if taken is not None:
+                activity.touch()
+                await data.write(taken)
     except OSError:  # of either side
         data.reset()
     data.finish()
+    error.finish()

@@ -34,6 +34,9 @@ class PortStream(Source, Sink, Protocol):
 
     broken: bool
 
+    async def room(self) -> int:
+        """Until something may be written; how many bytes. Raises OSError when nobody takes it."""
+
     def reset(self) -> None: ...
 
 

@@ -18,6 +18,7 @@ from nodeagent.runtime.interface import RuntimeFailure
 from .ports import Forward, failure_text
 from .signals import Activity
 from .websocket_channels import Channels, Inward, Outward
+from .wires import READ_BYTES
 
 PROTOCOL = "v4.channel.k8s.io"
 PORTS_MAX = 64
@@ -40,6 +41,10 @@ class PortChannel:
 
     async def write(self, data: bytes) -> None:
         await self._outward.write(data)
+
+    async def room(self) -> int:
+        """A WebSocket takes what it is given, and only then makes its writer wait."""
+        return READ_BYTES
 
     def finish(self) -> None:
         self._is_over = True

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Protocol
@@ -15,6 +16,7 @@ from aiohttp import WSMsgType, web
 
 READ_BYTES = 64 * 1024
 LINGER_S = 10.0  # for what is buffered when we are done
+_AT_ONCE = struct.pack("ii", 1, 0)
 
 
 class Wire(Protocol):
@@ -98,6 +100,27 @@ class BareWire:
         except OSError:
             return b""
 
+    async def readable(self) -> None:
+        """Until there is something to read, or nothing more will come. Nothing is taken yet."""
+        ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        with self._used():
+            asyncio.get_running_loop().add_reader(self._socket, _resolve, ready)
+            try:
+                await ready
+            finally:
+                asyncio.get_running_loop().remove_reader(self._socket)
+
+    def take(self, count: int) -> bytes | None:
+        """What is there by now, b"" at the end; None when there is nothing. Raises OSError when it broke."""
+        try:
+            return self._socket.recv(count)
+        except (BlockingIOError, InterruptedError):
+            return None
+
+    def finish(self) -> None:
+        """Nothing more is written. Raises OSError."""
+        self._socket.shutdown(socket.SHUT_WR)
+
     async def write(self, data: bytes) -> None:
         with self._used():
             await asyncio.get_running_loop().sock_sendall(self._socket, data)
@@ -118,6 +141,13 @@ class BareWire:
             self._socket.shutdown(socket.SHUT_RDWR)
         if not self._uses:
             self._socket.close()
+
+    def reset(self) -> None:
+        """At once, and the other side hears that it broke, not that it ended. When nobody waits with it."""
+        self._over = True
+        with suppress(OSError):
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
+        self._socket.close()
 
     @contextmanager
     def _used(self) -> Iterator[None]:
@@ -154,6 +184,11 @@ class WebSocketWire:
 
     def abort(self) -> None:
         abort(self._socket)
+
+
+def _resolve(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 async def pong(opened: web.WebSocketResponse, message: bytes) -> None:

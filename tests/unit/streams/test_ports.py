@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import aiohttp
@@ -274,6 +276,49 @@ def test_many_connections_hold_no_more_than_one_may_and_go_on_side_by_side() -> 
             assert await everything(data) == b"small"
 
     run(work())
+
+
+def test_what_a_client_does_not_read_of_many_connections_is_not_held_for_each_of_them() -> None:
+    """It stays with the processes: 512 connections of one client held some 200 MiB of it."""
+    connections, said = 64, bytes(65536)
+    sent: list[int] = []
+    all_are_open: asyncio.Event
+
+    async def says_much(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await all_are_open.wait()
+        with writer.get_extra_info("socket").dup() as told, suppress(ConnectionError):
+            told.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, len(said))
+            while True:
+                await asyncio.get_running_loop().sock_sendall(told, said)  # a transport would hold some of it here too
+                sent.append(len(said))
+
+    async def work() -> None:
+        nonlocal all_are_open
+        all_are_open = asyncio.Event()
+        async with listening(says_much) as port, forwarding() as client:
+            for number in range(connections):
+                await opened(client, port, str(number))
+            before = await held_when_nothing_moves(sent)
+            all_are_open.set()
+            after = await held_when_nothing_moves(sent)
+            assert len(sent) > connections, "and kept by nobody but the kernel"
+            assert after - before < connections * 40 * 1024, "one piece of each is more"
+
+    tracemalloc.start()
+    try:
+        run(work())
+    finally:
+        tracemalloc.stop()
+
+
+async def held_when_nothing_moves(moved: list[int]) -> int:
+    """In bytes, of this process."""
+    still = 0
+    while still < 200:
+        seen = len(moved)
+        await asyncio.sleep(0)
+        still = still + 1 if len(moved) == seen else 0
+    return tracemalloc.get_traced_memory()[0]
 
 
 def test_libraries_that_open_no_streams_have_channels_for_the_ports_they_name() -> None:
