@@ -71,6 +71,7 @@ class Connection(asyncio.Protocol):
         self.identity: PeerIdentity | None = None
         self.ending = ""
         self.dropped = False
+        self._lost = False
         self.last_received = 0.0
         self.last_sent = 0.0
         self.closed: asyncio.Future[None]
@@ -135,6 +136,12 @@ class Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
+    def abandon(self, ending: str) -> None:
+        """Drop it, and say so now: uvloop tells nobody of what is cancelled in the turn in which TLS comes up."""
+        self.drop(ending)
+        if self._transport is not None:
+            self.connection_lost(None)
+
     def finish(self, frame: bytes, ending: str) -> None:
         """Send one last frame, then close."""
         if self.dropped or self._transport is None:
@@ -180,6 +187,9 @@ class Connection(asyncio.Protocol):
         self._flush()
 
     def connection_lost(self, error: Exception | None) -> None:
+        if self._lost:  # it was abandoned
+            return
+        self._lost = True
         if self._reader.incomplete and not self.dropped:
             self._metrics.bad_frames += 1
             self._metrics.refused["truncated"] += 1

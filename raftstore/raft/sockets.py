@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import errno
 import logging
+import os
 import socket
 from collections.abc import Callable
 from functools import partial
@@ -52,12 +53,14 @@ async def dial(
     """Connect and shake hands. Raises OSError (ssl.SSLError and TimeoutError are), ValueError for the address."""
     host, port = split_address(address)
     loop = asyncio.get_running_loop()
+    connection = make()
     async with asyncio.timeout(timeout_s):
         connected = await _connect(loop, host, port)
+        inode = os.fstat(connected.fileno()).st_ino
         try:
             tune(connected, dead_s)
-            _, connection = await loop.create_connection(
-                make,
+            await loop.create_connection(
+                lambda: connection,
                 sock=connected,
                 ssl=contexts.client,
                 server_hostname=host,
@@ -65,9 +68,21 @@ async def dial(
                 ssl_shutdown_timeout=_SHUTDOWN_S,
             )
         except BaseException:
-            connected.close()
+            connection.abandon("given up")  # TLS may be up already, and its end would wait for the other side
+            _close(connected, inode)
             raise
     return connection
+
+
+def _close(connected: socket.socket, inode: int) -> None:
+    """Unless the loop has: when a peer resets a connection in the very turn in which it is made, uvloop closes the
+    descriptor and leaves the object with its number, and whatever has that number next would be closed in its stead.
+    """
+    with contextlib.suppress(OSError):
+        if os.fstat(connected.fileno()).st_ino == inode:
+            connected.close()
+            return
+    connected.detach()
 
 
 async def _connect(loop: asyncio.AbstractEventLoop, host: str, port: int) -> socket.socket:
