@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import threading
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from kmini.cluster import state as states
-from kmini.cluster.state import OUTSIDE, ClusterState, Cut, Process, locked, plan_hosts, read, write
+from kmini.cluster.state import OUTSIDE, ClusterState, Cut, HostState, Process, locked, plan_hosts, read, write
 from kmini.errors import CommandError
 
 SUBNET = IPv4Network("10.213.7.0/24")
@@ -51,12 +52,28 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
         (b"[" * 100_000, "is not a cluster's state"),
         (b'{"format": 1}', "missing required field `id`"),
         (b'{"format": 2, "id": 7}', "has format 2; this kmini knows format 1"),
+        (msgspec.json.encode(some_state(id="")), "is not a cluster's state"),
+        (msgspec.json.encode(some_state(id="../../..")), "is not a cluster's state"),
+        (msgspec.json.encode(some_state(hosts=[HostState(name="../x", role="node", address="")])), r"hosts\[0\].name"),
     ],
 )
 def test_what_is_no_state(tmp_path: Path, content: bytes, says: str) -> None:
     path = tmp_path / "cluster.json"
     path.write_bytes(content)
     with pytest.raises(CommandError, match=says):
+        read(path)
+
+
+def test_what_somebody_else_wrote_names_nothing_for_root_to_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "cluster.json"
+    write(path, some_state())
+    if os.geteuid() == 0:
+        os.chown(path, 65534, -1)
+    else:
+        monkeypatch.setattr(os, "geteuid", lambda: path.stat().st_uid + 1)
+    with pytest.raises(CommandError, match="belongs to another user"):
         read(path)
 
 

@@ -3,6 +3,8 @@
 The file is written before the first namespace is made and names everything by the cluster's id: whatever becomes of
 the command that builds, the next one knows what to remove. It is replaced whole (temporary file, fsync, rename),
 carries a format version, and an unknown one is refused by name. Who changes a cluster holds `DIR/cluster.lock`.
+
+What it names is ended and removed by root: so it must be ours, and its names can lead nowhere else.
 """
 
 from __future__ import annotations
@@ -15,11 +17,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from ipaddress import IPv4Network
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
 from ..errors import CommandError
+from ..layout import is_trusted
 
 FORMAT = 1
 SERVERS_MAX = 9  # as many voters as a cluster may have (kmini.addresses)
@@ -34,6 +37,9 @@ OUTSIDE = "outside"
 Role = Literal["server", "node"]
 Phase = Literal["building", "up", "down"]
 Runtime = Literal["containerd", "fake"]
+#: Both are parts of paths.
+ClusterId = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{8}\Z")]
+HostName = Annotated[str, msgspec.Meta(pattern=r"\A[sn][1-9][0-9]{0,2}\Z")]
 
 
 class Process(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,7 +53,7 @@ class Process(msgspec.Struct, frozen=True, kw_only=True):
 class HostState(msgspec.Struct, frozen=True, kw_only=True):
     """One host. `processes` are those that were started and not ended by a command."""
 
-    name: str
+    name: HostName
     role: Role
     address: str
     processes: tuple[Process, ...] = ()
@@ -65,7 +71,7 @@ class ClusterState(msgspec.Struct, frozen=True, kw_only=True):
     """Everything there is to know. `boot_id` is the machine's: after a reboot only the files are left."""
 
     format: int = FORMAT
-    id: str
+    id: ClusterId
     boot_id: str
     phase: Phase
     subnet: str
@@ -154,13 +160,16 @@ class _Versioned(msgspec.Struct):
 
 
 def read(path: Path) -> ClusterState | None:
-    """The state, or None when there is no file. Raises CommandError for a file that is not one."""
+    """The state, or None when there is no file. Raises CommandError for a file that is not one, or somebody else's."""
     try:
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            owner, content = os.fstat(file.fileno()).st_uid, file.read()
     except FileNotFoundError:
         return None
     except OSError as error:
         raise CommandError(f"cannot read {path}: {error.strerror}") from error
+    if not is_trusted(owner):
+        raise CommandError(f"{path} belongs to another user: nothing that it tells of is touched")
     try:
         found = msgspec.json.decode(content, type=_Versioned).format
         if found != FORMAT:
