@@ -69,7 +69,8 @@ def read_token(path: Path) -> JoinToken:
 async def ensure_identity(
     identity: Identity, servers: Sequence[str], token_file: Path | None, *, wall: Wall = time.time
 ) -> None:
-    """Join, unless there is a certificate that holds. Raises AgentError: NoAnswer may be tried again."""
+    """Join, unless there is a certificate that holds. One that is over does not: who was away for so long has been
+    replaced, and must not start pods by what it remembers. Raises AgentError: NoAnswer may be tried again."""
     validity = await identity.validity()
     if validity is not None and not validity.is_over(wall()):
         if identity.authority_hash() is None:
@@ -78,7 +79,12 @@ async def ensure_identity(
     if token_file is None:
         what = "is over" if validity is not None else "is not there yet"
         raise JoinRefused(f"the certificate of {identity.user} {what}: joining takes a token (--token-file)")
-    await join(identity, servers, read_token(token_file))
+    try:
+        await join(identity, servers, read_token(token_file))
+    except (JoinRefused, NoAnswer) as error:
+        if validity is None:
+            raise
+        raise type(error)(f"the certificate of {identity.user} is over, and it does not join anew: {error}") from error
 
 
 async def join(identity: Identity, servers: Sequence[str], token: JoinToken) -> None:

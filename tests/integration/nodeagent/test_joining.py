@@ -164,6 +164,40 @@ def test_a_certificate_that_is_over_is_no_certificate(kmini: Kmini, tmp_path: Pa
     asyncio.run(story())
 
 
+def test_who_was_away_until_its_certificate_was_over_hears_what_to_do_and_joins_anew(
+    kmini: Kmini, tmp_path: Path
+) -> None:
+    async def story() -> None:
+        joined = Joined(kmini, "worker-11", tmp_path)
+        await joined.join(await make_token(kmini, tmp_path))
+        async with joined.runs():
+            pass
+        first = certificate_of(joined)
+        assert first is not None
+        later = first.not_valid_after_utc.timestamp() + 1
+
+        async def comes_back(token_file: Path) -> None:
+            await ensure_identity(joined.identity, joined.servers, token_file, wall=lambda: later)
+
+        over = "^the certificate of system:node:worker-11 is over, and it does not join anew: "
+        with pytest.raises(NoAnswer, match=f"{over}there is no token in "):
+            await comes_back(tmp_path / "none")
+        token = await make_token(kmini, tmp_path)
+        with pytest.raises(JoinRefused, match=f"{over}node worker-11 exists: .*delete the Node"):
+            await comes_back(token)
+        async with kmini.client as client:
+            await client.delete(Node, "worker-11")
+        await comes_back(token)
+        second = certificate_of(joined)
+        assert second is not None
+        assert second.serial_number != first.serial_number
+        async with joined.runs(), kmini.client as client:
+            await client.create(pod_named("again", kmini.namespace, node="worker-11"))
+            await phase_is(client, "again", "Running")
+
+    asyncio.run(story())
+
+
 def test_nobody_at_the_address(kmini: Kmini, tmp_path: Path) -> None:
     async def story() -> None:
         joined = Joined(kmini, "worker-7", tmp_path)
