@@ -76,7 +76,12 @@ async def until(true: Callable[[], bool], what: str) -> None:
 
 
 def test_it_is_started_apart_from_us(place: Place) -> None:
-    started = asyncio.run(place.containerd().ensure())
+    async def start() -> Process:
+        started = await place.containerd().ensure()
+        await until(lambda: place.layout.log.read_text() == "told\n", "the shell has read its script and opens no more")
+        return started
+
+    started = asyncio.run(start())
     assert place.running() == [started]
     fields = Path(f"/proc/{started.pid}/stat").read_text().rpartition(")")[2].split()
     parent, session = int(fields[1]), int(fields[3])
