@@ -41,14 +41,14 @@ def alive(known: Process) -> bool:
 
 
 def find(arguments: Sequence[str]) -> list[Process]:
-    """Those whose command line ends with these arguments, but no child of one of them: whoever starts a program is
-    there twice for a moment, until the child is that program."""
+    """Those of our user whose command line ends with these arguments: anybody could give a process such. But no child
+    of one of them: whoever starts a program is there twice for a moment, until the child is that program."""
     wanted = b"".join(b"\0" + os.fsencode(each) for each in arguments) + b"\0"
     found = []
     for folder in _PROC.iterdir():
         if folder.name.isdecimal():
             with contextlib.suppress(OSError):
-                if (folder / "cmdline").read_bytes().endswith(wanted):
+                if (folder / "cmdline").read_bytes().endswith(wanted) and folder.stat().st_uid == os.geteuid():
                     found.append(_seen(int(folder.name)))
     seen = [each for each in found if each is not None]
     pids = {each.pid for each, _ in seen}

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 from nodeagent.runtime import processes
 
@@ -28,3 +31,17 @@ def test_a_child_that_is_no_other_program_yet_is_not_counted(tmp_path: Path) -> 
         assert started.stdout.readline() == b"forked\n"
         assert processes.find(mine) == [processes.process(started.pid)]
         assert processes.find(["--config", str(tmp_path)]) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can run what is another user's")
+def test_what_another_user_runs_is_not_taken_for_ours(tmp_path: Path) -> None:
+    mine = ["--config", str(tmp_path / "config")]
+    command = ["/bin/sh", "-c", "echo; read x", "sh", *mine]
+    pipe = subprocess.PIPE
+    for user, found in ((65534, 0), (None, 1)):
+        with subprocess.Popen(command, stdin=pipe, stdout=pipe, user=user, cwd="/") as started:
+            assert started.stdout is not None
+            assert started.stdout.readline() == b"\n"
+            assert len(processes.find(mine)) == found
+            assert started.stdin is not None
+            started.stdin.close()
