@@ -142,10 +142,12 @@ def test_where_nobody_listens_nothing_was_sent() -> None:
 
 
 def test_who_does_not_answer_in_time_may_have_it_nevertheless() -> None:
-    async def silent(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await answering(OK)(reader, writer)
         await reader.read()
 
     async def act(transport: HttpTransport, server: str) -> None:
+        await get(transport, server)  # a connection is there: none has to be made in so short a time
         await transport.send(server, PUT, timeout_s=0.05)
 
     error = failure(silent, act)
