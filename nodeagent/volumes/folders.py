@@ -90,8 +90,11 @@ class PodFolders:
         return []
 
     def ensure_memory(self, uid: str) -> None:
-        """The pod's tmpfs. Raises CannotMount: nothing secret goes to a disk."""
+        """The pod's tmpfs. Raises CannotMount: nothing secret goes to a disk. Nor where other users of the node come
+        by, for its files have the modes that the pod wants."""
         folder = _made(self.of(uid) / "memory")
+        if self.root.stat().st_mode & 0o077:
+            self.root.chmod(0o700)
         if is_mounted(folder, _TMPFS):
             return
         try:

@@ -86,8 +86,20 @@ def run(settings: AgentSettings) -> int:
         if settings.simulate:
             return runner.run(_Process().run(_simulate, settings))
         with owned_agent(Layout(settings.data_dir)) as file:
+            if settings.containerd:
+                _close(settings.folder)
             announcement = _Announcement(file, settings)
             return runner.run(_Process().run(partial(_one_node, announcement), settings))
+
+
+def _close(folder: Path) -> None:
+    """To other users of the machine: below are files of pods, Secrets among them, with the modes that pods need.
+    Containers do not come by here, what they see is mounted for them. Raises CommandError."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.chmod(0o700)
+    except OSError as error:
+        raise CommandError(f"{folder} cannot be closed to other users: {error.strerror}") from error
 
 
 class _Announcement:

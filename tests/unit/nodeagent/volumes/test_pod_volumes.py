@@ -52,6 +52,8 @@ def test_files_are_mounted_read_only_and_secret_ones_are_in_memory(tmp_path: Pat
             place = at(mounts[path])
             assert is_mounted(place.parent, "tmpfs")
         assert (at(mounts["/s"]) / "p").stat().st_mode & 0o777 == 0o400
+        assert (at(mounts["/p"]) / "p").stat().st_mode & 0o777 == 0o644, "as the pod wants it"
+        assert world.folders.root.stat().st_mode & 0o777 == 0o700, "nobody else of the node comes by"
         on_disk = [each for each in (world.folders.of(pod.metadata.uid) / "volumes").rglob("*") if each.is_file()]
         assert all(b"hidden" not in each.read_bytes() for each in on_disk)
         await world.release(pod)
