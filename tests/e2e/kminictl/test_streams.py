@@ -52,6 +52,16 @@ def test_a_pod_that_is_talked_to_once(kubectl: Shell) -> None:
     assert text == 'hello\npod "once" deleted from default namespace\n'
 
 
+def test_how_a_pod_ended_that_was_run_once(kubectl: Shell) -> None:
+    """What it said is heard, or read in its log where it has ended before anybody could listen."""
+    image = kubectl.ok("get pod web -o jsonpath={.spec.containers[0].image}")
+    run = f"kubectl run ended -q --attach --rm --restart=Never --image={image} --command"
+    text, code = kubectl.run(f"{run} -- sh -c 'sleep 1; echo heard; exit 7'")
+    assert code == 7, text
+    assert "heard\n" in text
+    assert text.endswith('pod "ended" deleted from default namespace\npod default/ended terminated (Error)\n')
+
+
 @pytest.mark.parametrize("asked", ["nodes", "pods", "pods -A --sum", "pods --containers --sort-by=memory", "pod web"])
 def test_what_is_used_is_told_as_by_kubectl(kubectl: Shell, server: Server, tmp_path: Path, asked: str) -> None:
     """The server keeps its answer for some seconds: both are told the same, or are asked again."""

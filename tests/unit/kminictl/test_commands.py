@@ -120,6 +120,19 @@ def test_output_ends_a_command_whose_stdin_does_not() -> None:
     do(work())
 
 
+def test_what_a_server_says_at_the_end_is_an_error_of_its_own() -> None:
+    """Not a group of one: who asks looks for CommandError."""
+
+    async def work() -> None:
+        failed = {"status": "Failure", "message": "no task is there"}
+        async with command_server(status=failed) as server:
+            server._talk = lambda _socket: asyncio.sleep(0)  # type: ignore[method-assign,assignment]
+            with pytest.raises(CommandError, match="no task is there"):
+                await asked(server, Hearing())
+
+    do(work())
+
+
 def test_a_server_that_refuses_is_quoted() -> None:
     async def work() -> None:
         refusal = {"kind": "Status", "status": "Failure", "message": "pod web does not have a host", "code": 400}

@@ -80,16 +80,19 @@ async def _run(
 
 
 async def _joined(socket: WebSocket, streams: Streams) -> int:
-    """Output is what ends it; what still goes in then is of no use."""
-    async with asyncio.TaskGroup() as group:
-        inward = [group.create_task(_send(socket, streams.stdin))] if streams.stdin is not None else []
-        if streams.sizes is not None:
-            inward.append(group.create_task(_resize(socket, streams.sizes)))
-        try:
-            return await _receive(socket, streams)
-        finally:
-            for each in inward:
-                each.cancel()
+    """Output is what ends it; what still goes in then is of no use. Raises what went wrong, not a group of it."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            inward = [group.create_task(_send(socket, streams.stdin))] if streams.stdin is not None else []
+            if streams.sizes is not None:
+                inward.append(group.create_task(_resize(socket, streams.sizes)))
+            try:
+                return await _receive(socket, streams)
+            finally:
+                for each in inward:
+                    each.cancel()
+    except ExceptionGroup as several:
+        raise several.exceptions[0] from None
 
 
 async def _send(socket: WebSocket, stdin: AsyncIterator[bytes]) -> None:

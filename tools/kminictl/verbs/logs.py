@@ -70,6 +70,13 @@ async def logs(session: Session, words: tuple[str, ...], labels: str, **given: A
         await _print(session, source, given)
 
 
+async def whole_log(session: Session, pod: str, namespace: str, container: str) -> None:
+    """All that a container has said until now."""
+    plain: dict[str, Any] = dict.fromkeys(("follow", "previous", "timestamps", "prefix"), False)
+    plain |= {"tail": None, "since": "", "since_time": "", "limit_bytes": 0}
+    await _stream(session, _Source(pod=pod, namespace=namespace, container=container), plain)
+
+
 class _Source(msgspec.Struct, kw_only=True):
     pod: str
     namespace: str

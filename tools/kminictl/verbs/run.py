@@ -12,7 +12,10 @@ from ..failures import CommandError
 from . import options as take
 
 if TYPE_CHECKING:
+    from ..cluster.selecting import Found
     from ..cluster.session import Session
+
+PHASE_TIMEOUT_S = 60.0
 
 
 @click.command("run", cls=Verb)
@@ -58,34 +61,75 @@ async def run(session: Session, words: tuple[str, ...], **given: Any) -> None:
         results.end()
         return
     try:
-        await _attach(session, made, given)
+        await _joined(session, made, given)
     finally:
         if given["remove"]:
             await session.api.delete(kind, session.namespace, made["metadata"]["name"], {})
             session.say(f'pod "{made["metadata"]["name"]}" deleted from {session.namespace} namespace')
 
 
-async def _attach(session: Session, pod: dict[str, Any], given: dict[str, Any]) -> None:
-    """Once its container runs; of one that has ended already, what it said."""
+async def _joined(session: Session, pod: dict[str, Any], given: dict[str, Any]) -> None:
+    """With its container from its start to its end, which is this command's own: its exit code is passed on."""
     from ..cluster.selecting import Found
     from ..output.progress import waiting
-    from .exec import attach_to
+
+    found = Found(resource=(await session.catalogue()).find("pods"), object=pod)
+    async with waiting(f"waiting for {found} to run"):
+        begun = await _at(session, found, "Running", "Succeeded", "Failed")
+    await _heard(session, begun, given)
+    if given["restart"] == "Always":
+        return  # it begins anew, so there is no end to wait for
+    ended = await _at(session, found, "Succeeded", *(["Failed"] if given["restart"] == "Never" else []))
+    failed = failure_of(ended)
+    if failed is not None:
+        raise failed
+
+
+async def _at(session: Session, found: Found, *phases: str) -> dict[str, Any]:
+    """The pod once it is in one of these phases. Raises CommandError when that takes too long."""
     from .waiting import until
 
-    resource = (await session.catalogue()).find("pods")
-    found = Found(resource=resource, object=pod)
+    seen: dict[str, Any] = {}
 
-    def runs(obj: dict[str, Any]) -> bool:
-        return (obj.get("status") or {}).get("phase") in ("Running", "Succeeded", "Failed")
+    def there(pod: dict[str, Any]) -> bool:
+        seen["pod"] = pod
+        return (pod.get("status") or {}).get("phase") in phases
 
-    async with waiting(f"waiting for {found} to run"):
-        if not await until(session, found, runs, timeout_s=60.0):
-            raise CommandError("timed out waiting for the condition")
+    if not await until(session, found, there, timeout_s=PHASE_TIMEOUT_S):
+        raise CommandError("timed out waiting for the condition")
+    pod: dict[str, Any] = seen["pod"]
+    return pod
+
+
+async def _heard(session: Session, pod: dict[str, Any], given: dict[str, Any]) -> None:
+    """What its container says; of one that has ended already, what it said."""
+    from .exec import attach_to
+    from .logs import whole_log
+
+    name, container = pod["metadata"]["name"], pod["spec"]["containers"][0]["name"]
+    if pod["status"]["phase"] != "Running":
+        await whole_log(session, name, session.namespace, container)
+        return
     if not given["quiet"] and given["stdin"] and sys.stdin.isatty():
         session.tell("If you don't see a command prompt, try pressing enter.")
-    container = pod["spec"]["containers"][0]["name"]
-    name = pod["metadata"]["name"]
-    await attach_to(session, name, session.namespace, container, stdin=given["stdin"], tty=given["tty"])
+    try:
+        await attach_to(session, name, session.namespace, container, stdin=given["stdin"], tty=given["tty"])
+    except CommandError as error:
+        session.tell(f"warning: couldn't attach to pod/{name}, falling back to streaming logs: {error}")
+        await whole_log(session, name, session.namespace, container)
+
+
+def failure_of(pod: dict[str, Any]) -> CommandError | None:
+    """How a pod of one container failed, with the container's exit code; None when it has not."""
+    status, name = pod["status"], f"pod {pod['metadata']['namespace']}/{pod['metadata']['name']}"
+    if status["phase"] != "Failed":
+        return None
+    states = [each.get("state") or {} for each in status.get("containerStatuses") or []]
+    ended = states[0].get("terminated") if states else None
+    if not ended or not ended.get("exitCode"):
+        return CommandError(f"{name} failed with unknown exit code")
+    said = f"{name} terminated ({ended.get('reason', '')})\n{ended.get('message', '')}".rstrip("\n")
+    return CommandError(said, ended["exitCode"], prefix=False)
 
 
 def pod_for(words: tuple[str, ...], given: dict[str, Any]) -> dict[str, Any]:
