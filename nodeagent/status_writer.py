@@ -45,26 +45,27 @@ _OWN_FIELDS = (
     "conditions",
     "message",
     "reason",
-    "hostIP",
-    "hostIPs",
-    "podIP",
-    "podIPs",
-    "startTime",
-    "initContainerStatuses",
-    "containerStatuses",
-    "ephemeralContainerStatuses",
+    "host_ip",
+    "host_ips",
+    "pod_ip",
+    "pod_ips",
+    "start_time",
+    "init_container_statuses",
+    "container_statuses",
+    "ephemeral_container_statuses",
 )
 
 
 class _Entry:
-    """`pod`: as the API showed it last. `wanted`: what waits to be written. `echo`: the resource version that our last
-    write made. `ahead`: we read the pod ourselves, and the watch has not shown yet what others did to it. `waits`: for
-    the moment when a patient status is written."""
+    """`pod`: as the API showed it last. `wanted`: what waits to be written. `coming`: the pod as the write under way
+    makes it. `echo`: the resource version that our last write made. `ahead`: we read the pod ourselves, and the watch
+    has not shown yet what others did to it. `waits`: for the moment when a patient status is written."""
 
-    __slots__ = ("ahead", "delete", "echo", "failures", "in_flight", "pod", "queued", "waits", "wanted")
+    __slots__ = ("ahead", "coming", "delete", "echo", "failures", "in_flight", "pod", "queued", "waits", "wanted")
 
     def __init__(self, pod: Pod) -> None:
         self.pod = pod
+        self.coming: Pod | None = None
         self.echo = ""
         self.ahead = False
         self.wanted: PodStatus | None = None
@@ -113,9 +114,13 @@ class StatusWriter:
         return entry.pod
 
     def is_echo(self, pod: Pod) -> bool:
-        """Only our own write made it like this: it was merged with what we knew, so there is no news in it."""
+        """Only our own write made it like this: it was merged with what we knew, so there is no news in it. A watch is
+        often faster than the answer to the write."""
         entry = self._entries.get(pod.metadata.uid)
-        return entry is not None and entry.echo == pod.metadata.resource_version
+        if entry is None:
+            return False
+        comes = entry.coming is not None and not entry.ahead and _same_but_for_version(pod, entry.coming)
+        return comes or entry.echo == pod.metadata.resource_version
 
     def set(self, pod: Pod, status: PodStatus, *, delete: bool = False, patient: bool = False) -> None:
         """Write this, unless the API shows it already; then delete the pod, if `delete`. Conditions need no times.
@@ -160,6 +165,7 @@ class StatusWriter:
                 retry = not await self._carry_out(entry)
             finally:
                 entry.in_flight = False
+                entry.coming = None
             if retry:
                 delay_s = RETRY.wait_s(entry.failures, self._random)
                 entry.failures += 1
@@ -203,9 +209,11 @@ class StatusWriter:
         """Raises ApiError; Conflict only when somebody was faster each time."""
         for attempt in range(TRIES_AT_ONCE):
             pod = entry.pod
-            patch = status_patch(pod.status, status, now=timestamp(self._wall()))
+            complete = completed(pod.status, status, now=timestamp(self._wall()))
+            patch = status_patch(pod.status, complete)
             if not patch:
                 return
+            entry.coming = msgspec.structs.replace(pod, status=complete)
             meta = pod.metadata
             body = {"metadata": {"uid": meta.uid, "resourceVersion": meta.resource_version}, "status": patch}
             try:
@@ -246,14 +254,27 @@ class StatusWriter:
             log.info("a pod is this node's no more", extra=_fields(entry.pod) | {"reason": error.message})
 
 
-def status_patch(known: PodStatus, own: PodStatus, *, now: str) -> dict[str, Any]:
-    """The merge patch that makes `known` say what the node says; {} when it does already. An end that is known stays,
-    whoever wrote it: a pod that somebody else Failed has been replaced."""
+def completed(known: PodStatus, own: PodStatus, *, now: str) -> PodStatus:
+    """`known`, with what the node says of it. An end that is known stays, whoever wrote it: a pod that somebody else
+    Failed has been replaced."""
     if known.phase in FINISHED:
         own = msgspec.structs.replace(own, phase=known.phase, reason=known.reason, message=known.message)
-    complete = msgspec.structs.replace(own, conditions=merged(own.conditions, known.conditions, now))
+    own = msgspec.structs.replace(own, conditions=merged(own.conditions, known.conditions, now))
+    return msgspec.structs.replace(known, **{name: getattr(own, name) for name in _OWN_FIELDS})
+
+
+def status_patch(known: PodStatus, complete: PodStatus) -> dict[str, Any]:
+    """The merge patch that makes one of the other; {} when they say the same."""
     before, after = msgspec.to_builtins(known), msgspec.to_builtins(complete)
-    return {name: after.get(name) for name in _OWN_FIELDS if after.get(name) != before.get(name)}
+    return {name: after.get(name) for name in before | after if after.get(name) != before.get(name)}
+
+
+def _same_but_for_version(pod: Pod, other: Pod) -> bool:
+    """Nor do the managers of its fields matter: a watch does not show them to us."""
+    meta = msgspec.structs.replace(
+        other.metadata, resource_version=pod.metadata.resource_version, managed_fields=pod.metadata.managed_fields
+    )
+    return pod.status == other.status and pod.metadata == meta and pod.spec == other.spec
 
 
 def _fields(pod: Pod) -> dict[str, str]:

@@ -16,7 +16,7 @@ from nodeagent.house import NotYet
 from nodeagent.plain import PlainSpecs, plain_sandbox
 from nodeagent.runtime.fake import Latency
 from nodeagent.runtime.interface import ContainerConfig, PodKey, Sandbox, SandboxConfig, Unavailable
-from nodeagent.status_writer import status_patch
+from nodeagent.status_writer import completed, status_patch
 
 
 def test_a_pod_that_came_while_the_agent_was_away_finds_the_labels_that_people_gave_the_node() -> None:
@@ -183,7 +183,7 @@ def test_a_pod_that_others_failed_ends_and_stays_failed() -> None:
 def test_an_end_that_came_in_between_is_not_taken_back_by_a_status_that_was_made_before() -> None:
     known = PodStatus(phase="Failed", reason="NodeLost", message="given up")
     running = PodStatus(phase="Running", pod_ip="10.0.0.1")
-    assert status_patch(known, running, now="") == {"podIP": "10.0.0.1"}
+    assert status_patch(known, completed(known, running, now="")) == {"podIP": "10.0.0.1"}
 
 
 def test_a_start_that_goes_through_after_its_stop_holds_the_pod_in_the_api(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from virtual_time import now_s, run
 
 from apiserver.api.core.pod import Pod, PodCondition, PodStatus
 from apiserver.api.meta import ObjectMeta
-from nodeagent.status_writer import PATIENCE_S, StatusWriter, status_patch
+from nodeagent.status_writer import PATIENCE_S, StatusWriter, completed, status_patch
 
 
 @asynccontextmanager
@@ -251,6 +251,52 @@ def test_our_own_write_is_no_news_and_others_are() -> None:
     run(story())
 
 
+def test_a_watch_that_shows_our_write_before_it_is_answered_has_no_news() -> None:
+    async def story() -> None:
+        api = FakeApi()
+        pod = put(api)
+        api.faults.latency_s = (1.0, 1.0)  # on the way there, and again on the way back
+        async with writing(api) as writer:
+            writer.set(pod, saying("Running"))
+            await asyncio.sleep(1.5)
+            ours, other = api.get(Pod, "a"), api.get(Pod, "a")
+            assert ours is not None
+            assert other is not None
+            assert ours.status.phase == "Running"
+            assert writer.written == 0
+            assert writer.is_echo(ours)
+            assert not writer.is_echo(pod)
+            other.metadata.labels["new"] = "1"
+            assert not writer.is_echo(other)
+            other = msgspec.structs.replace(ours, status=saying("Running", message="theirs"))
+            assert not writer.is_echo(other)
+
+    run(story())
+
+
+def test_a_write_that_others_were_faster_than_is_news_while_it_is_under_way() -> None:
+    """It was merged with something that only we have read: nobody has told the pod's worker of it."""
+
+    async def story() -> None:
+        api = FakeApi()
+        pod = put(api)
+        late = api.get(Pod, "a")
+        assert late is not None
+        late.metadata.annotations["theirs"] = "1"
+        api.put(late)
+        api.faults.latency_s = (1.0, 1.0)
+        async with writing(api) as writer:
+            writer.set(pod, saying("Running"))
+            await asyncio.sleep(5.5)  # a conflict, a look, and the way there
+            ours = api.get(Pod, "a")
+            assert ours is not None
+            assert ours.status.phase == "Running"
+            assert writer.written == 0
+            assert not writer.is_echo(ours)
+
+    run(story())
+
+
 def test_after_a_race_our_write_is_news_until_the_watch_has_caught_up() -> None:
     """It was merged with something that only we have read: nobody has told the pod's worker of it."""
 
@@ -285,9 +331,9 @@ def test_the_patch_of_a_status() -> None:
         PodCondition(type="theirs", status="True"),
     ]
     own = PodStatus(phase="Running", conditions=[PodCondition(type="Ready", status="True")])
-    assert status_patch(known, own, now="2") == {"phase": "Running", "reason": None}
+    assert status_patch(known, completed(known, own, now="2")) == {"phase": "Running", "reason": None}
     own.conditions[0].status = "False"
-    patch = status_patch(known, own, now="2")
+    patch = status_patch(known, completed(known, own, now="2"))
     assert patch["conditions"] == [
         {"type": "Ready", "status": "False", "lastTransitionTime": "2"},
         {"type": "theirs", "status": "True"},
@@ -295,5 +341,5 @@ def test_the_patch_of_a_status() -> None:
 
 
 def test_metadata_is_not_needed() -> None:
-    assert status_patch(PodStatus(), PodStatus(), now="1") == {}
+    assert status_patch(PodStatus(), completed(PodStatus(), PodStatus(), now="1")) == {}
     assert Pod(metadata=ObjectMeta(name="a")).status == PodStatus()
