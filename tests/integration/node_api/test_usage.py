@@ -229,7 +229,7 @@ def test_a_node_that_says_nothing_keeps_nobody_from_the_others(
                 assert "usage-5" in found
                 assert "usage-silent" not in found
 
-    monkeypatch.setattr(summaries, "NODE_WITHIN_S", 2.0)
+    monkeypatch.setattr(summaries, "NODE_WITHIN_S", 6.0)
     monkeypatch.setattr(summaries, "FRESH_S", 600.0)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         asyncio.run(story())
