@@ -227,6 +227,7 @@ def test_frames_of_one_iteration_become_one_write(two: Any) -> None:
         async with running(one, other):
             introduce(one, other)
             await all_up(one, other)
+            silence(one)  # a ping is a write too
             link = link_of(one, 2)
             writes: list[int] = []
             taken = link._write_some
