@@ -109,14 +109,13 @@ async def _outward(wire: BareWire, data: PortStream, error: PortStream, activity
     """Nothing is taken from the process before the client has room for it: connections are many, and all that each
     would hold of what its client does not read is the node's."""
     try:
-        while True:
-            await wire.readable()
-            taken = wire.take(min(READ_BYTES, await data.room()))
-            if taken == b"":
-                break
-            if taken is not None:
-                activity.touch()
-                await data.write(taken)
+        while (taken := wire.take(min(READ_BYTES, await data.room()))) != b"":
+            if taken is None:
+                await wire.readable()
+                continue
+            activity.touch()
+            await data.write(taken)
+            await asyncio.sleep(0)  # who has always more to say lets others have their turn
     except OSError:  # of either side
         data.reset()
     data.finish()
