@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import uvloop
 from ports import free_port
-from store_cluster import StoreCluster, until
+from store_cluster import PATIENT, StoreCluster, until
 
 from raftstore import Range, Role, SnapshotOptions
 from raftstore.errors import Removed, StoreError
@@ -146,7 +146,7 @@ def test_leadership_moves_on_request_and_before_closing(tmp_path: Path) -> None:
         await cluster.stop(name)
         assert cluster.leader() is not None, "it handed over before it left: nobody had to wait for an election"
 
-    with_cluster(tmp_path, body)
+    with_cluster(tmp_path, body, timing=PATIENT)
 
 
 @pytest.mark.parametrize("count", [2])
