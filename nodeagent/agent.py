@@ -391,7 +391,8 @@ class Agent:
 
     def _take(self, pod: Pod, refused: Ending | None) -> None:
         self._note(pod)
-        worker = self._add(key_of(pod), pod)
+        unknown = self._complete and pod.metadata.uid not in self._known  # nobody had it before us
+        worker = self._add(key_of(pod), pod, unknown=unknown)
         if refused is not None:
             log.info("a pod was refused", extra={"pod": pod.metadata.name, "reason": refused.reason})
             self._parts.events.event(pod, WARNING, refused.reason, refused.message)
@@ -410,9 +411,9 @@ class Agent:
         others = [each.pod for each in self._workers.values() if each.uses_resources and each.pod is not None]
         return admission.check(pod, others, allocatable_of(self._machine), labels)
 
-    def _add(self, key: PodKey, pod: Pod | None) -> PodWorker:
+    def _add(self, key: PodKey, pod: Pod | None, *, unknown: bool = False) -> PodWorker:
         assert self._house is not None
-        worker = self._workers[key.uid] = PodWorker(self._house, key, pod)
+        worker = self._workers[key.uid] = PodWorker(self._house, key, pod, unknown=unknown)
         return worker
 
     def _worker_done(self, uid: str) -> None:

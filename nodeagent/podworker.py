@@ -38,15 +38,17 @@ DEADLINE = Ending("DeadlineExceeded", "Pod was active on the node longer than th
 
 
 class PodWorker:
-    """`pod` is None for one that the runtime knows and the API does not. `close` ends it, not the pod."""
+    """`pod` is None for one that the runtime knows and the API does not. `unknown`: the runtime has nothing of it, for
+    nobody has begun with it. `close` ends it, not the pod."""
 
-    def __init__(self, house: House, key: PodKey, pod: Pod | None) -> None:
+    def __init__(self, house: House, key: PodKey, pod: Pod | None, *, unknown: bool = False) -> None:
         self.key = key
         self.pod = pod
         self.rejected: Ending | None = None
         self.signature: object = None  # of what the runtime said last
         self._house = house
         self._gone = pod is None
+        self._unknown = unknown
         self._ending: Ending | None = None
         self._has_ended = False  # was said: no later step takes that back, though the API may not show it yet
         self._ended_by_others = False  # so the API said while it ran: how its containers ended is still to be said
@@ -190,7 +192,8 @@ class PodWorker:
         if pod is not None and self.rejected is not None and not self._gone:
             self._publish_rejection(pod, self.rejected)
             return
-        seen = await self._look()
+        seen = self._saw(NOTHING) if self._unknown else await self._look()
+        self._unknown = False
         if pod is not None and not self.leaving:
             self._ending = DEADLINE if self._deadline_over(pod) else self._house.parts.volumes.look(pod)
             self._tell_ending(pod)

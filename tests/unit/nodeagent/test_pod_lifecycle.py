@@ -70,7 +70,7 @@ def test_a_pod_that_starts_at_once_costs_one_write_and_few_questions(monkeypatch
         await world.running("a")
         await asyncio.sleep(5)
         assert world.nodes.writer.written - before == 1
-        assert asked[:4] == ["list_sandboxes", "list_containers", "sandbox", "list_containers"]
+        assert asked[:2] == ["sandbox", "list_containers"]
 
     run_story(story, latency=Latency(sandbox_s=0.5, start_s=0.5))
 
