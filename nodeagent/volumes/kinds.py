@@ -19,7 +19,7 @@ from .config import config_map_files, secret_files
 from .downward_api import downward_files
 from .empty_dir import make_empty_dir
 from .failures import CannotMount
-from .files_work import in_thread
+from .files_work import elsewhere, in_thread
 from .folders import ClaimNote, PodFolders, make_parents
 from .host_path import host_path
 from .ownership import give_to_group
@@ -77,7 +77,7 @@ class Kinds:
             return Ready(path=made)
         if volume.host_path is not None:
             source = volume.host_path
-            return Ready(path=await in_thread(host_path, source.path, source.type or ""))
+            return Ready(path=await elsewhere(host_path, source.path, source.type or ""))
         if volume.persistent_volume_claim is not None or volume.ephemeral is not None:
             return await self._claimed(pod, volume)
         raise CannotMount(f"volumes of kind {', '.join(_kinds_of(volume)) or 'none'} are not supported here")
@@ -130,13 +130,13 @@ class Kinds:
 
     async def _claimed(self, pod: Pod, volume: Volume) -> Ready:
         """What this pod had of an agent before us it keeps: to start a container again needs no answer of the API."""
-        known = await in_thread(self._folders.remembered, pod.metadata.uid, volume.name)
+        known = await elsewhere(self._folders.remembered, pod.metadata.uid, volume.name)
         if known is not None:
             return Ready(path=Path(known.path), read_only=known.read_only)
         found = await claimed(pod, volume, self._references, self._node)
         if own_folder(found.volume):
             await mark(self._client, found.volume)
-        place = await in_thread(self._place_of_claimed, pod, volume, found)
+        place = await elsewhere(self._place_of_claimed, pod, volume, found)
         note = ClaimNote(path=str(place), read_only=found.read_only)
         await in_thread(self._folders.remember, pod.metadata.uid, volume.name, note)
         return Ready(path=place, read_only=found.read_only)

@@ -22,7 +22,7 @@ from nodeagent.runtime.interface import Mount, PodKey
 from nodeagent.status import Ending
 
 from .failures import CannotMount
-from .files_work import in_thread
+from .files_work import elsewhere, in_thread
 from .folders import PodFolders
 from .kinds import Kinds, Ready
 from .subpaths import CONFIG_ERROR, show, sub_path_of
@@ -164,7 +164,8 @@ class PodVolumes:
         if sub_path:
             try:
                 path = self.folders.subpath(pod.metadata.uid, wanted.name, spec.name, number)
-                await in_thread(show, ready.path, sub_path, path, read_only=ready.read_only)
+                work = in_thread if ready.path.is_relative_to(self.folders.root) else elsewhere
+                await work(show, ready.path, sub_path, path, read_only=ready.read_only)
             except (CannotMount, OSError) as error:
                 words = f'failed to prepare subPath for volumeMount "{wanted.name}" of container "{spec.name}"'
                 raise NotYet(CONFIG_ERROR, f"{words}: {error}", event="Failed") from error

@@ -446,3 +446,28 @@ def test_the_group_of_a_pod_has_its_volumes(tmp_path: Path) -> None:
         assert (shared.stat().st_gid, shared.stat().st_mode & 0o777) == (0, 0o755)
 
     run_volumes(tmp_path, story)
+
+
+def test_folders_whose_server_is_silent_hold_up_nobody_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = threading.Event()
+
+    def silent(path: str, _: str) -> Path:
+        assert answers.wait(60)
+        return Path(path)
+
+    async def story() -> None:
+        world = VolumesWorld(tmp_path)
+        far = [world.pod([{"name": "v", "hostPath": {"path": "/far"}}], name=f"far-{number}") for number in range(20)]
+        waiting = [asyncio.create_task(world.volumes.prepare(pod)) for pod in far]
+        await asyncio.sleep(0)
+        near = world.pod([{"name": "v", "emptyDir": {}}], name="near")
+        try:
+            async with asyncio.timeout(30):
+                assert at((await world.ready(near))["/v"]).is_dir()
+                await world.release(near)
+        finally:
+            answers.set()
+            await asyncio.gather(*waiting)
+
+    monkeypatch.setattr("nodeagent.volumes.kinds.host_path", silent)
+    asyncio.run(story())
