@@ -15,9 +15,8 @@ DEFAULT_CONTAINER = "kubectl.kubernetes.io/default-container"
 
 
 async def pod_of(session: Session, word: str, *, verb: str) -> JsonObject:
-    """Of a workload, a pod that is likely to work. Raises CommandError, ApiError."""
-    found = await pods_of(session, word, verb=verb)
-    return sorted(found, key=_readiness)[0]
+    """Of a workload, the pod that is likeliest to work. Raises CommandError, ApiError."""
+    return likeliest(await pods_of(session, word, verb=verb))
 
 
 async def pods_of(session: Session, word: str, *, verb: str) -> list[JsonObject]:
@@ -45,10 +44,18 @@ def _selector(obj: JsonObject) -> str:
     return selector_text(selector)
 
 
-def _readiness(pod: JsonObject) -> tuple[bool, bool, str]:
+def likeliest(pods: list[JsonObject]) -> JsonObject:
+    """As kubectl chooses: one that is ready, for the longest, and of those the oldest."""
+    return min(pods, key=_rank)
+
+
+def _rank(pod: JsonObject) -> tuple[bool, bool, str, str, str]:
     status = pod.get("status") or {}
-    ready = any(each["type"] == "Ready" and each["status"] == "True" for each in status.get("conditions") or [])
-    return not ready, status.get("phase") != "Running", pod["metadata"]["name"]
+    ready = [each for each in status.get("conditions") or [] if each["type"] == "Ready" and each["status"] == "True"]
+    since = str(ready[0].get("lastTransitionTime") or "") if ready else ""
+    metadata = pod["metadata"]
+    created = str(metadata.get("creationTimestamp") or "")
+    return status.get("phase") != "Running", not ready, since, created, metadata["name"]
 
 
 def container_names(pod: JsonObject) -> list[str]:

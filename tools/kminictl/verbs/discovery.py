@@ -17,7 +17,14 @@ if TYPE_CHECKING:
 @click.command("api-resources", cls=Verb)
 @click.option("-o", "--output", default="", help="wide or name.")
 @switch("--no-headers")
-@click.option("--namespaced", type=click.BOOL, default=None, help="Only those in namespaces, or only others.")
+@click.option(
+    "--namespaced",
+    type=click.BOOL,
+    is_flag=False,
+    flag_value="true",
+    default=None,
+    help="Only those in namespaces, or only others.",
+)
 @click.option("--api-group", default=None, help="Only of this group.")
 @click.option("--verbs", default="", help="Only those with all of these verbs.")
 @click.option("--categories", default="", help="Only those in all of these categories.")

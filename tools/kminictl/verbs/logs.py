@@ -86,7 +86,7 @@ class _Source(msgspec.Struct, kw_only=True):
 async def _sources(session: Session, words: tuple[str, ...], labels: str, given: dict[str, Any]) -> list[_Source]:
     from apiserver.api.errors import NotFound
 
-    from ..cluster.pods import container_names, container_of, pod_of, pods_of
+    from ..cluster.pods import container_names, container_of, likeliest, pods_of
 
     if labels:
         kind = (await session.catalogue()).find("pods").kind
@@ -95,13 +95,14 @@ async def _sources(session: Session, words: tuple[str, ...], labels: str, given:
             session.tell(f"No resources found in {session.namespace} namespace.")
     else:
         try:
-            if given["all_pods"]:
-                pods = await pods_of(session, words[0], verb="logs")
-            else:
-                pods = [await pod_of(session, words[0], verb="logs")]
+            pods = await pods_of(session, words[0], verb="logs")
         except NotFound as error:
             told = f'error from server (NotFound): {error.message} in namespace "{session.namespace}"'
             raise CommandError(told) from None
+        if len(pods) > 1 and not given["all_pods"]:
+            one = likeliest(pods)
+            session.tell(f"Found {len(pods)} pods, using pod/{one['metadata']['name']}")
+            pods = [one]
     found = []
     for pod in pods:
         if given["all_containers"]:

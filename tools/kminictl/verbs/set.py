@@ -277,3 +277,6 @@ async def selector(session: Session, words: tuple[str, ...], **given: Any) -> No
         obj["spec"]["selector"] = wanted
 
     await _change(session, places, given, "selector updated", change)
+
+
+set_.add_command(serviceaccount, "sa")
