@@ -20,8 +20,17 @@ from typing import NamedTuple
 from kmini.agent_runtime import RuntimeSettings, make_containerd, make_runtime
 from kmini.images import SAMPLE
 from nodeagent.network.teardown import remove_network
-from nodeagent.runtime.interface import ContainerConfig, PodKey, SandboxConfig
+from nodeagent.runtime.interface import (
+    ContainerConfig,
+    Dns,
+    LastWords,
+    PodKey,
+    Resources,
+    SandboxConfig,
+    Security,
+)
 from nodeagent.runtime.teardown import tear_down
+from nodeagent.spec.security import MASKED_PATHS, READ_ONLY_PATHS
 
 from .process import Daemon, Memory, cpu_s, memory
 
@@ -46,6 +55,26 @@ def own_network() -> None:
 
 def _ip(words: str) -> None:
     subprocess.run([shutil.which("ip") or "/sbin/ip", *words.split()], check=True)
+
+
+def _sandbox(key: PodKey) -> SandboxConfig:
+    """As the agent asks for it, so that what is compared does the same: of a pod without requests."""
+    dns = Dns(servers=["10.96.0.10"], searches=[f"{key.namespace}.svc.cluster.local"], options=["ndots:5"])
+    return SandboxConfig(pod=key, hostname=key.name, dns=dns, resources=Resources(cpu_shares=2))
+
+
+def _container(key: PodKey) -> ContainerConfig:
+    """As the agent asks for it: paths that are masked and files that are mounted are work for who starts it."""
+    return ContainerConfig(
+        name="sample",
+        attempt=0,
+        image=SAMPLE,
+        hostname=key.name,
+        hosts=f"127.0.0.1\tlocalhost\n192.0.2.1\t{key.name}\n",
+        last_words=LastWords(path="/dev/termination-log"),
+        resources=Resources(cpu_shares=2, oom_score_adj=1000),
+        security=Security(masked_paths=MASKED_PATHS, read_only_paths=READ_ONLY_PATHS),
+    )
 
 
 class Calls(NamedTuple):
@@ -121,9 +150,9 @@ class BenchNode:
         self._pods += 1
         key = PodKey(namespace="bare", name=f"bare-{self._pods}", uid=f"bare-{secrets.token_hex(8)}")
         begin = time.perf_counter()
-        sandbox = await self.bare.run_sandbox(SandboxConfig(pod=key, hostname=key.name))
+        sandbox = await self.bare.run_sandbox(_sandbox(key))
         made = time.perf_counter()
-        container = await self.bare.create_container(sandbox, ContainerConfig(name="sample", attempt=0, image=SAMPLE))
+        container = await self.bare.create_container(sandbox, _container(key))
         created = time.perf_counter()
         await self.bare.start_container(container)
         return sandbox, Calls(made - begin, created - made, time.perf_counter() - created)
