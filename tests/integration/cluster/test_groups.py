@@ -63,7 +63,7 @@ def scatter(group: Path, forks: int = 3) -> subprocess.Popen[str]:
 
 
 def ended(process: subprocess.Popen[str]) -> int:
-    code = process.wait(20)
+    code = process.wait(60)
     for pipe in (process.stdin, process.stdout):
         assert pipe is not None
         pipe.close()
@@ -111,7 +111,7 @@ def test_freezing_stops_all_and_thawing_lets_them_go_on(group: Group) -> None:
             pass  # it gets its turn; the test's own time limit is the bound
     finally:
         group.kill()
-        busy.wait(20)
+        busy.wait(60)
 
 
 def test_who_forks_away_all_the_time_is_killed_too(group: Group, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -217,6 +217,6 @@ def test_down_finds_what_daemons_mounted_and_whoever_entered(folder: Path) -> No
         with cluster.popen("s1", ["sleep", "600"]) as stray:
             eventually(lambda: len(group.processes()) == 2, what="the process to be in the host")
             cluster.down()
-            assert stray.wait(20) == -signal.SIGKILL
+            assert stray.wait(60) == -signal.SIGKILL
         assert traces(own, folder) == []
         assert not os.path.ismount(target)

@@ -54,7 +54,7 @@ def test_it_serves_until_it_is_told_to_end(number: signal.Signals) -> None:
         assert name == "KUBECONFIG"
         assert "default" in asyncio.run(names(Path(kubeconfig)))
         process.send_signal(number)
-        assert process.wait(30) == 0
+        assert process.wait(60) == 0
         assert not Path(kubeconfig).parent.exists()
 
 
@@ -72,7 +72,7 @@ def test_faults_are_made_by_lines_on_stdin() -> None:
         assert said(process, "partition z") == "error: there is no replica 'z'; there is: a, b, c"
         assert said(process, "explode").startswith("error: known are leader, partition")
         process.terminate()
-        assert process.wait(30) == 0
+        assert process.wait(60) == 0
 
 
 def test_a_stdin_that_ends_ends_nothing() -> None:
@@ -84,7 +84,7 @@ def test_a_stdin_that_ends_ends_nothing() -> None:
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(0.3)
         process.terminate()
-        assert process.wait(30) == 0
+        assert process.wait(60) == 0
 
 
 def test_a_port_that_is_taken_is_one_line(tmp_path: Path) -> None:

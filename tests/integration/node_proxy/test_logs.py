@@ -18,7 +18,7 @@ def test_logs_arrive_while_they_are_written(api: RunningApi, agent: Agent, wire:
 
     def serve(_asked: Asked, line: Line) -> None:
         line.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n6\r\nfirst\n\r\n")
-        assert seen.wait(20), "the first line was held back"
+        assert seen.wait(60), "the first line was held back"
         line.send(b"5\r\nlast\n\r\n0\r\n\r\n")
 
     agent.serve = serve
@@ -50,7 +50,7 @@ def test_a_client_that_goes_ends_the_logs(api: RunningApi, agent: Agent, wire: R
     while wire.line() != b"first\n":
         pass
     wire.close()
-    assert ended.wait(20), "the agent goes on writing to nobody"
+    assert ended.wait(60), "the agent goes on writing to nobody"
 
 
 def test_logs_that_break_off_are_not_complete(api: RunningApi, agent: Agent, wire: RawConnection) -> None:
