@@ -82,10 +82,15 @@ async def socket_in(namespace: str, family: int) -> socket.socket:
             _throw_away(found)
 
     threading.Thread(target=work, name="pod network", daemon=True).start()
-    return await made
+    try:
+        return await made
+    except asyncio.CancelledError:
+        if made.done() and not made.cancelled():  # it came in the very turn in which we were cancelled
+            _throw_away(made.exception() or made.result())
+        raise
 
 
-def _throw_away(found: socket.socket | Exception) -> None:
+def _throw_away(found: socket.socket | BaseException) -> None:
     if isinstance(found, socket.socket):
         found.close()
 
