@@ -188,8 +188,8 @@ def test_a_leader_that_is_cut_off_is_replaced_and_writes_go_on(three: ControlPla
     others = [name for name in three.names if name != cut]
 
     async def write(client: Client) -> None:
-        await client.create(config("while-cut"))
-        await client.delete(ConfigMap, "while-cut")
+        await surely(lambda: client.create(config("while-cut")), AlreadyExists)
+        await surely(lambda: client.delete(ConfigMap, "while-cut"), NotFound)
 
     run(three, write, *others)
     asyncio.run(until(lambda: three.leader in others))
