@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 START_WITHIN_S = 60.0
 STOP_WITHIN_S = 20.0
-LAUNCH_WITHIN_S = 20.0
+LAUNCH_WITHIN_S = 60.0
 ASK_EVERY_S = 0.05
 LOG_BYTES_MAX = 64 * 1024 * 1024  # at a start a longer log is put aside, once
 _AGAIN = Backoff(first_s=0.2, longest_s=10.0)

@@ -22,7 +22,7 @@ from .interface import ImageFailure, NotThere
 
 log = logging.getLogger(__name__)
 
-SEEN_WITHIN_S = 20.0
+SEEN_WITHIN_S = 60.0
 ASK_EVERY_S = 0.02
 BLOB_WITHIN_S = 600.0
 LEASE_HOURS = 1

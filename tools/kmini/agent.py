@@ -50,7 +50,7 @@ from .layout import AgentFile, Layout, RunningAgent, owned_agent
 
 log = logging.getLogger("kmini.agent")
 
-JOIN_WITHIN_S = 60.0
+JOIN_WITHIN_S = 180.0  # a server on the same machine may still be starting
 JOIN_PAUSE_S = 0.1
 REGISTER_WITHIN_S = 120.0
 STAGGER_S = 5.0  # over how long simulated nodes come
