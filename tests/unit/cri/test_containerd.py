@@ -22,7 +22,7 @@ from nodeagent.runtime.containerd_config import Layout, Programs
 from nodeagent.runtime.processes import Process
 
 WITHIN_S = 60.0
-STANDS_IN = "#!/bin/sh\necho told >&2\nwhile :; do sleep 1000; done\n"
+STANDS_IN = "#!/bin/sh\necho told >&2\nwhile :; do sleep 60; done\n"
 
 
 async def yes() -> bool:
@@ -133,7 +133,7 @@ def test_on_a_full_disk_it_is_started_and_adopted_all_the_same(place: Place, mon
 
 def test_a_process_that_got_its_id_is_not_taken_for_it(place: Place) -> None:
     started = asyncio.run(place.containerd().ensure())
-    os.kill(started.pid, signal.SIGKILL)
+    os.killpg(started.pid, signal.SIGKILL)
     place.layout.record.write_bytes(msgspec.json.encode(Process(pid=os.getpid(), start_ticks=1)))
 
     async def again() -> Process:
