@@ -20,12 +20,14 @@ from typing import NamedTuple
 from kmini.agent_runtime import RuntimeSettings, make_containerd, make_runtime
 from kmini.images import SAMPLE
 from nodeagent.network.teardown import remove_network
+from nodeagent.runtime.cri import CriRuntime
 from nodeagent.runtime.interface import (
     ContainerConfig,
     Dns,
     LastWords,
     PodKey,
     Resources,
+    RuntimeFailure,
     SandboxConfig,
     Security,
 )
@@ -75,6 +77,14 @@ def _container(key: PodKey) -> ContainerConfig:
         resources=Resources(cpu_shares=2, oom_score_adj=1000),
         security=Security(masked_paths=MASKED_PATHS, read_only_paths=READ_ONLY_PATHS),
     )
+
+
+async def _is_empty(runtime: CriRuntime) -> bool:
+    """A sandbox that somebody stops in this moment cannot be asked about: then it is not."""
+    try:
+        return not await runtime.list_sandboxes()
+    except RuntimeFailure:
+        return False
 
 
 class Calls(NamedTuple):
@@ -180,7 +190,7 @@ class BenchNode:
         runtime = make_runtime(self._settings)
         try:
             async with asyncio.timeout(within_s):
-                while await runtime.list_sandboxes():  # noqa: ASYNC110  # nobody tells
+                while not await _is_empty(runtime):  # noqa: ASYNC110  # nobody tells
                     await asyncio.sleep(_POLL_S)
         finally:
             await runtime.close()
