@@ -114,7 +114,7 @@ def test_output_ends_a_command_whose_stdin_does_not() -> None:
 
         failed = {"status": "Failure", "details": {"causes": [{"reason": "ExitCode", "message": "7"}]}}
         async with command_server(status=failed) as server:
-            server._talk = lambda _socket: asyncio.sleep(0)  # type: ignore[method-assign,assignment]
+            server._talk = lambda _socket: asyncio.sleep(0)  # type: ignore[method-assign,assignment]  # says nothing
             assert await asked(server, hearing, stdin()) == 7
 
     do(work())
@@ -126,7 +126,7 @@ def test_what_a_server_says_at_the_end_is_an_error_of_its_own() -> None:
     async def work() -> None:
         failed = {"status": "Failure", "message": "no task is there"}
         async with command_server(status=failed) as server:
-            server._talk = lambda _socket: asyncio.sleep(0)  # type: ignore[method-assign,assignment]
+            server._talk = lambda _socket: asyncio.sleep(0)  # type: ignore[method-assign,assignment]  # says nothing
             with pytest.raises(CommandError, match="no task is there"):
                 await asked(server, Hearing())
 

@@ -51,9 +51,9 @@ def hangs_for_ever(runtime: FakeRuntime, host: str) -> list[str]:
         if name.startswith(host):
             asked.append(name)
             await asyncio.Event().wait()
-        return await pull(name, **more)  # type: ignore[arg-type]
+        return await pull(name, **more)  # type: ignore[arg-type]  # as it came
 
-    runtime.pull_image = hanging  # type: ignore[method-assign]
+    runtime.pull_image = hanging  # type: ignore[method-assign]  # a registry that hangs
     return asked
 
 

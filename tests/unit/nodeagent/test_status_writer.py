@@ -35,6 +35,16 @@ def put(api: FakeApi, name: str = "a") -> Pod:
     return api.put(msgspec.convert(body, Pod))
 
 
+def put_and_outdated(api: FakeApi) -> Pod:
+    """As it was before somebody else wrote to it."""
+    pod = put(api)
+    late = api.get(Pod, "a")
+    assert late is not None
+    late.metadata.annotations["theirs"] = "1"
+    api.put(late)
+    return pod
+
+
 def saying(phase: str, **more: str) -> PodStatus:
     return PodStatus(phase=phase, conditions=[PodCondition(type="Ready", status="True")], **more)  # type: ignore[arg-type]
 
@@ -279,11 +289,7 @@ def test_a_write_that_others_were_faster_than_is_news_while_it_is_under_way() ->
 
     async def story() -> None:
         api = FakeApi()
-        pod = put(api)
-        late = api.get(Pod, "a")
-        assert late is not None
-        late.metadata.annotations["theirs"] = "1"
-        api.put(late)
+        pod = put_and_outdated(api)
         api.faults.latency_s = (1.0, 1.0)
         async with writing(api) as writer:
             writer.set(pod, saying("Running"))
@@ -302,11 +308,7 @@ def test_after_a_race_our_write_is_news_until_the_watch_has_caught_up() -> None:
 
     async def story() -> None:
         api = FakeApi()
-        pod = put(api)
-        late = api.get(Pod, "a")
-        assert late is not None
-        late.metadata.annotations["theirs"] = "1"
-        api.put(late)
+        pod = put_and_outdated(api)
         async with writing(api) as writer:
             writer.set(pod, saying("Running"))
             await asyncio.sleep(1)
