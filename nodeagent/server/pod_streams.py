@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Sequence
 
 from aiohttp import web
 
+from apiserver.api.core.containers import Container
 from apiserver.api.core.pod import Pod
 from apiserver.api.errors import ApiError, BadRequest, InternalError, NotFound, ServiceUnavailable
 from nodeagent.runtime.interface import NotThere, RuntimeFailure, Unavailable
@@ -46,12 +47,14 @@ class PodStreams:
     ) -> web.StreamResponse:
         pod = self._finder.pod(*names[:2])
         container = await self._finder.running(pod, names[2])
+        spec = _spec(pod, names[2])
         wanted = AttachRequest(
             container_id=container.id,
             stdin=_flag(parameters, "input"),
             stdout=_flag(parameters, "output"),
             stderr=_flag(parameters, "error"),
-            tty=_has_terminal(pod, names[2]),
+            tty=spec is not None and spec.tty,
+            stdin_once=spec is not None and spec.stdin_once,
         )
         return await _answered(self._streams.attach(request, wanted))
 
@@ -79,10 +82,10 @@ def _ports(parameters: Parameters) -> list[int]:
     return [int(text) for text in texts]
 
 
-def _has_terminal(pod: Pod, container: str) -> bool:
+def _spec(pod: Pod, container: str) -> Container | None:
     spec = pod.spec
     every = (*spec.containers, *spec.init_containers, *spec.ephemeral_containers)
-    return any(each.tty for each in every if each.name == container)
+    return next((each for each in every if each.name == container), None)
 
 
 async def _answered(streaming: Awaitable[web.StreamResponse]) -> web.StreamResponse:

@@ -7,7 +7,7 @@ status come out. The command is over when all of its output has ended; what a cl
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from enum import Enum
 from typing import Protocol
@@ -79,21 +79,42 @@ async def pump(source: Source, sink: Sink, activity: Activity) -> None:
         sink.finish()
 
 
-async def join(client: Client, runtime: Mapping[Name, RuntimeStream], activity: Activity) -> bytes:
-    """Until the command has ended; its status."""
+#: What the runtime has of a command, or a part of that: with the status that it ends with.
+Session = Mapping[Name, RuntimeStream]
+
+
+async def join(client: Client, sessions: Sequence[Session], activity: Activity) -> bytes:
+    """Until the command has ended; its status. The first session has all output; a second one has the input, and where
+    that has ended and was passed on, who ended it waits for nothing more."""
+    async with asyncio.TaskGroup() as group:
+        work = [group.create_task(_run(client, sessions[0], activity))]
+        work += [group.create_task(_give(client.sources[Name.STDIN], each, activity)) for each in sessions[1:]]
+        done, _ = await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
+        for each in work:
+            each.cancel()
+    status = next(each.result() for each in work if each in done)
+    return status or failure("the runtime broke the connection off before the command had ended")
+
+
+async def _run(client: Client, session: Session, activity: Activity) -> bytes:
     async with asyncio.TaskGroup() as inward:
         going_in = [
-            inward.create_task(pump(source, runtime[name], activity))
+            inward.create_task(pump(source, session[name], activity))
             for name, source in client.sources.items()
-            if name in runtime
+            if name in session
         ]
         async with asyncio.TaskGroup() as outward:
             for name, sink in client.sinks.items():
-                outward.create_task(pump(runtime[name], sink, activity))
-            status = outward.create_task(_all(runtime[Name.ERROR]))
+                outward.create_task(pump(session[name], sink, activity))
+            status = outward.create_task(_all(session[Name.ERROR]))
         for each in going_in:
             each.cancel()
-    return status.result() or failure("the runtime broke the connection off before the command had ended")
+    return status.result()
+
+
+async def _give(source: Source, session: Session, activity: Activity) -> bytes:
+    await pump(source, session[Name.STDIN], activity)
+    return await _all(session[Name.ERROR])
 
 
 async def _all(source: Source) -> bytes:

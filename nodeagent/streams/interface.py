@@ -29,13 +29,15 @@ class ExecRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AttachRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """To the container's own process. `tty` is the container's, not the client's wish."""
+    """To the container's own process. `tty` and `stdin_once` are the container's, not the client's wish. `stdin_once`:
+    its input ends with that of its first client; that of any other stays open, and whose input ends is let go."""
 
     container_id: str
     stdin: bool = False
     stdout: bool = False
     stderr: bool = False
     tty: bool = False
+    stdin_once: bool = False
 
 
 class PortForwardRequest(msgspec.Struct, frozen=True, kw_only=True):

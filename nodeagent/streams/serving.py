@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, contextmanager, suppress
 from typing import Any, Protocol
 
 from aiohttp import web
@@ -64,27 +64,20 @@ class Streams:
         if len(wanted.command) > ARGUMENTS_MAX:
             raise Refused(400, f"a command has at most {ARGUMENTS_MAX} arguments")
 
-        async def ask(*, stderr: bool) -> str:
-            return await self._runtime.exec_url(
-                wanted.container_id,
-                wanted.command,
-                stdin=wanted.stdin,
-                stdout=wanted.stdout,
-                stderr=stderr,
-                tty=wanted.tty,
-            )
+        async def ask(names: frozenset[Name]) -> str:
+            return await self._runtime.exec_url(wanted.container_id, wanted.command, **_flags(names), tty=wanted.tty)
 
-        return await self._command(request, wanted, ask)
+        names = _names(wanted)
+        return await self._command(request, names, [names], ask)
 
     async def attach(self, request: web.BaseRequest, wanted: AttachRequest) -> web.StreamResponse:
         """Raises Refused, RuntimeFailure."""
 
-        async def ask(*, stderr: bool) -> str:
-            return await self._runtime.attach_url(
-                wanted.container_id, stdin=wanted.stdin, stdout=wanted.stdout, stderr=stderr, tty=wanted.tty
-            )
+        async def ask(names: frozenset[Name]) -> str:
+            return await self._runtime.attach_url(wanted.container_id, **_flags(names), tty=wanted.tty)
 
-        return await self._command(request, wanted, ask)
+        names = _names(wanted)
+        return await self._command(request, names, _sessions(names, stdin_once=wanted.stdin_once), ask)
 
     async def port_forward(self, request: web.BaseRequest, wanted: PortForwardRequest) -> web.StreamResponse:
         """Raises Refused, RuntimeFailure."""
@@ -124,16 +117,21 @@ class Streams:
     # --- commands -----------------------------------------------------------------------------------------
 
     async def _command(
-        self, request: web.BaseRequest, wanted: ExecRequest | AttachRequest, ask: Callable[..., Awaitable[str]]
+        self,
+        request: web.BaseRequest,
+        names: frozenset[Name],
+        sessions: Sequence[frozenset[Name]],
+        ask: Callable[[frozenset[Name]], Awaitable[str]],
     ) -> web.StreamResponse:
-        names = _names(wanted)
         is_websocket = upgrade.is_websocket(request)
         header = upgrade.WEBSOCKET_PROTOCOL if is_websocket else upgrade.STREAM_PROTOCOL
         served = websocket_client.PROTOCOLS if is_websocket else spdy_client.PROTOCOLS
         protocol = upgrade.chosen(request, header, served)
         with self._counted():
-            wire = await runtime_side.dial(await ask(stderr=Name.STDERR in names), COMMAND_PROTOCOL)
+            wires: dict[frozenset[Name], Wire] = {}
             try:
+                for each in sessions:
+                    wires[each] = await runtime_side.dial(await ask(each), COMMAND_PROTOCOL)
                 with suppress(OSError):  # the client is gone
                     activity = Activity()
                     client: Client
@@ -142,9 +140,10 @@ class Streams:
                         client = WebSocketClient(socket, protocol, names, activity)
                     else:
                         client = SpdyClient(await upgrade.open_spdy(request, protocol), protocol, names, activity)
-                    await self._serve(client, activity, _run(client, wire, names, activity))
+                    await self._serve(client, activity, _run(client, wires, activity))
             finally:
-                wire.abort()
+                for wire in wires.values():
+                    wire.abort()
         return upgrade.Written()
 
     # --- both ---------------------------------------------------------------------------------------------
@@ -178,14 +177,33 @@ def _names(wanted: ExecRequest | AttachRequest) -> frozenset[Name]:
     return frozenset(names | {Name.RESIZE} if wanted.tty else names)
 
 
-async def _run(client: Client, wire: Wire, names: frozenset[Name], activity: Activity) -> None:
+def _sessions(names: frozenset[Name], *, stdin_once: bool) -> list[frozenset[Name]]:
+    """With the runtime, for one attach.
+
+    As soon as one output of a container ends, containerd takes it that the client's input is over, and where that does
+    not end the container's it lets go of both outputs: what the other one said last would be lost. So the input goes
+    by itself there, after the outputs, for the answer to it must be heard.
+    """
+    if stdin_once or not names >= {Name.STDIN, Name.STDOUT, Name.STDERR}:
+        return [names]
+    return [names - {Name.STDIN}, frozenset({Name.STDIN})]
+
+
+def _flags(names: frozenset[Name]) -> dict[str, bool]:
+    return {each.value: each in names for each in (Name.STDIN, Name.STDOUT, Name.STDERR)}
+
+
+async def _run(client: Client, wires: Mapping[frozenset[Name], Wire], activity: Activity) -> None:
     """A command, once the client has opened its streams; at last the client is told how it ended."""
     if not await client.opened():
         return
-    async with runtime_side.connected(wire, activity) as connection:
+    async with AsyncExitStack() as connections:
         try:
-            streams = await open_streams(connection, [Name.ERROR, *names])
-            status = await join(client, streams, activity)
+            sessions = []
+            for names, wire in wires.items():
+                connection = await connections.enter_async_context(runtime_side.connected(wire, activity))
+                sessions.append(await open_streams(connection, [Name.ERROR, *names]))
+            status = await join(client, sessions, activity)
         except RuntimeFailure as error:
             log.warning("a command was not run", extra={"error": error.message})
             status = failure(error.message)

@@ -77,13 +77,13 @@ class ScriptedRuntime:
         if self.refuses:
             raise RuntimeFailure(self.refuses)
         self.asked.append(asked)
-        return f"http://127.0.0.1:{self.port}/"
+        return f"http://127.0.0.1:{self.port}/{len(self.asked) - 1}"
 
     async def serve(self, request: web.BaseRequest) -> web.StreamResponse:
         running = Running()
         wire = await open_spdy(request, "v4.channel.k8s.io")
         connection = SpdyConnection(wire, server=True, activity=Activity(), streams_max=8, on_stream=running.take)
-        asked = self.asked[-1]
+        asked = self.asked[int(request.path[1:])]
         count = 1 + sum(asked[name] for name in ("stdin", "stdout", "stderr", "tty"))
         async with asyncio.TaskGroup() as group:
             serving = group.create_task(connection.run())

@@ -22,7 +22,7 @@ from stream_clients import (
     websocket,
 )
 
-from nodeagent.streams import AttachRequest, ExecRequest, Streams, spdy_client, websocket_channels
+from nodeagent.streams import ExecRequest, Streams, spdy_client, websocket_channels
 from nodeagent.streams import connection as connections
 from nodeagent.streams.connection import SpdyStream
 from nodeagent.streams.websocket_channels import Inward
@@ -454,18 +454,5 @@ def test_input_by_websocket_is_bounded_too() -> None:
             await asyncio.sleep(0)
             assert not waiting.done()
             assert len(await inward.read()) == 65536
-
-    run(work())
-
-
-def test_attach_asks_for_no_command() -> None:
-    async def work() -> None:
-        async with scripted_runtime() as runtime:
-            streams, wanted = Streams(runtime), AttachRequest(container_id="c", stdin=True, stdout=True, stderr=True)
-            runtime.command = upper
-            async with node_server(lambda request: streams.attach(request, wanted)) as port:
-                found = await command_by_spdy(port, stdin=b"x")
-            assert (found.stdout, found.exit_code) == (b"X", 3)
-            assert "command" not in runtime.asked[0]
 
     run(work())
