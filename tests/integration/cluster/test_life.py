@@ -105,7 +105,7 @@ def test_a_build_that_was_killed_is_removed_and_can_be_done_again(folder: Path, 
     own = cluster_id(folder)
     cluster = Cluster(folder, servers=1, tmpfs=True)
     cluster.down()
-    assert traces(own, folder) == []
+    eventually(lambda: traces(own, folder) == [], what="what was about to enter a host finds none and ends")
 
     assert cluster.up()
     assert cluster.leader() == "s1"
