@@ -224,6 +224,29 @@ def test_attach_gives_what_the_container_says_and_takes_what_it_reads(host: Host
     run(work())
 
 
+def test_attach_goes_on_when_one_output_ends(host: Host) -> None:
+    """containerd would let go of both."""
+
+    async def work() -> None:
+        script = "exec 2>&-; until read -t 1 line; do echo waits; sleep 0.2; done; echo got $line"
+        async with (
+            streaming_pod(host, ["sh", "-c", script], stdin=True) as pod,
+            pod.attach(stdin=True, stderr=True) as port,
+            spdy(port, "v4.channel.k8s.io") as client,
+        ):
+            error, stdin, stdout, stderr = [
+                await client.open(streamtype=each) for each in ("error", "stdin", "stdout", "stderr")
+            ]
+            assert await everything(stderr) == b""
+            async with aclosing(lines(stdout)) as said:
+                assert await anext(said) == b"waits"
+                await stdin.write(b"this\n")
+                assert [line async for line in said if line != b"waits"] == [b"got this"]
+            assert json.loads(await everything(error))["status"] == "Success"
+
+    run(work())
+
+
 def test_a_container_that_is_not_there_is_an_answer_not_a_stream(host: Host) -> None:
     async def work() -> None:
         async with streaming_pod(host) as pod:
