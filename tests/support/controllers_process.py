@@ -60,7 +60,9 @@ class ControllersProcess:
 
     @property
     def log(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self._log.read_text().splitlines() if line.startswith("{")]
+        """What it said, but for a line that is being written."""
+        lines = self._log.read_text().splitlines(keepends=True)
+        return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("\n")]
 
     def said(self, message: str) -> bool:
         return any(message in line["message"] for line in self.log)

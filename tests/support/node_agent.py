@@ -49,9 +49,12 @@ class Line:
         self._sock.sendall(data)
 
     def read(self, count: int) -> bytes:
-        """So many bytes, fewer at the end."""
+        """So many bytes, fewer at the end, which may also be a reset: what was still on its way to who closed."""
         while len(self._left) < count:
-            data = self._sock.recv(65536)
+            try:
+                data = self._sock.recv(65536)
+            except ConnectionResetError:
+                break
             if not data:
                 break
             self._left += data

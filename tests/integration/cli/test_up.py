@@ -103,8 +103,13 @@ def test_up_again_keeps_what_runs_and_what_was_changed(upped: tuple[Up, str]) ->
         assert "1 of 1 pods are ready" in again.stdout
     finally:
         api_request(Layout(up.data_dir), "PUT", f"{HELLO}/scale", scale_to(2))
-    eventually(lambda: json.loads(up.run("status", "-o", "json").stdout)["healthy"], 120, "both pods are ready again")
+    eventually(lambda: two_pods_run(up), 120, "both pods are ready again, and the one that had to go has gone")
     assert json.loads(up.run("status", "-o", "json").stdout)["process"]["pid"] == before["process"]["pid"]
+
+
+def two_pods_run(up: Up) -> bool:
+    found = json.loads(up.run("status", "-o", "json").stdout)
+    return bool(found["healthy"]) and len(found["node"]["pods"]) == 2
 
 
 def scale_to(count: int) -> dict[str, Any]:

