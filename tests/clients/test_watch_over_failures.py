@@ -19,11 +19,12 @@ from kubectl_binaries import MISSING, binaries
 from kubectl_shell import Shell
 from server_faults import leader_of, voters
 from store_cluster import until
+from sure_writes import create_surely, delete_surely, only_passing
 
 from apiserver.api.core.config import ConfigMap
 from apiserver.api.core.containers import Container
 from apiserver.api.core.pod import Pod, PodSpec
-from apiserver.api.errors import AlreadyExists, ApiError, NotFound
+from apiserver.api.errors import ApiError
 from apiserver.api.meta import ObjectMeta, TopObject
 from apiserver.client import Change, Client, Informer, kubeconfig
 
@@ -60,24 +61,6 @@ def pod(name: str) -> Pod:
     return Pod(metadata=ObjectMeta(name=name), spec=PodSpec(containers=[Container(name="main", image="nginx:1.25")]))
 
 
-async def surely(client: Client, obj: TopObject) -> None:
-    """Create it, also when nobody says whether an attempt worked. How long may be tried is the test's own limit."""
-    while True:
-        try:
-            await client.create(obj)
-            return
-        except AlreadyExists:
-            return
-        except ApiError as error:
-            only_passing(error)
-
-
-def only_passing(error: ApiError) -> None:
-    """Let through what another attempt may mend; raise the rest."""
-    if error.code < 500 and error.code != 429:
-        raise error
-
-
 async def surely_labelled(client: Client, name: str, text: str) -> ConfigMap:
     """Until it is answered: the same patch twice changes nothing the second time."""
     change = {"metadata": {"labels": {"n": text}}, "data": {"n": text}}
@@ -108,7 +91,7 @@ async def surely_listed(client: Client, labels: str = "") -> list[str]:
 
 async def create_all(client: Client, objects: Sequence[TopObject]) -> None:
     for obj in objects:
-        await surely(client, obj)
+        await create_surely(client, obj)
 
 
 def names(prefix: str, first: int, last: int) -> list[str]:
@@ -124,18 +107,21 @@ def test_kubectl_watches_a_follower_through_the_death_of_the_leader(servers: lis
     follower, other = (server for server in servers if server is not leader)
     shell = Shell(binaries()[0], follower.data_dir / "kubeconfig", tmp_path / "work")
     wanted = names("pod", 0, BEFORE + AFTER)
-    watch = shell.start(["get", "pods", "--watch", "-o", 'jsonpath={.metadata.name}{"\\n"}'])
+    watch = shell.start(["get", "pods", "--watch", "-v=6", "-o", 'jsonpath={.metadata.name}{"\\n"}'])
     assert watch.stdout is not None
+    said = iter(watch.stdout)
 
     async def write(first: int, last: int) -> None:
         async with client_of(other, follower) as client:
             await create_all(client, [pod(name) for name in names("pod", first, last)])
 
     try:
+        assert any("watch=true" in line for line in said)  # its list is behind it, which needs a leader
         asyncio.run(write(0, BEFORE))
         leader.kill()
         asyncio.run(write(BEFORE, BEFORE + AFTER))
-        seen = [line.strip() for line in itertools.islice(watch.stdout, len(wanted))]
+        told = (line.strip() for line in said if line.startswith("pod-"))
+        seen = list(itertools.islice(told, len(wanted)))
         assert watch.poll() is None, "the watch ended"
     finally:
         watch.kill()
@@ -148,7 +134,8 @@ def test_kubectl_watches_a_follower_through_the_death_of_the_leader(servers: lis
 
 
 def test_an_informer_goes_on_with_another_server_and_misses_nothing(servers: list[Server]) -> None:
-    watched, *others = servers
+    """The one it is with is killed, which need not be the first: an election may have sent it on."""
+    killed: list[Server] = []
     seen: list[tuple[str, str, str]] = []
 
     def told(change: Change[ConfigMap]) -> None:
@@ -157,24 +144,24 @@ def test_an_informer_goes_on_with_another_server_and_misses_nothing(servers: lis
 
     async def steps(client: Client, name: str) -> None:
         """Three changes of one object: who lists anew instead of going on sees fewer."""
-        await surely(client, ConfigMap(metadata=ObjectMeta(name=name), data={"step": "1"}))
+        await create_surely(client, ConfigMap(metadata=ObjectMeta(name=name), data={"step": "1"}))
         await until_it_works(client, name)
-        await delete_surely(client, name)
+        await delete_surely(client, ConfigMap, name)
 
     async def body() -> None:
-        async with client_of(watched, *others) as reader, client_of(*others) as writer:
+        async with client_of(*servers) as reader, client_of(*reversed(servers)) as writer:
             informer = Informer(reader, ConfigMap, namespace="default")
             informer.add_handler(told)
             async with informer:
                 await informer.wait_for_sync()
                 for name in names("informed", 0, 5):
                     await steps(writer, name)
-                assert reader.caller.servers.current == url(watched)
-                watched.kill()
+                killed.append(next(each for each in servers if url(each) == reader.caller.servers.current))
+                killed[0].kill()
                 for name in names("informed", 5, 15):
                     await steps(writer, name)
                 await until(lambda: len(seen) >= len(expected), patience_s=120.0)
-                assert reader.caller.servers.current != url(watched)
+                await until(lambda: reader.caller.servers.current != url(killed[0]))
 
     expected = [
         change
@@ -184,7 +171,8 @@ def test_an_informer_goes_on_with_another_server_and_misses_nothing(servers: lis
     try:
         asyncio.run(body())
     finally:
-        back(watched)
+        for each in killed:
+            back(each)
     assert seen == expected
 
 
@@ -194,16 +182,6 @@ async def until_it_works(client: Client, name: str) -> None:
         with contextlib.suppress(ApiError):
             await client.patch(ConfigMap, name, {"data": {"step": "2"}})
             return
-
-
-async def delete_surely(client: Client, name: str) -> None:
-    while True:
-        try:
-            await client.delete(ConfigMap, name)
-        except NotFound:
-            return
-        except ApiError as error:
-            only_passing(error)
 
 
 class ResumingWatch:
@@ -294,7 +272,7 @@ def test_what_one_replica_acknowledged_every_other_shows_at_once(servers: list[S
         stale = []
         async with one_client_each(servers) as clients:
             made = ConfigMap(metadata=ObjectMeta(name="fresh", labels={"n": "0"}), data={"n": "0"})
-            await surely(clients[0], made)
+            await create_surely(clients[0], made)
             for number in range(1, READS + 1):
                 writer, reader = clients[number % 3], clients[(number + 1 + number % 2) % 3]
                 text = str(number)

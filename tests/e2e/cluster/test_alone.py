@@ -13,6 +13,7 @@ from cluster_containers import ContainersWatch, as_declared, pods_of, sample_dep
 from controllers_process import until
 from kmini.cluster import Cluster
 from service_objects import service
+from sure_writes import create_surely, delete_surely
 
 from apiserver.api.apps import Deployment
 from apiserver.api.core.pod import Pod
@@ -35,15 +36,15 @@ async def rolled_out(cluster: Cluster, client: Client, watch: ContainersWatch) -
         return not await pods_of(client, APP) and not [each for each in watch.now if each.pod.name.startswith(APP)]
 
     ports = [ServicePort(port=80, target_port=PORT, protocol="TCP")]
-    await client.create(service(APP, cluster_ip="", ports=ports, selector={"app": APP}))
-    await client.create(sample_deployment(APP, REPLICAS))
+    await create_surely(client, service(APP, cluster_ip="", ports=ports, selector={"app": APP}))
+    await create_surely(client, sample_deployment(APP, REPLICAS))
     try:
         await until(all_run, what="it is rolled out", timeout_s=WITHIN_S)
         yield await pods_of(client, APP)
     finally:
         cluster.heal()
-        await client.delete(Deployment, APP, namespace="default")
-        await client.delete(Service, APP, namespace="default")
+        await delete_surely(client, Deployment, APP)
+        await delete_surely(client, Service, APP)
         await until(none_left, what="nothing is left of what was deleted", timeout_s=WITHIN_S)
 
 

@@ -23,6 +23,7 @@ from cluster_containers import (
 from container_processes import is_first
 from controllers_process import until
 from kmini.cluster import Cluster
+from sure_writes import create_surely, delete_surely
 
 from apiserver.api.apps import Deployment
 from apiserver.api.core.node import Node
@@ -73,14 +74,14 @@ class World(NamedTuple):
 async def rolled_out(cluster: Cluster) -> AsyncIterator[World]:
     async with Client.from_kubeconfig(cluster.kubeconfig) as client, watching(cluster) as watch:
         world = World(cluster, client, watch)
-        await client.create(sample_deployment("web", REPLICAS))
+        await create_surely(client, sample_deployment("web", REPLICAS))
         try:
             await world.whole(ROLLED_OUT_WITHIN_S)
             assert {pod.spec.node_name for pod in await world.pods()} == {"n1", "n2"}
             yield world
         finally:
             cluster.heal()
-            await client.delete(Deployment, "web", namespace="default")
+            await delete_surely(client, Deployment, "web")
 
             async def nothing_left() -> bool:
                 return not await world.pods() and not world.containers()

@@ -14,6 +14,7 @@ from kmini.cluster import Cluster
 from kmini_process import eventually
 from kubectl_binaries import MISSING, binaries
 from kubectl_shell import Shell
+from sure_writes import create_surely
 from terminal import terminal
 
 from apiserver.client import Client
@@ -29,7 +30,7 @@ def pods(shared_cluster: Cluster) -> Iterator[list[str]]:
 
     async def roll_out() -> None:
         async with Client.from_kubeconfig(shared_cluster.kubeconfig) as client, watching(shared_cluster) as watch:
-            await client.create(sample_deployment("asked", REPLICAS))
+            await create_surely(client, sample_deployment("asked", REPLICAS))
             await until(
                 lambda: as_declared(client, watch, "asked", REPLICAS), what="pods", timeout_s=ROLLED_OUT_WITHIN_S
             )

@@ -49,7 +49,7 @@ def test_kubectl_debug_may_be_talked_to(place: PodsPlace, every_kubectl: Shell) 
     """
     place.make("asked", container("main", "sleep 1000"))
     place.runs("asked")
-    script = "until read -t 1 line; do echo waits; sleep 0.2; done; echo got $line; exit 7"
+    script = "while :; do echo waits; sleep 0.2; done & read line; echo got $line; exit 7"
     command = [
         "timeout",
         "200",

@@ -201,7 +201,7 @@ def test_a_slow_client_slows_the_command_down(host: Host) -> None:
 
 def test_attach_gives_what_the_container_says_and_takes_what_it_reads(host: Host) -> None:
     async def work() -> None:
-        talk = "while :; do if read -t 1 line; then echo got $line; else echo waits; sleep 0.2; fi; done"
+        talk = "while :; do echo waits; sleep 0.2; done & while :; do read line && echo got $line || sleep 1; done"
         script = ["sh", "-c", talk]
         async with (
             streaming_pod(host, script, stdin=True) as pod,

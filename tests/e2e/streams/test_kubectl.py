@@ -25,7 +25,9 @@ LARGE_MIB = 64
 @pytest.fixture(scope="module", autouse=True)
 def pods(host: Host, server: Server) -> Iterator[None]:
     make_pod(server, "web", {"name": "main", "image": SAMPLE})
-    talk = "echo ready; while :; do if read -t 1 line; then echo got $line; else echo waits; sleep 0.2; fi; done"
+    talk = (
+        "echo ready; while :; do echo waits; sleep 0.2; done & while :; do read line && echo got $line || sleep 1; done"
+    )
     make_pod(server, "talk", container("main", talk, stdin=True))
     soon(lambda: (phase(server, "web"), phase(server, "talk")) == ("Running", "Running"), "the pods run")
     wait_serving(server, "web")
