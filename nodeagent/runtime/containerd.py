@@ -186,9 +186,12 @@ class PrivateContainerd:
     async def _wait_answer(self, found: Process) -> bool:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + START_WITHIN_S
-        while loop.time() < deadline and processes.alive(found):
+        while processes.alive(found):
+            over = loop.time() >= deadline  # and asked once more: it may be we who stood still
             if await self._answers():
                 return True
+            if over:
+                break
             await asyncio.sleep(ASK_EVERY_S)
         return False
 

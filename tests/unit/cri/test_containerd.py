@@ -155,6 +155,15 @@ def test_one_that_does_not_answer_is_replaced(place: Place, monkeypatch: pytest.
     assert place.running() == [again]
 
 
+def test_one_that_answers_is_kept_though_the_agent_stood_still_for_too_long(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(containerd, "START_WITHIN_S", 0.0)
+    started = asyncio.run(place.containerd().ensure())
+    assert asyncio.run(place.containerd().ensure()) == started
+    assert place.running() == [started]
+
+
 def test_one_that_ends_is_started_again(place: Place) -> None:
     async def work() -> None:
         made = place.containerd()
