@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import msgspec
 import pytest
-from peers import CLUSTER, QUICK, Authorities, Peer, all_up, eventually, introduce, run, running
+from peers import CALM, CLUSTER, Authorities, Peer, all_up, eventually, introduce, run, running
 
 from raftstore.identity import PeerIdentity
 from raftstore.raft.engine import Member
@@ -171,17 +172,18 @@ def test_a_removed_member_is_dropped_and_told_so(two: Any) -> None:
     run(body())
 
 
-def test_a_silent_peer_is_dropped_and_a_quiet_one_is_not(two: Any, authorities: Authorities) -> None:
+def test_a_silent_peer_is_dropped_and_a_quiet_one_is_not(two: Any) -> None:
     """Quiet links live on pings; a peer whose process stands still (SIGSTOP, frozen host) is given up."""
+    timing = msgspec.structs.replace(CALM, dead_s=1.0)
 
     async def body() -> None:
-        one, other = two()
+        one, other = two(timing=timing)
         async with running(one, other):
             introduce(one, other)
             await all_up(one, other)
             sent = one.transport.metrics.bytes_sent
             await eventually(lambda: one.transport.metrics.bytes_sent > sent)
-            await asyncio.sleep(QUICK.dead_s * 1.5)
+            await asyncio.sleep(timing.dead_s * 1.5)
             assert one.recorder.count("connected", 2) == 1
             assert one.transport.metrics.links_dead == 0
             silence(other)

@@ -10,9 +10,22 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import msgspec
 import pytest
 from cryptography import x509
-from peers import CLUSTER, Authorities, Peer, RawCaller, all_up, client_context, eventually, introduce, run, running
+from peers import (
+    CALM,
+    CLUSTER,
+    Authorities,
+    Peer,
+    RawCaller,
+    all_up,
+    client_context,
+    eventually,
+    introduce,
+    run,
+    running,
+)
 
 from apiserver.auth import pki
 from raftstore.errors import UnavailableError, WrongCluster
@@ -31,9 +44,9 @@ def hello(member: int, cluster: int = CLUSTER, **changes: Any) -> Message:
 
 
 @asynccontextmanager
-async def listening(authorities: Authorities) -> AsyncIterator[Peer]:
+async def listening(authorities: Authorities, **options: Any) -> AsyncIterator[Peer]:
     """Member 1 with a link to member 2 that must come to no harm, and member 3 expected."""
-    peer, bystander = Peer(1, authorities.member(1)), Peer(2, authorities.member(2))
+    peer, bystander = Peer(1, authorities.member(1), **options), Peer(2, authorities.member(2))
     async with running(peer, bystander):
         introduce(peer, bystander)
         await all_up(peer, bystander)
@@ -111,8 +124,10 @@ def test_tls_1_2_and_plain_text_are_refused(authorities: Authorities) -> None:
 
 
 def test_a_caller_that_says_nothing_is_hung_up_on(authorities: Authorities) -> None:
+    timing = msgspec.structs.replace(CALM, greeting_s=2.0)
+
     async def body() -> None:
-        async with listening(authorities) as peer:
+        async with listening(authorities, timing=timing) as peer:
             silent = await RawCaller.call(peer.transport.port, None)
             assert await silent.until_closed() == b""
             await silent.close()

@@ -6,15 +6,17 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from peers import CLUSTER, QUICK, Authorities, Peer, all_up, eventually, introduce, run, running
+from peers import CALM, CLUSTER, Authorities, Peer, all_up, eventually, introduce, run, running
 
 from apiserver.auth import pki
 from raftstore.raft.credentials import Credentials
 
+RENEWING = msgspec.structs.replace(CALM, settled_s=3.0)  # renewals are spread over it
+
 
 def test_links_are_renewed_under_new_certificates_without_a_gap(authorities: Authorities) -> None:
     async def body() -> None:
-        one, other = Peer(1, authorities.member(1)), Peer(2, authorities.member(2))
+        one, other = [Peer(number, authorities.member(number), timing=RENEWING) for number in (1, 2)]
         async with running(one, other):
             introduce(one, other)
             await all_up(one, other)
@@ -32,11 +34,9 @@ def test_links_are_renewed_under_new_certificates_without_a_gap(authorities: Aut
 
 def test_a_twin_that_is_under_way_when_credentials_are_replaced_is_no_failure(authorities: Authorities) -> None:
     """Its link is that of the former credentials: the renewal goes on, and no peer counts as hard to reach."""
-    timing = msgspec.structs.replace(QUICK, settled_s=5.0)
 
     async def body() -> None:
-        one = Peer(1, authorities.member(1), timing=timing)
-        other = Peer(2, authorities.member(2), timing=timing)
+        one, other = Peer(1, authorities.member(1)), Peer(2, authorities.member(2))
         async with running(one, other):
             introduce(one, other)
             await all_up(one, other)
@@ -63,7 +63,7 @@ def test_an_authority_is_replaced_in_three_steps(authorities: Authorities) -> No
         return authorities.files(pki.issue_peer(issuer, CLUSTER, member), *trusted)
 
     async def body() -> None:
-        one, other = Peer(1, credentials(1, old_ca, old_ca)), Peer(2, credentials(2, old_ca, old_ca))
+        one, other = [Peer(number, credentials(number, old_ca, old_ca), timing=RENEWING) for number in (1, 2)]
         async with running(one, other):
             introduce(one, other)
             await all_up(one, other)
@@ -91,9 +91,10 @@ def test_an_authority_is_replaced_in_three_steps(authorities: Authorities) -> No
 def test_a_link_of_dropped_credentials_is_ended_even_if_it_cannot_be_renewed(authorities: Authorities) -> None:
     """A peer that never got a certificate of the new authority loses its link, and does not keep it for ever."""
     new_ca = pki.make_authority("the next peer CA")
+    timing = msgspec.structs.replace(RENEWING, retire_s=0.6)
 
     async def body() -> None:
-        one, other = Peer(1, authorities.member(1)), Peer(2, authorities.member(2))
+        one, other = [Peer(number, authorities.member(number), timing=timing) for number in (1, 2)]
         async with running(one, other):
             introduce(one, other)
             await all_up(one, other)
