@@ -24,7 +24,8 @@ pytestmark = pytest.mark.skipif(
     reason="etcd or h2load is not installed (Debian: etcd-server, nghttp2-client)",
 )
 
-BRIEF = Plan(rounds=1, load_s=0.3, events=3, kills=1, fill=500, restarts=1, settle_s=0.2, idle_s=0.5, limit_s=400.0)
+#: A load sees something done also when the machine stands still for a moment.
+BRIEF = Plan(rounds=1, load_s=1.5, events=3, kills=1, fill=500, restarts=1, settle_s=0.2, idle_s=0.5, limit_s=400.0)
 PATIENCE_S = 120.0
 
 

@@ -82,13 +82,12 @@ def upped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Up, str]]:
 def test_up_says_what_it_does_and_how_to_go_on(upped: tuple[Up, str]) -> None:
     up, said = upped
     timed = [line for line in said.splitlines() if re.match(r" *\d+\.\d s  ", line)]
-    steps = [line for line in timed if "  pod hello-" not in line]
+    steps = [line for line in timed if "  pod hello-" not in line and "  waiting: " not in line]
     for step, words in zip(steps, STEPS, strict=True):
         assert re.search(words, step), steps
     assert f"export KUBECONFIG={up.data_dir}/kubeconfig" in said
     assert f"kmini down --data-dir {up.data_dir}" in said
-    deployment = api_request(Layout(up.data_dir), "GET", HELLO)
-    assert deployment["status"]["readyReplicas"] == 2
+    eventually(lambda: told(up, "readyReplicas") == 2, what="the Deployment says of its pods what they said")
 
 
 def test_up_again_keeps_what_runs_and_what_was_changed(upped: tuple[Up, str]) -> None:
@@ -96,6 +95,7 @@ def test_up_again_keeps_what_runs_and_what_was_changed(upped: tuple[Up, str]) ->
     before = json.loads(up.run("status", "-o", "json").stdout)
     api_request(Layout(up.data_dir), "PUT", f"{HELLO}/scale", scale_to(1))
     try:
+        eventually(lambda: told(up, "replicas") == 1, what="one of the pods is told to go")
         again = up.up()
         assert again.returncode == 0, again.stderr
         assert again.stdout.count("runs already") == 2
@@ -105,6 +105,11 @@ def test_up_again_keeps_what_runs_and_what_was_changed(upped: tuple[Up, str]) ->
         api_request(Layout(up.data_dir), "PUT", f"{HELLO}/scale", scale_to(2))
     eventually(lambda: two_pods_run(up), 120, "both pods are ready again, and the one that had to go has gone")
     assert json.loads(up.run("status", "-o", "json").stdout)["process"]["pid"] == before["process"]["pid"]
+
+
+def told(up: Up, number: str) -> int:
+    """In the Deployment's status."""
+    return int(api_request(Layout(up.data_dir), "GET", HELLO)["status"].get(number, 0))
 
 
 def two_pods_run(up: Up) -> bool:

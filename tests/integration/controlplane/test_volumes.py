@@ -53,7 +53,7 @@ def with_nodes(plane: ControlPlane, place: str, body: Callable[[Client], Awaitab
             await nodes.wait_registered()
             await client.create(namespace(place))
             client.namespace = place
-            await until(lambda: has_default_class(client), what="the default class", timeout_s=30)
+            await until(lambda: has_default_class(client), what="the default class")
             await body(client)
 
     asyncio.run(main())
@@ -99,7 +99,7 @@ def test_a_claim_of_the_default_class_from_its_pod_to_its_end(plane: ControlPlan
         shown = await asyncio.to_thread(kubectl, plane, "-n", place, "get", "pvc", "data")
         assert "Pending" in shown
         await client.create(using("web", place))
-        await until(lambda: is_running(client, "web"), what="the pod runs", timeout_s=30)
+        await until(lambda: is_running(client, "web"), what="the pod runs")
         found = await client.get(PersistentVolumeClaim, "data")
         name = found.spec.volume_name
         web = await client.get(Pod, "web")
@@ -118,8 +118,8 @@ def test_a_claim_of_the_default_class_from_its_pod_to_its_end(plane: ControlPlan
         shown = await asyncio.to_thread(kubectl, plane, "-n", place, "get", "pvc")
         assert row(shown, "data")["STATUS"] == "Terminating"  # it is in use
         await client.delete(Pod, "web", options=DeleteOptions(grace_period_seconds=1))
-        await until(lambda: is_gone(client, PersistentVolumeClaim, "data"), what="the claim goes", timeout_s=30)
-        await until(lambda: is_gone(client, PersistentVolume, name), what="its volume goes", timeout_s=30)
+        await until(lambda: is_gone(client, PersistentVolumeClaim, "data"), what="the claim goes")
+        await until(lambda: is_gone(client, PersistentVolume, name), what="its volume goes")
 
     with_nodes(plane, place, body)
 
@@ -132,20 +132,20 @@ def test_a_retained_volume_stays_with_its_data(plane: ControlPlane) -> None:
         await client.create(persistent_volume("disk", storageClassName="", persistentVolumeReclaimPolicy="Retain"))
         await client.create(claim("data", namespace=place, storageClassName=""))
         await client.create(using("web", place))
-        await until(lambda: is_running(client, "web"), what="the pod runs", timeout_s=30)
+        await until(lambda: is_running(client, "web"), what="the pod runs")
         await client.delete(Pod, "web", options=DeleteOptions(grace_period_seconds=1))
         await client.delete(PersistentVolumeClaim, "data")
 
         async def is_released() -> bool:
             return await phase_of(client, "disk") == "Released"
 
-        await until(is_released, what="the volume is let go", timeout_s=30)
+        await until(is_released, what="the volume is let go")
         cells = row(await asyncio.to_thread(kubectl, plane, "get", "pv"), "disk")
         assert (cells["STATUS"], cells["CLAIM"], cells["POLICY"]) == ("Released", f"{place}/data", "Retain")
         await client.create(claim("data", namespace=place, storageClassName=""))
         await asyncio.sleep(2)  # what would be done with it would be done by now
         assert (await client.get(PersistentVolumeClaim, "data")).status.phase == "Pending"
-        await asyncio.to_thread(kubectl, plane, "delete", "pv", "disk", "--timeout=20s")
+        await asyncio.to_thread(kubectl, plane, "delete", "pv", "disk", "--timeout=50s")
         assert await is_gone(client, PersistentVolume, "disk")
 
     with_nodes(plane, place, body)

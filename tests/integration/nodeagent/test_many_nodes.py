@@ -50,8 +50,12 @@ def test_a_hundred_nodes_run_pods(kmini: Kmini) -> None:
                 assert nodes.running_containers == PODS
                 addresses = [each.status.pod_ip async for each in client.list(Pod, namespace=kmini.namespace)]
                 assert len(set(addresses)) == PODS
-                leases = [each async for each in client.list(Lease, namespace="kube-node-lease")]
-                assert {each.metadata.name for each in leases} >= set(nodes.names)
+
+                async def all_beat() -> bool:
+                    leases = [each async for each in client.list(Lease, namespace="kube-node-lease")]
+                    return {each.metadata.name for each in leases} >= set(nodes.names)
+
+                await until(all_beat, "a lease of each node")
 
                 nodes.fail({"app": "p7"}, Fault.exits(code=3))
 

@@ -15,7 +15,7 @@ from .process import Daemon, Memory, free_ports, memory
 from .side import MEMBERS, WorkNotDone
 from .within import within
 
-READY_TIMEOUT_S = 60.0
+READY_TIMEOUT_S = 180.0  # the first start compiles all it loads, and a machine may have much else to do
 _POLL_S = 0.05
 _STOP_S = 15.0
 
