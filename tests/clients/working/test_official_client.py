@@ -7,7 +7,7 @@ from typing import Any
 
 import kubernetes
 import pytest
-from kmini_process import Server
+from kmini_process import Server, eventually
 
 NAMESPACE = "official"
 WATCH_S = 120
@@ -21,6 +21,11 @@ def api(cluster: Server) -> Iterator[Any]:
         core.create_namespace({"metadata": {"name": NAMESPACE}})
         yield client
         core.delete_namespace(NAMESPACE)
+        eventually(lambda: NAMESPACE not in namespaces(core), what="it is gone, and its pods with it")
+
+
+def namespaces(core: Any) -> set[str]:
+    return {each.metadata.name for each in core.list_namespace().items}
 
 
 @pytest.fixture
