@@ -112,7 +112,11 @@ class Agent:
                 subject: Any = (sock.getpeercert() or {}).get("subject", ())
                 user = next((str(value) for names in subject for name, value in names if name == "commonName"), "")
             line = Line(sock)
-            first, *fields = line.head().decode().split("\r\n")
+            try:
+                whole = line.head()
+            except ConnectionError:  # a server whose patience was over before it had asked
+                return
+            first, *fields = whole.decode().split("\r\n")
             method, path, _ = first.split(" ")
             headers = {name.lower(): value.strip() for name, _, value in (field.partition(":") for field in fields)}
             asked = Asked(method, path, headers, user)
