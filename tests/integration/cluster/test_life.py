@@ -87,14 +87,14 @@ def pair(tmp_path: Path) -> Iterator[tuple[Cluster, Cluster]]:
 def test_two_clusters_at_once_know_nothing_of_each_other(pair: tuple[Cluster, Cluster], tmp_path: Path) -> None:
     one, other = pair
     assert one.state.subnet != other.state.subnet
-    assert one.leader() == other.leader() == "s1"
+    assert one.wait_leader() == other.wait_leader() == "s1"
     if FORWARDS.read_text().strip() == "0":  # else this machine passes on what hosts send each other
         assert lost(one, "s1", other.hosts["s1"].address)
     own = cluster_id(tmp_path / "a")
     one.down()
     assert traces(own, tmp_path / "a") == []
     other.wait_ready()
-    assert other.leader() == "s1"
+    assert other.wait_leader() == "s1"
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -109,7 +109,7 @@ def test_a_build_that_was_killed_is_removed_and_can_be_done_again(folder: Path, 
     eventually(lambda: traces(own, folder) == [], what="what was about to enter a host finds none and ends")
 
     assert cluster.up()
-    assert cluster.leader() == "s1"
+    assert cluster.wait_leader() == "s1"
     cluster.down()
     assert traces(own, folder) == []
 
@@ -209,7 +209,7 @@ def test_after_a_restart_of_the_machine_only_files_are_left(folder: Path) -> Non
         assert cluster.up()
         assert cluster.state.boot_id == old["boot_id"]
         assert cluster.state.subnet == old["subnet"]
-        assert cluster.leader() == "s1"
+        assert cluster.wait_leader() == "s1"
 
 
 def test_down_finds_what_daemons_mounted_and_whoever_entered(folder: Path) -> None:
