@@ -31,6 +31,7 @@ from raftstore.errors import StoreError
 SERVERS = OWN + b"servers/"
 LEASE_S = 15
 RENEW_S = 5.0
+LEAVE_S = 1.0  # what a server that ends spends on saying so
 LOOK_S = 2.0
 LOOK_SOON_S = 0.1
 NAMESPACE, NAME = "default", "kubernetes"
@@ -69,7 +70,7 @@ class LiveServers:
         """Be gone at once, so that nobody is sent here any more."""
         if self._lease:
             try:
-                await self._storage.store.lease_revoke(self._lease, timeout_s=1.0)
+                await self._storage.store.lease_revoke(self._lease, timeout_s=LEAVE_S)
             except StoreError as error:
                 log.info("this server is forgotten only when its lease ends", extra={"reason": error.message})
             self._lease = 0

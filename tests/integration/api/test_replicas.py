@@ -41,8 +41,9 @@ def run(folder: Path, test: Test) -> None:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leases as short as the store gives them."""
-    monkeypatch.setattr(live, "LEASE_S", 2)
+    """What changes is seen soon; a lease ends because a test ends it, and not because the machine stood still."""
+    monkeypatch.setattr(live, "LEASE_S", 120)
+    monkeypatch.setattr(live, "LEAVE_S", 30.0)
     monkeypatch.setattr(live, "RENEW_S", 0.5)
     monkeypatch.setattr(live, "LOOK_S", 0.1)
 
