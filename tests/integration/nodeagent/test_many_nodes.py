@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 
+import pytest
 from joined_agent import phase_is, pod_named, until
 from kmini.testing.fixture import Kmini
 
+from apiserver import storage
 from apiserver.api.coordination import Lease
 from apiserver.api.core.node import Node
 from apiserver.api.core.pod import Pod
@@ -17,7 +19,9 @@ from nodeagent.simulation import SimulatedNodes
 NODES, PODS = 100, 300
 
 
-def test_a_hundred_nodes_run_pods(kmini: Kmini) -> None:
+def test_a_hundred_nodes_run_pods(kmini: Kmini, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(storage, "REQUEST_TIMEOUT_S", 60.0)  # all of this is one process: it may take long
+
     async def story() -> None:
         async with kmini.client as client, kmini.make_client() as theirs:
             zones = ("a", "b", "c")
