@@ -240,12 +240,24 @@ def test_a_compacted_revision_is_gone_and_one_to_come_is_waited_for(
     loop.run(test())
 
 
-def test_a_list_waits_for_the_revision_that_comes(loop: LoopOf, api: RunningApi) -> None:
+def test_a_list_waits_for_the_revision_that_comes(
+    loop: LoopOf, api: RunningApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "REQUEST_TIMEOUT_S", 60.0)
+
     async def test() -> None:
         path = await namespace_of(api, "comes")
-        coming = asyncio.create_task(listed(api, path, resourceVersion=api.store.revision + 1))
-        await api.create(path, config_map("a"))
-        assert "a" in names_in((await coming).body)
+        made: dict[str, int] = {}
+        asked = api.store.revision + 5
+        coming = asyncio.create_task(listed(api, path, resourceVersion=asked))
+        while api.store.revision < asked:  # the server itself may write meanwhile
+            assert not coming.done()
+            name = f"a{len(made)}"
+            made[name] = int((await api.create(path, config_map(name)))["metadata"]["resourceVersion"])
+        body = (await coming).body
+        version = int(body["metadata"]["resourceVersion"])
+        assert version >= asked
+        assert {name for name, revision in made.items() if revision <= version} <= set(names_in(body))
 
     loop.run(test())
 
