@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Iterable
 
 import pytest
 from joined_agent import phase_is, pod_named, until
@@ -13,10 +14,16 @@ from apiserver import storage
 from apiserver.api.coordination import Lease
 from apiserver.api.core.node import Node
 from apiserver.api.core.pod import Pod
+from apiserver.client import Client
 from nodeagent.runtime.faults import Fault
 from nodeagent.simulation import SimulatedNodes
 
 NODES, PODS = 100, 300
+
+
+async def all_beat(client: Client, nodes: Iterable[str]) -> bool:
+    leases = [each async for each in client.list(Lease, namespace="kube-node-lease")]
+    return {each.metadata.name for each in leases} >= set(nodes)
 
 
 def test_a_hundred_nodes_run_pods(kmini: Kmini, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,13 +61,7 @@ def test_a_hundred_nodes_run_pods(kmini: Kmini, monkeypatch: pytest.MonkeyPatch)
                 assert nodes.running_containers == PODS
                 addresses = [each.status.pod_ip async for each in client.list(Pod, namespace=kmini.namespace)]
                 assert len(set(addresses)) == PODS
-
-                async def all_beat() -> bool:
-                    leases = [each async for each in client.list(Lease, namespace="kube-node-lease")]
-                    return {each.metadata.name for each in leases} >= set(nodes.names)
-
-                await until(all_beat, "a lease of each node")
-
+                await until(lambda: all_beat(client, nodes.names), "a lease of each node")
                 nodes.fail({"app": "p7"}, Fault.exits(code=3))
 
                 async def crashed() -> bool:
@@ -92,12 +93,7 @@ def test_a_node_that_falls_silent_lets_its_lease_run_out(kmini: Kmini) -> None:
             SimulatedNodes(theirs, count=2, prefix="quiet", remove=True) as nodes,
         ):
             await nodes.wait_registered()
-
-            async def beaten() -> bool:
-                leases = [each async for each in client.list(Lease, namespace="kube-node-lease")]
-                return {"quiet-1", "quiet-2"} <= {each.metadata.name for each in leases}
-
-            await until(beaten, "two leases")
+            await until(lambda: all_beat(client, nodes.names), "two leases")
             await nodes.stop_node("quiet-1")
             last = await client.get(Lease, "quiet-1", namespace="kube-node-lease")
             other = await client.get(Lease, "quiet-2", namespace="kube-node-lease")
