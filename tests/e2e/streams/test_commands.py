@@ -228,7 +228,7 @@ def test_attach_goes_on_when_one_output_ends(host: Host) -> None:
     """containerd would let go of both."""
 
     async def work() -> None:
-        script = "exec 2>&-; until read -t 1 line; do echo waits; sleep 0.2; done; echo got $line"
+        script = "exec 2>&-; while :; do echo waits; sleep 0.2; done & read line; echo got $line"
         async with (
             streaming_pod(host, ["sh", "-c", script], stdin=True) as pod,
             pod.attach(stdin=True, stderr=True) as port,
