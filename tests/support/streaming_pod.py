@@ -52,6 +52,11 @@ class StreamingPod:
         """Of a command in the container."""
         return (await self.runtime.exec_sync(self.container_id, command, timeout_s=60)).stdout.decode()
 
+    async def has_ended(self) -> bool:
+        """Its container. containerd may fail to stop one that is about to end: wait for it before the pod goes."""
+        (found,) = await self.runtime.list_containers(pod_uid=POD.uid)
+        return found.exited
+
 
 @asynccontextmanager
 async def streaming_pod(

@@ -243,6 +243,7 @@ def test_attach_goes_on_when_one_output_ends(host: Host) -> None:
                 await stdin.write(b"this\n")
                 assert [line async for line in said if line != b"waits"] == [b"got this"]
             assert json.loads(await everything(error))["status"] == "Success"
+            assert await until(pod.has_ended, "the end of the container")
 
     run(work())
 
