@@ -3,27 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 import pytest
+from bounded_run import run
 from scripted_streaming import SUCCESS, Command, ScriptedRuntime, scripted_runtime
 from stream_clients import command_by_spdy, command_by_websocket, everything, node_server, spdy, websocket
 
 from nodeagent.streams import AttachRequest, Streams
 from nodeagent.streams.connection import SpdyStream
 
-WITHIN_S = 60.0
 PROTOCOLS = ("spdy", "websocket")
-
-
-def run(work: Coroutine[Any, Any, None]) -> None:
-    async def bounded() -> None:
-        async with asyncio.timeout(WITHIN_S):
-            await work
-
-    asyncio.run(bounded())
 
 
 @asynccontextmanager

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
 import pytest
+from bounded_run import WITHIN_S, run
 from scripted_streaming import SUCCESS, ScriptedRuntime, failed, scripted_runtime
 from stream_clients import (
     Refusal,
@@ -27,18 +28,9 @@ from nodeagent.streams import connection as connections
 from nodeagent.streams.connection import SpdyStream
 from nodeagent.streams.websocket_channels import Inward
 
-WITHIN_S = 60.0
 MUCH = 2 * 64 * 1024 * 1024  # more than any buffer holds
 BUFFERS_MAX = 64 * 1024 * 1024  # the kernel's, of two connections over loopback, which grow; and ours
 PROTOCOLS = ("spdy", "websocket")
-
-
-def run(work: Coroutine[Any, Any, None]) -> None:
-    async def bounded() -> None:
-        async with asyncio.timeout(WITHIN_S):
-            await work
-
-    asyncio.run(bounded())
 
 
 class Node:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import socket
 import tracemalloc
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
+from bounded_run import run
 
 from nodeagent.streams import connection as connections
 from nodeagent.streams.connection import SpdyConnection, SpdyStream
@@ -19,16 +20,7 @@ from nodeagent.streams.spdy.headers import BLOCK_BYTES_MAX
 from nodeagent.streams.spdy.session import RECEIVED_BYTES_MAX
 from nodeagent.streams.wires import BareWire, SocketWire
 
-WITHIN_S = 60.0
 MIB = 1024 * 1024
-
-
-def run(work: Coroutine[Any, Any, None]) -> None:
-    async def bounded() -> None:
-        async with asyncio.timeout(WITHIN_S):
-            await work
-
-    asyncio.run(bounded())
 
 
 async def wires() -> tuple[SocketWire, SocketWire]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import socket
 import tracemalloc
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import Any
 
 import aiohttp
 import pytest
+from bounded_run import run
 from scripted_streaming import ScriptedRuntime, scripted_runtime
 from stream_clients import Refusal, Spdy, everything, node_server, spdy, websocket
 
@@ -18,18 +18,9 @@ from nodeagent.runtime.interface import RuntimeFailure
 from nodeagent.streams import PortForwardRequest, Streams, ports, runtime_side
 from nodeagent.streams.connection import SpdyStream
 
-WITHIN_S = 60.0
 PROTOCOL = "portforward.k8s.io"
 
 Process = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-
-
-def run(work: Coroutine[Any, Any, None]) -> None:
-    async def bounded() -> None:
-        async with asyncio.timeout(WITHIN_S):
-            await work
-
-    asyncio.run(bounded())
 
 
 @asynccontextmanager
