@@ -17,7 +17,7 @@ from .host import Host
 from .network import VirtualNetwork
 from .observer import Observer
 from .process import Process, found
-from .runtime import VirtualRuntime
+from .runtime import VirtualRuntime, running
 from .schedule import Schedule
 from .swarm import Options
 
@@ -46,9 +46,12 @@ class Failpoints:
         return lambda: self._hit(name)
 
     def _hit(self, name: str) -> None:
+        process = running()
+        if process is None:
+            return
         self.hits[name] += 1
-        running = VirtualRuntime.running
-        armed = self._armed.get(running.owner) if running is not None else None
+        process.schedule.trace(f"{process.owner} at {name}")
+        armed = self._armed.get(process.owner)
         if armed is None or armed[0] != name:
             return
         _, hits_left, host, action = armed

@@ -7,6 +7,7 @@ new machine when it installs a snapshot.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -19,7 +20,7 @@ from ..raft.engine import Configuration, EngineListener, Entry, Message, Role
 from .checkers import Violation
 from .checkers.leases import Expiry
 from .checkers.raft import LogView, RaftChecker
-from .runtime import VirtualRuntime
+from .runtime import running
 from .schedule import Schedule
 from .truth import Contradiction, Truth
 
@@ -51,7 +52,8 @@ class Observer:
 
     def applied(self, machine: StateMachine, entries: Sequence[Entry], applied: Applied) -> None:
         """A state machine of some replica took `entries`."""
-        member = VirtualRuntime.running.owner if VirtualRuntime.running is not None else 0
+        process = running()
+        member = process.owner if process is not None else 0
         truth = self.truth
         try:
             truth.events_applied(member, applied.events, self.schedule.now_s)
@@ -77,16 +79,19 @@ class Observer:
     def watching_machines(self) -> Iterator[None]:
         original: Callable[[StateMachine, Sequence[Entry]], Applied] = StateMachine.apply
         original_init = StateMachine.__init__
+        thread = threading.get_ident()  # machines of real replicas on other threads are not of this run
 
         def apply(machine: StateMachine, entries: Sequence[Entry]) -> Applied:
             applied = original(machine, entries)
-            self.applied(machine, entries, applied)
+            if threading.get_ident() == thread:
+                self.applied(machine, entries, applied)
             return applied
 
         def init(machine: StateMachine, *arguments: Any, **named: Any) -> None:
             original_init(machine, *arguments, **named)
-            if VirtualRuntime.running is not None:
-                VirtualRuntime.running.opened.append(machine)
+            process = running()
+            if process is not None:
+                process.opened.append(machine)
 
         StateMachine.__init__ = init  # type: ignore[assignment, method-assign]  # undone below
         StateMachine.apply = apply  # type: ignore[assignment, method-assign]  # undone below

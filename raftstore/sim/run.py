@@ -6,6 +6,7 @@ virtual time is a defect too.
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
@@ -80,6 +81,16 @@ def _quiet() -> Iterator[None]:
         logging.disable(before)
 
 
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Nothing that the process did before is collected in the middle of a run: finalizers may do anything."""
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
 def run_seed(seed: int, plan: Plan, *, trace: list[str] | None = None, folder: Path | None = None) -> Verdict:
     """Run one seed in this process, its files under `folder`. With `trace` the trace's lines are appended to it."""
     options = swarm.restrict(swarm.draw(seed), only=plan.only, without=plan.without)
@@ -88,7 +99,7 @@ def run_seed(seed: int, plan: Plan, *, trace: list[str] | None = None, folder: P
         options, folder=folder or memory_folder(), protections_off=plan.protections_off, keep_trace=trace is not None
     )
     try:
-        with _quiet(), _alarmed():
+        with _alone(), _quiet(), _alarmed():
             verdict = simulation.run()
         return msgspec.structs.replace(verdict, cpu_s=time.process_time() - started_s)
     except _Hangs:

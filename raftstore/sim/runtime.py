@@ -9,9 +9,10 @@ at one instant somewhere between its start and its completion; a process may die
 from __future__ import annotations
 
 import random
+import threading
 from collections import deque
 from collections.abc import Callable
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 from .disk import PowerCut
 from .schedule import Callback, Schedule, ScheduledEvent
@@ -157,11 +158,22 @@ class _VirtualTimer:
         self._event.cancel()
 
 
+class _Running(threading.local):
+    """Of this thread alone: a real replica on another one is nobody's business here."""
+
+    runtime: VirtualRuntime | None = None
+
+
+_running = _Running()
+
+
+def running() -> VirtualRuntime | None:
+    """Whose code is running right now; None: that of no virtual process."""
+    return _running.runtime
+
+
 class VirtualRuntime:
     """Time, chance and threads of one process (one incarnation of a replica)."""
-
-    #: Whose code is running right now: failpoints want to know.
-    running: ClassVar[VirtualRuntime | None] = None
 
     def __init__(
         self,
@@ -229,7 +241,7 @@ class VirtualRuntime:
         if self.paused:
             self._deferred.append(callback)
             return
-        running, VirtualRuntime.running = VirtualRuntime.running, self
+        before, _running.runtime = _running.runtime, self
         try:
             callback()
         except (ProcessKilled, PowerCut):
@@ -237,7 +249,7 @@ class VirtualRuntime:
         except Exception as error:
             self.report("callback", error)
         finally:
-            VirtualRuntime.running = running
+            _running.runtime = before
 
     def close_opened(self) -> None:
         for opened in self.opened:
