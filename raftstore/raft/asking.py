@@ -142,12 +142,14 @@ async def ask(
     *,
     cluster_id: int = NO_CLUSTER,
     timeout_s: float = 5.0,
+    connect_s: float | None = None,
     metrics: LinkMetrics | None = None,
 ) -> Answer:
     """Ask the replica at `address` one question.
 
-    `cluster_id` is the asker's; a member takes no answer from another cluster (WrongCluster). Raises
-    UnavailableError when there is no answer in time; the question may have been acted upon.
+    `cluster_id` is the asker's; a member takes no answer from another cluster (WrongCluster). `connect_s` is for
+    the connection alone, which a kernel makes however busy its machine is. Raises UnavailableError when there is
+    no answer in time; the question may have been acted upon.
     """
     question = _Question(cluster_id, message)
     counters = metrics or LinkMetrics()
@@ -155,7 +157,12 @@ async def ask(
     try:
         async with asyncio.timeout(timeout_s):
             connection = await dial(
-                address, lambda: Connection(question, counters), contexts, timeout_s=timeout_s, dead_s=_DEAD_S
+                address,
+                lambda: Connection(question, counters),
+                contexts,
+                timeout_s=timeout_s,
+                connect_s=connect_s,
+                dead_s=_DEAD_S,
             )
             return await question.answer
     except (ssl.SSLError, TimeoutError) as error:

@@ -25,13 +25,14 @@ from . import founding_file, joining
 from .asking import Reception, ask
 from .credentials import Credentials, TlsContexts, load_contexts
 from .engine import Configuration, Member, Message
-from .founding import Actions, Founder, FoundingState, FoundingTiming, check_list, list_digest
+from .founding import ANSWER_S_MAX, Actions, Founder, FoundingState, FoundingTiming, check_list, list_digest
 from .joining import MalformedMessage
 
 _log = logging.getLogger("raftstore.bootstrap")
 
 _TICK_S = 0.05
-_QUESTION_S = 1.0
+_CONNECT_S = 1.0  # to a host that is not there
+_FAREWELL_S = 1.0
 _JOIN_QUESTION_S = 5.0
 _IN_FLIGHT_MAX = 4  # questions to one replica at a time
 _JOIN_PAUSE_S_MIN = 0.05
@@ -156,7 +157,7 @@ class _Process:
             if self._failure is not None:
                 raise self._failure
         if self._asking:  # tell the others, as far as they listen
-            await asyncio.wait(self._asking, timeout=_QUESTION_S)
+            await asyncio.wait(self._asking, timeout=_FAREWELL_S)
         return self._founder.outcome.configuration
 
     async def _save(self, actions: Actions) -> None:
@@ -192,10 +193,11 @@ class _Process:
                 task.add_done_callback(self._asking.discard)
 
     async def _ask_one(self, name: str, question: Message) -> None:
+        asked = time.monotonic()
         try:
-            answer = await ask(self._list[name], question, self._contexts, timeout_s=_QUESTION_S)
+            answer = await ask(self._list[name], question, self._contexts, timeout_s=ANSWER_S_MAX, connect_s=_CONNECT_S)
             async with self._saving:
-                actions = self._founder.receive(answer.message, time.monotonic())
+                actions = self._founder.receive(answer.message, asked, time.monotonic())
                 await self._save(actions)
         except UnavailableError as error:
             _log.debug("no answer while founding", extra={"member": name, "why": error.message})

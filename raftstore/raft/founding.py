@@ -39,6 +39,9 @@ class Ballot(NamedTuple):
 
 
 NO_BALLOT = Ballot(0, 0)
+ANSWER_S_MAX = 8.0  # nobody waits longer for one
+_ANSWERS_A_ROUND = 3  # two phases, and one for those who are slower than the rest
+_SLOW_KEPT = 0.9  # of what the slowest answer took, when the next is faster
 
 
 class FoundingState(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,7 +60,10 @@ class FoundingState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FoundingTiming(msgspec.Struct, frozen=True, kw_only=True):
-    """Intervals of founding, in seconds."""
+    """Intervals of founding, in seconds, where answers come at once; where they take long, all are longer.
+
+    But for the wait for the whole list: there, that somebody is there is known already.
+    """
 
     probe_every_s: float = 0.1
     wait_for_all_s: float = 0.3  # after a majority is there, for the rest of the list
@@ -146,6 +152,7 @@ class Founder:
         self._value: Configuration | None = None  # set in its second phase
         self._best: tuple[Ballot, Configuration] | None = None
         self._granted: set[str] = set()
+        self._answer_s = 0.0  # what answers take here, the slowest of late
         if state.joins is not None:
             self._end(state.joins)
 
@@ -160,7 +167,7 @@ class Founder:
             if self._ballot is None and self._may_propose(now):
                 sends += self._prepare(now)
             if now >= self._next_probe:
-                self._next_probe = now + self._timing.probe_every_s
+                self._next_probe = now + self._timing.probe_every_s * self._patience
                 sends += self._to_all(self._question("found.probe"))
         return self._actions(sends)
 
@@ -190,8 +197,8 @@ class Founder:
             raise MalformedMessage(f"no question of founding: {kind!r:.40}")
         return self._actions([]), answer
 
-    def receive(self, answer: Message, now: float) -> Actions:
-        """The answer to a question of ours, however late. Raises MalformedMessage."""
+    def receive(self, answer: Message, asked: float, now: float) -> Actions:
+        """The answer to a question that we asked then, however late. Raises MalformedMessage."""
         if self.outcome is not None:
             return self._actions([])
         kind = answer["type"]
@@ -205,6 +212,7 @@ class Founder:
         if why is not None:
             self.disagreements[sender.name[:64]] = why
             return self._actions([])
+        self._answer_s = max(min(now - asked, ANSWER_S_MAX), self._answer_s * _SLOW_KEPT)
         self.disagreements.pop(sender.name, None)
         self._heard[sender.name] = (sender, now)
         sends: list[tuple[str, Message]] = []
@@ -227,7 +235,7 @@ class Founder:
 
     def _present(self, now: float) -> list[Member]:
         """Everybody of the list that was heard lately, this replica included, by name."""
-        others = [member for member, at in self._heard.values() if now - at <= self._timing.presence_s]
+        others = [member for member, at in self._heard.values() if now - at <= self._timing.presence_s * self._patience]
         return sorted([*others, self._own], key=lambda member: member.name)
 
     def _watch_presence(self, now: float) -> None:
@@ -249,7 +257,7 @@ class Founder:
         """Phase 1. Our own promise counts too and is saved first: a ballot is never used twice."""
         self._highest_round += 1
         ballot = Ballot(self._highest_round, self.state.member_id)
-        self._ballot, self._ballot_ends = ballot, now + self._timing.round_s
+        self._ballot, self._ballot_ends = ballot, now + self._timing.round_s * self._patience
         self._value = None
         self._best = (self.state.accepted_ballot, self.state.accepted) if self.state.accepted is not None else None
         self._granted = {self._own.name}
@@ -309,7 +317,8 @@ class Founder:
     def _give_up(self, now: float) -> None:
         """Somebody else is at it, or answers were lost: try again, not in step with others."""
         self._ballot = self._value = None
-        self._not_before = now + self._timing.stagger_s * (0.5 + len(self._names) * self._random())
+        pause_s = self._timing.stagger_s * self._patience * (0.5 + len(self._names) * self._random())
+        self._not_before = now + pause_s
 
     def _new_document(self, now: float) -> Configuration:
         return Configuration(self._random_id(), tuple(self._present(now)))
@@ -332,6 +341,13 @@ class Founder:
         if ballot >= self.state.promised:
             self._keep(promised=ballot, accepted_ballot=ballot, accepted=value)
         return self._question("found.accepted") | {"ballot": list(ballot), "promised": list(self.state.promised)}
+
+    # --- how long things take ---------------------------------------------------------------------------
+
+    @property
+    def _patience(self) -> float:
+        """How many times as long as planned everything may take, so that a round has time for its answers."""
+        return max(1.0, _ANSWERS_A_ROUND * self._answer_s / self._timing.round_s)
 
     # --- helpers ----------------------------------------------------------------------------------------
 

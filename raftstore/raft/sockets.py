@@ -48,14 +48,24 @@ def tune(connected: socket.socket, dead_s: float) -> None:
 
 
 async def dial(
-    address: str, make: Callable[[], SomeConnection], contexts: TlsContexts, *, timeout_s: float, dead_s: float
+    address: str,
+    make: Callable[[], SomeConnection],
+    contexts: TlsContexts,
+    *,
+    timeout_s: float,
+    dead_s: float,
+    connect_s: float | None = None,
 ) -> SomeConnection:
-    """Connect and shake hands. Raises OSError (ssl.SSLError and TimeoutError are), ValueError for the address."""
+    """Connect and shake hands, `timeout_s` for both; `connect_s` for the first, when that shall be less.
+
+    Raises OSError (ssl.SSLError and TimeoutError are), ValueError for the address.
+    """
     host, port = split_address(address)
     loop = asyncio.get_running_loop()
     connection = make()
     async with asyncio.timeout(timeout_s):
-        connected = await _connect(loop, host, port)
+        async with asyncio.timeout(connect_s):
+            connected = await _connect(loop, host, port)
         inode = os.fstat(connected.fileno()).st_ino
         try:
             tune(connected, dead_s)

@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import random
-from typing import Any
+from collections import deque
+from typing import Any, NamedTuple
 
 from raftstore.raft.engine import Configuration, Member, Message
 from raftstore.raft.founding import Actions, Founder, FoundingState, FoundingTiming, list_digest
+
+
+class Packet(NamedTuple):
+    kind: str  # ask, answer
+    sender: str
+    receiver: str
+    message: Message
+    asked: float  # when the question was, on the asker's clock
+
 
 #: No politeness: everybody proposes as soon as a majority is there, and gives up soon.
 RUDE = FoundingTiming(wait_for_all_s=0.0, stagger_s=0.04, round_s=0.2)
@@ -40,47 +50,50 @@ class Replica:
             self.alive = False
             return
         for name, question in actions.sends:
-            self.world.post(("ask", self.name, name, question))
+            self.world.post(Packet("ask", self.name, name, question, self.world.now))
         if self.founder.outcome is not None and self.founder.outcome.configuration not in self.outcomes:
             self.outcomes.append(self.founder.outcome.configuration)
 
 
 class World:
-    """`muted`: nobody learns from others that it is decided, so that agreement rests on the ballots alone."""
+    """`muted`: nobody learns from others that it is decided, so that agreement rests on the ballots alone.
+
+    `travel_s` is the least a packet takes.
+    """
 
     def __init__(self, names: int, seed: int, timing: FoundingTiming | None = None) -> None:
         self.timing = timing
         self.random = random.Random(seed)
         self.addresses = {f"n{number}": f"10.0.0.{number}:2380" for number in range(1, names + 1)}
         self.replicas = {name: Replica(self, name) for name in self.addresses}
-        self.wire: list[tuple[str, str, str, Message]] = []
-        self.now = 0.0
+        self.wire: list[Packet] = []
+        self.travelling: deque[tuple[float, Packet]] = deque()
+        self.now = self.travel_s = 0.0
         self.loss = self.doubling = self.crash = 0.0
         self.muted = False
 
-    def post(self, packet: tuple[str, str, str, Message]) -> None:
-        if self.muted and packet[3]["type"] in ("found.exists", "found.decided"):
+    def post(self, packet: Packet) -> None:
+        if self.muted and packet.message["type"] in ("found.exists", "found.decided"):
             return
         for _ in range(2 if self.random.random() < self.doubling else 1):
             if self.random.random() >= self.loss and len(self.wire) < 5000:
-                self.wire.append(packet)
+                self.travelling.append((self.now + self.travel_s, packet))
 
-    def deliver(self, packet: tuple[str, str, str, Message]) -> None:
-        kind, sender, receiver, message = packet
-        replica = self.replicas[receiver]
+    def deliver(self, packet: Packet) -> None:
+        replica = self.replicas[packet.receiver]
         if not replica.alive:
             return
-        if kind == "answer":
-            replica.carry_out(replica.founder.receive(message, self.now))
+        if packet.kind == "answer":
+            replica.carry_out(replica.founder.receive(packet.message, packet.asked, self.now))
             return
-        actions, answer = replica.founder.answer(message, self.now)
+        actions, answer = replica.founder.answer(packet.message, self.now)
         if self.random.random() < self.crash:
             if self.random.random() < 0.5 and actions.save is not None:
                 replica.disk = actions.save  # saved, and crashed before it could answer
             replica.alive = False
             return
         replica.carry_out(actions)
-        self.post(("answer", receiver, sender, answer))
+        self.post(Packet("answer", packet.receiver, packet.sender, answer, packet.asked))
 
     def step(self) -> None:
         self.now += 0.02
@@ -89,6 +102,8 @@ class World:
                 replica.carry_out(replica.founder.tick(self.now))
             elif self.random.random() < 0.2:
                 replica.start()
+        while self.travelling and self.travelling[0][0] <= self.now:
+            self.wire.append(self.travelling.popleft()[1])
         for _ in range(self.random.randrange(len(self.wire) + 2)):
             if self.wire:
                 self.deliver(self.wire.pop(self.random.randrange(len(self.wire))))

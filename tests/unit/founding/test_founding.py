@@ -12,7 +12,15 @@ from hypothesis import strategies as st
 
 from raftstore.errors import InvalidRequest, MembershipError
 from raftstore.raft.engine import Configuration, Member
-from raftstore.raft.founding import Ballot, Founder, FoundingState, FoundingTiming, check_list, list_digest
+from raftstore.raft.founding import (
+    ANSWER_S_MAX,
+    Ballot,
+    Founder,
+    FoundingState,
+    FoundingTiming,
+    check_list,
+    list_digest,
+)
 from raftstore.raft.joining import MalformedMessage, exists
 
 LIST = {"n1": "10.0.0.1:2380", "n2": "10.0.0.2:2380", "n3": "10.0.0.3:2380"}
@@ -124,7 +132,7 @@ def test_a_single_name_founds_at_once_and_saves_first() -> None:
 
 def test_who_hears_of_a_cluster_joins_it_and_never_founds_even_after_a_crash() -> None:
     one = founder("n1")
-    actions = one.receive(exists(RUNNING), 0.0)
+    actions = one.receive(exists(RUNNING), 0.0, 0.0)
     assert one.outcome is not None
     assert not one.outcome.member
     assert actions.save is not None
@@ -138,7 +146,7 @@ def test_who_hears_of_a_cluster_joins_it_and_never_founds_even_after_a_crash() -
 def test_a_replica_that_is_listed_in_the_cluster_it_hears_of_starts_at_once() -> None:
     one = founder("n1")
     listed = Configuration(77, (Member(1, "n1", "10.0.0.1:2380"), Member(2, "n2", "10.0.0.2:2380")))
-    one.receive(exists(listed), 0.0)
+    one.receive(exists(listed), 0.0, 0.0)
     assert one.outcome is not None
     assert one.outcome.member
 
@@ -163,7 +171,7 @@ def test_another_list_does_not_count_and_is_told_apart() -> None:
     _, answer = one.answer(stranger._question("found.probe"), 0.0)
     assert answer["type"] == "found.differs"
     assert [member.name for member in one._present(0.0)] == ["n1"]
-    stranger.receive(answer, 0.0)
+    stranger.receive(answer, 0.0, 0.0)
     assert "n1" in stranger.disagreements
     assert [member.name for member in stranger._present(0.0)] == ["n2"]
 
@@ -213,3 +221,22 @@ def test_malformed_questions_are_refused_and_change_nothing(damage: dict[str, An
     with pytest.raises(MalformedMessage):
         one.answer(founder("n2")._question("found.probe") | damage, 0.0)
     assert not one.state.took_part
+
+
+@pytest.mark.parametrize("travel_s", [0.5, 1.5, 3.0])
+def test_starved_replicas_found_however_late_every_answer_comes(travel_s: float) -> None:
+    world = World(3, seed=7)
+    world.travel_s = travel_s
+    while not world.all_done():
+        world.step()
+        assert world.now < 40 * travel_s, "no cluster"
+    assert len(world.decided()) == 1
+
+
+def test_one_answer_that_outlasted_a_pause_makes_nobody_wait_for_ever() -> None:
+    one, two = founder("n1"), founder("n2")
+    one.receive(two._question("found.present"), 0.0, 1000.0)
+    assert one._patience <= 3 * ANSWER_S_MAX
+    for _ in range(50):
+        one.receive(two._question("found.present"), 1000.0, 1000.0)
+    assert one._patience == 1.0
