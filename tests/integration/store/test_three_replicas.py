@@ -11,8 +11,9 @@ import uvloop
 from ports import free_port
 from store_cluster import PATIENT, StoreCluster, until
 
-from raftstore import Range, Role, SnapshotOptions
+from raftstore import Range, Role, SnapshotOptions, Store
 from raftstore.errors import Removed, StoreError
+from raftstore.raft.engine import Status
 
 
 def with_cluster(folder: Path, body: Callable[[StoreCluster], Awaitable[None]], **options: object) -> None:
@@ -21,11 +22,18 @@ def with_cluster(folder: Path, body: Callable[[StoreCluster], Awaitable[None]], 
         try:
             async with asyncio.timeout(150):
                 await cluster.start()
+                await until(lambda: all(len(voters(store)) == 3 for store in cluster.stores.values()))
                 await body(cluster)
         finally:
-            await cluster.close()
+            for name in list(cluster.stores):  # one by one: who leads hands over, and waits for no election
+                await cluster.stop(name)
 
     uvloop.run(run())
+
+
+def voters(store: Store) -> frozenset[int]:
+    """Whose vote it knows of: one that came late to the founding begins as a learner, and is no use as a voter."""
+    return store.status().configuration.voters
 
 
 def test_every_replica_takes_writes_reads_leases_and_watches(tmp_path: Path) -> None:
@@ -50,7 +58,7 @@ def test_every_replica_takes_writes_reads_leases_and_watches(tmp_path: Path) -> 
         assert len(digests) == 1
         assert len(await leader.members()) == 3
 
-    with_cluster(tmp_path, body)
+    with_cluster(tmp_path, body, timing=PATIENT)
 
 
 def test_no_acknowledged_write_is_lost_when_leaders_come_and_go(tmp_path: Path) -> None:
@@ -120,20 +128,30 @@ def test_a_replica_that_missed_too_much_is_sent_a_snapshot(tmp_path: Path) -> No
         name = next(name for name, store in cluster.stores.items() if store is follower)
         await cluster.stop(name)
         leader = await cluster.wait_for_leader()
-        for half in (0, 20):  # the journal is trimmed to the last snapshot but one
-            for number in range(half, half + 20):
-                await leader.put(b"missed-%d" % number, b"x" * 50_000)
+        last = log_of(leader).last_index  # the one that is away has nothing behind it
+        # The journal is trimmed to the last snapshot but one. Each round makes one due, and leaves too little for
+        # another: none is taken, and nothing trimmed, while the one that is away comes back.
+        for taken in range(2):
+            for number in range(5):
+                await leader.put(b"missed-%d-%d" % (taken, number), b"x" * 50_000)
             for store in cluster.stores.values():
-                await until(lambda store=store, least=half // 20: store.metrics.snapshots > least)  # type: ignore[misc]
+                await until(lambda store=store, least=taken: store.metrics.snapshots > least)  # type: ignore[misc]
+        for store in cluster.stores.values():
+            assert store.metrics.snapshots == 2
+            assert log_of(store).first_index > last + 1, "what it needs next is in no journal"
         await cluster.start(name)
         back = cluster.stores[name]
-        assert (await back.range(Range(b"missed-", b"missed."))).count == 40
+        assert (await back.range(Range(b"missed-", b"missed."))).count == 10
         assert back.metrics.snapshots_installed == 1
         digests = {(await store.hash_kv()).digest for store in cluster.stores.values()}
         assert len(digests) == 1
 
-    snapshot = SnapshotOptions(journal_bytes_min=200_000, state_share=0.0, tail_entries=3)
-    with_cluster(tmp_path, body, snapshot=snapshot, pulse_s=0.1)
+    snapshot = SnapshotOptions(journal_bytes_min=200_000, state_share=0.0, tail_entries=1)
+    with_cluster(tmp_path, body, snapshot=snapshot, pulse_s=0.1, timing=PATIENT)  # who leads is not in question
+
+
+def log_of(store: Store) -> Status:
+    return store._replica.house.engine.status()
 
 
 def test_leadership_moves_on_request_and_before_closing(tmp_path: Path) -> None:
