@@ -3,12 +3,15 @@
 Each keeps what it was told, so that a test can hold the servers to it afterwards: nothing acknowledged is
 lost, no read is older than what was acknowledged before it was asked, and a watch that is resumed after its
 last revision tells every event once and in order.
+
+A write whose outcome nobody told may take effect once, at any time after it was asked for: also over a later one.
 """
 
 from __future__ import annotations
 
 import itertools
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from queue import Queue
@@ -20,7 +23,9 @@ from kmini.errors import CommandError
 from kmini_process import Server
 
 from raftstore.etcd.gen import rpc_pb2 as pb
-from raftstore.model import prefix_end
+from raftstore.model import KeyValue, prefix_end
+from raftstore.sim.checkers import Violation, registers
+from raftstore.sim.history import History, Kind, Operation, Outcome
 
 PREFIX = b"w/"
 COUNTER = b"counter"
@@ -33,12 +38,11 @@ class Load:
         self.acknowledged: dict[bytes, int] = {}  # key → revision
         self.indefinite: set[bytes] = set()
         self.reads = 0
-        self.stale: list[str] = []
+        self.counting = History()  # every call about the counter
         self.watched: list[list[tuple[int, bytes]]] = [[] for _ in range(watchers)]  # (revision, key)
         self.resumed = 0
         self.errors: list[str] = []
-        self._counted = 0  # highest value of the counter that was acknowledged
-        self._attempted = 0
+        self._numbers = itertools.count()  # of those calls
         self._stop = threading.Event()
         self._watch_until = 0
         jobs: list[Callable[[], None]] = [self._count]
@@ -99,31 +103,42 @@ class Load:
                 self.indefinite.add(key)
                 etcd = next(clients)
 
+    def stale(self) -> list[Violation]:
+        """The first read of the counter that no order of the calls explains, if there is one."""
+        return list(registers.check_key(self.counting.operations))
+
+    def _asked(self, kind: Kind, client: int, **fields: Any) -> Operation:
+        """A call about the counter that begins now; nobody knows what becomes of it until it is answered."""
+        return self.counting.add(Operation(next(self._numbers), client, 0, kind, COUNTER, time.monotonic(), **fields))
+
     def _count(self) -> None:
         clients = self._clients(0)
         etcd = next(clients)
-        while not self._stop.is_set():
-            self._attempted += 1
+        for number in itertools.count(1):
+            if self._stop.is_set():
+                break
+            value = b"%d" % number
+            raising = self._asked(Kind.PUT, 0, values={COUNTER: value})
             try:
-                etcd.put(COUNTER, b"%d" % self._attempted)
-                self._counted = self._attempted
+                etcd.put(COUNTER, value)
             except CommandError:
                 etcd = next(clients)
+            else:
+                _answered(raising)
 
     def _read(self, reader: int) -> None:
         clients = self._clients(reader + 1)
         etcd = next(clients)
         while not self._stop.is_set():
-            floor = self._counted
+            reading = self._asked(Kind.GET, reader + 1)
             try:
                 found = etcd.range(COUNTER).kvs
             except CommandError:
                 etcd = next(clients)
                 continue
-            value = int(found[0].value) if found else 0
+            reading.read = tuple(KeyValue(kv.key, kv.value, 0, kv.mod_revision, kv.version) for kv in found)
+            _answered(reading)
             self.reads += 1
-            if not floor <= value <= self._attempted:
-                self.stale.append(f"read {value} when {floor} was acknowledged")
 
     def _watch(self, watcher: int) -> None:
         seen = self.watched[watcher]
@@ -158,3 +173,7 @@ class Load:
         finally:
             requests.put(None)
             call.cancel()
+
+
+def _answered(operation: Operation) -> None:
+    operation.completed_s, operation.outcome = time.monotonic(), Outcome.OK
