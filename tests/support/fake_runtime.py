@@ -85,6 +85,12 @@ class FakeRuntime:
         self._soon.extend(self._held.pop(lane))
         self.run()
 
+    def finish(self) -> None:
+        """Let all work end, also what was held back: a journal closes its file when the work in flight is over."""
+        for lane in list(self._held):
+            self.release(lane)
+        self.run()
+
     def run(self, callbacks_max: int = 100_000) -> None:
         """Everything due at this instant."""
         for _ in range(callbacks_max):

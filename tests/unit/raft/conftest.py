@@ -21,3 +21,4 @@ def raft(tmp_path: Path) -> Iterator[Callable[..., RaftCluster]]:
     yield make
     for cluster in made:
         cluster.close()
+        cluster.runtime.finish()

@@ -361,6 +361,7 @@ def lone_factory(tmp_path: Path) -> Iterator[Callable[[frozenset[str]], Lone]]:
     yield factory
     for node in made:
         node.close()
+        node.runtime.finish()
 
 
 @pytest.mark.parametrize("switch", ["on", "off"])

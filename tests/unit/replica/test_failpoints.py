@@ -7,6 +7,7 @@ import asyncio
 import errno
 import threading
 from collections.abc import Callable, Coroutine
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -102,9 +103,9 @@ def run_election(folder: Path) -> None:
 
 def run_backup(folder: Path) -> None:
     store, machine = new_store(fake_disk()), StateMachine.open(folder, quota_bytes=MIB)
-    manifest = take(store, machine, folder)
-    save_backup(folder / "backup", backup_stream(manifest, store.chunks(manifest)))
-    machine.close()
+    with closing(machine):
+        manifest = take(store, machine, folder)
+        save_backup(folder / "backup", backup_stream(manifest, store.chunks(manifest)))
 
 
 def test_every_place_is_reached(tmp_path: Path) -> None:
