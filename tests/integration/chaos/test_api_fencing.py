@@ -81,7 +81,7 @@ def test_a_deposed_leaders_write_that_was_under_way_fails_and_without_a_fence_it
     asleep = leader_of(servers)
     other = next(server for server in servers if server is not asleep)
     fenced, bare = [Line(asleep) for _ in range(WRITES)], [Line(asleep) for _ in range(WRITES)]
-    held = hold(fenced[0], "first")
+    held = eventually(lambda: hold(fenced[0], "first"), what="the Lease for the first")
     code, _ = fenced[0].ask("POST", MAPS, config("as-leader"), fence(held))
     assert code == 201
 

@@ -16,6 +16,8 @@ pytestmark = needs_etcdctl
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FacedCluster]:
     with faced_cluster(tmp_path_factory.mktemp("etcdctl"), 3) as cluster:
+        while any(member.get("isLearner") for member in cluster.json("member", "list")["members"]):
+            pass  # one that came late to the founding begins as a learner, and is given its vote soon
         yield cluster
 
 

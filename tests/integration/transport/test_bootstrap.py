@@ -20,13 +20,19 @@ from raftstore.raft import founding_file, joining
 from raftstore.raft.bootstrap import BootstrapConfig, Bootstrapped, bootstrap, settle
 from raftstore.raft.credentials import Credentials
 from raftstore.raft.engine import Configuration, Member, Message
+from raftstore.raft.founding import FoundingTiming
+
+#: For a list of which all are started: a machine that stands still for seconds is no reason to found without one.
+ALL_COME = FoundingTiming(wait_for_all_s=20.0)
 
 
 class Site:
     """Replicas of one list, each with a folder of its own."""
 
-    def __init__(self, authorities: Authorities, folder: Path, names: int = 3) -> None:
-        self.authorities, self.folder = authorities, folder
+    def __init__(
+        self, authorities: Authorities, folder: Path, names: int = 3, *, timing: FoundingTiming | None = None
+    ) -> None:
+        self.authorities, self.folder, self.timing = authorities, folder, timing
         self.list = {f"n{n + 1}": f"127.0.0.1:{port}" for n, port in enumerate(free_ports(names))}
         self.errors: list[BaseException] = []
 
@@ -45,7 +51,11 @@ class Site:
             initial_cluster=cluster,
         )
         return await bootstrap(
-            config, disk=self.disk(name), credentials_for=self.credentials, report=self.errors.append
+            config,
+            disk=self.disk(name),
+            credentials_for=self.credentials,
+            report=self.errors.append,
+            timing=self.timing,
         )
 
     def member(self, started: Bootstrapped, answerer: Callable[[PeerIdentity, Message], Awaitable[Message]]) -> Peer:
@@ -69,7 +79,7 @@ def site(authorities: Authorities, tmp_path: Path) -> Callable[..., Site]:
 
 def test_three_empty_replicas_found_one_cluster(site: Callable[..., Site]) -> None:
     async def body() -> None:
-        place = site()
+        place = site(timing=ALL_COME)
         started = await asyncio.gather(*(place.start(name) for name in place.list))
         (document,) = {one.configuration for one in started}
         assert {member.name: member.address for member in document.members} == place.list
@@ -140,7 +150,7 @@ def test_two_of_three_found_and_the_third_joins_through_the_leader(site: Callabl
 
 def test_a_replica_that_lost_its_disk_comes_back_under_a_new_member_id(site: Callable[..., Site]) -> None:
     async def body() -> None:
-        place = site()
+        place = site(timing=ALL_COME)
         started = await asyncio.gather(*(place.start(name) for name in place.list))
         document = started[0].configuration
         for file in (place.folder / "n3").iterdir():
@@ -230,7 +240,7 @@ def test_a_disk_that_fills_up_later_ends_the_founding_and_answers_nobody(site: C
             super().rename(old, new)
 
     async def body() -> None:
-        place = site()
+        place = site(timing=ALL_COME)
         plain = place.disk
         place.disk = lambda name: FillsUp(place.folder / name) if name == "n3" else plain(name)  # type: ignore[method-assign]
         failing = asyncio.create_task(place.start("n3"))  # not the first to propose: it fails while it answers
