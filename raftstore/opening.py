@@ -64,7 +64,7 @@ class Opened(NamedTuple):
             await self.transport.wait_closed()
         await asyncio.to_thread(self.runtime.close)
         self.replica.house.machine.close()
-        self.journal.close()
+        self.journal.close(lane_ended=True)
 
 
 async def open_replica(config: StoreConfig, stopped: Callable[[StoreError], None]) -> Opened:

@@ -60,7 +60,11 @@ def open_all(log: Path) -> list[BinaryIO]:
 
 def open_log(path: Path) -> BinaryIO:
     """Of this name itself, wherever a link might lead. Without a buffer: what is read is what is there."""
-    return os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK), "rb", buffering=0)
+    return open(path, "rb", buffering=0, opener=_opened)  # closes what turns out to be a folder; os.fdopen would not
+
+
+def _opened(path: str, _: int) -> int:
+    return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
 
 
 def inode(file: BinaryIO) -> int:

@@ -486,11 +486,11 @@ class Journal:
         """The last work found no room; it is taken again by the next `take`."""
         return self._retry is not None
 
-    def close(self) -> None:
-        """Forget what was not taken. Files close now, or when the work in flight is finished."""
+    def close(self, *, lane_ended: bool = False) -> None:
+        """Forget what was not taken. Files close now or, where their lane goes on, after the work in flight."""
         self._closed = True
         self._reader.close()
-        if self._in_flight is None:
+        if self._in_flight is None or lane_ended:
             self._writer.close()
 
 

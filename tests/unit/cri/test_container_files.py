@@ -94,7 +94,9 @@ def test_only_a_plain_file_is_read(tmp_path: Path) -> None:
     assert said(tmp_path) == ""
     path.unlink()
     path.mkdir()
+    before = len(os.listdir("/proc/self/fd"))
     assert said(tmp_path) == ""
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 def entry(text: str, kind: str = "F", stream: str = "stdout") -> str:

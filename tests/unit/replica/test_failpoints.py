@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import asyncio
 import errno
+import os
 import threading
 from collections.abc import Callable, Coroutine
 from contextlib import closing
@@ -168,6 +169,29 @@ def test_an_error_in_the_journals_work_stops_the_replica_and_acknowledges_nothin
     assert len(broken.threads) == 1
     assert broken.threads[0].startswith("raftstore-journal")
     run(read())
+
+
+def test_a_store_that_closes_while_its_journal_writes_leaves_no_file_open(tmp_path: Path) -> None:
+    writing, closing_down = threading.Event(), threading.Event()
+
+    def held() -> None:
+        writing.set()
+        assert closing_down.wait(30)
+
+    async def body() -> None:
+        store = await Store.open(config(tmp_path))
+        with failpoint.enabled({"journal_before_write": held}):
+            write = asyncio.ensure_future(store.put(b"k"))
+            await asyncio.to_thread(writing.wait, 30)
+            closed = asyncio.ensure_future(store.close())
+            with pytest.raises(StoreError, match="shut down"):
+                await write
+            closing_down.set()
+            await closed
+
+    run(body())
+    files = [os.readlink(each) for each in Path("/proc/self/fd").iterdir() if each.is_symlink()]
+    assert not [file for file in files if file.startswith(str(tmp_path))]
 
 
 @pytest.mark.parametrize("name", ["snapshot_before_rename", "snapshot_before_manifest", "snapshot_after_manifest"])
