@@ -202,13 +202,14 @@ class Door:
 
     async def _shake_hands(self, connected: socket.socket) -> None:
         address = "unknown"
+        connection = self._make()
         try:
             with contextlib.suppress(OSError):
                 host, port, *_ = connected.getpeername()
                 address = f"{host}:{port}"
             tune(connected, self._dead_s)
             await self._loop.connect_accepted_socket(
-                self._make,
+                lambda: connection,
                 connected,
                 ssl=self._contexts().server,
                 ssl_handshake_timeout=self._handshake_s,
@@ -218,3 +219,6 @@ class Door:
         except OSError as error:  # ssl.SSLError and TimeoutError are
             connected.close()
             self._refusals.note(handshake_refusal(error), address)
+        except asyncio.CancelledError:
+            connection.abandon("closing")  # TLS may be up already: the loop would wait for its end on a closed socket
+            raise
