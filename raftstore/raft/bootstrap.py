@@ -128,10 +128,10 @@ class _Process:
             if outcome is not None and not outcome.member:
                 configuration = await self._join(configuration)
         finally:
+            await reception.close()  # first: an answer may lead to questions
             for task in self._asking:
                 task.cancel()
             await asyncio.gather(*self._asking, return_exceptions=True)
-            await reception.close()
         identity = Identity(configuration.cluster_id, state.member_id, config.name)
         return Bootstrapped(identity=identity, configuration=configuration)
 
