@@ -8,10 +8,12 @@ import os
 import shutil
 import subprocess
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import grpc
 from kmini.agent_runtime import RuntimeSettings, make_containerd, make_runtime
 from kmini.images import ImageError, sample_archive
 
@@ -89,12 +91,35 @@ def container_host() -> Iterator[Host]:
 @contextmanager
 def own_network() -> Iterator[None]:
     """Without a name: it ends with the last process in it."""
+    with _grpc_stays_here(), _elsewhere():
+        subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+        yield
+
+
+@contextmanager
+def _grpc_stays_here() -> Iterator[None]:
+    """Its threads are the whole process's, and each starts the next: were the first one started elsewhere, tests long
+    after this one would connect from a network that is gone. A call that fails starts what there is to start.
+    """
+    tried = threading.Event()
+    channel = grpc.insecure_channel(f"unix:{os.devnull}")
+    channel.subscribe(
+        lambda state: tried.set() if state is grpc.ChannelConnectivity.TRANSIENT_FAILURE else None, try_to_connect=True
+    )
+    try:
+        assert tried.wait(60), "gRPC tries to connect"
+        yield
+    finally:
+        channel.close()
+
+
+@contextmanager
+def _elsewhere() -> Iterator[None]:
     libc = ctypes.CDLL(None, use_errno=True)
     before = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     try:
         assert libc.unshare(_CLONE_NEWNET) == 0, os.strerror(ctypes.get_errno())
         try:
-            subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
             yield
         finally:
             assert libc.setns(before, _CLONE_NEWNET) == 0, os.strerror(ctypes.get_errno())

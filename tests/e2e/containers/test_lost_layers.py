@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from container_host import Host
+from joined_agent import until
 from kmini.agent_runtime import open_runtime
 from kmini.images import SAMPLE
 
@@ -65,6 +66,11 @@ def test_lost_layers_are_unpacked_anew(host: Host) -> None:
             assert len(await runtime.list_sandboxes()) == 1, "nobody knows"
             with pytest.raises(RuntimeFailure):
                 await start(runtime, "broken")
+
+            async def nothing_runs() -> bool:
+                return not any(each.ready for each in await runtime.list_sandboxes())
+
+            await until(nothing_runs, "the end of what could not run, as containerd tells it")
         mark(host).write_text("layers are being unpacked\n")
         async with ready(host) as runtime:
             assert await runtime.list_sandboxes() == []
