@@ -60,9 +60,9 @@ class FoundingState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FoundingTiming(msgspec.Struct, frozen=True, kw_only=True):
-    """Intervals of founding, in seconds, where answers come at once; where they take long, all are longer.
+    """Intervals of founding, in seconds, where answers come at once.
 
-    But for the wait for the whole list: there, that somebody is there is known already.
+    Where they take long, all but the wait for the whole list and the names' turns grow with a founder's patience.
     """
 
     probe_every_s: float = 0.1

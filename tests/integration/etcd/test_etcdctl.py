@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from etcd_cluster import FacedCluster, faced_cluster
 from etcd_peer import needs_etcdctl
+from kmini_process import eventually
 
 pytestmark = needs_etcdctl
 
@@ -16,8 +17,11 @@ pytestmark = needs_etcdctl
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FacedCluster]:
     with faced_cluster(tmp_path_factory.mktemp("etcdctl"), 3) as cluster:
-        while any(member.get("isLearner") for member in cluster.json("member", "list")["members"]):
-            pass  # one that came late to the founding begins as a learner, and is given its vote soon
+
+        def all_vote() -> bool:
+            return not any(member.get("isLearner") for member in cluster.json("member", "list")["members"])
+
+        eventually(all_vote, what="a vote for who came late to the founding")
         yield cluster
 
 

@@ -10,6 +10,7 @@ from container_logs import BEGIN, put_log_aside
 from joined_agent import until
 from kmini.testing.fixture import Kmini
 from node_api_world import NodeWorld, node_world
+from open_files import open_files
 from raw_http import RawConnection
 
 from apiserver.api.core.pod import Pod
@@ -129,24 +130,15 @@ def test_who_follows_and_goes_leaves_nothing(kmini: Kmini, tmp_path: Path) -> No
                 path = f"/containerLogs/{kmini.namespace}/web/main?follow=true"
                 line.send(f"GET {path} HTTP/1.1\r\nHost: n\r\n\r\n".encode())
                 assert await heard(line, b"one\n")
-                assert await open_files(tmp_path) == 1
+                assert await logs_open(tmp_path) == 1
 
             async def closed() -> bool:
-                return await open_files(tmp_path) == 0
+                return await logs_open(tmp_path) == 0
 
             await until(closed, "the log is closed")
 
     asyncio.run(story())
 
 
-async def open_files(folder: Path) -> int:
-    def count() -> int:
-        found = 0
-        for each in Path("/proc/self/fd").iterdir():
-            try:
-                found += str(each.readlink()).startswith(str(folder / "logs"))
-            except FileNotFoundError:
-                continue  # the listing's own
-        return found
-
-    return await asyncio.to_thread(count)
+async def logs_open(folder: Path) -> int:
+    return len(await asyncio.to_thread(open_files, folder / "logs"))

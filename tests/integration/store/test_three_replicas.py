@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -134,8 +135,7 @@ def test_a_replica_that_missed_too_much_is_sent_a_snapshot(tmp_path: Path) -> No
         for taken in range(2):
             for number in range(5):
                 await leader.put(b"missed-%d-%d" % (taken, number), b"x" * 50_000)
-            for store in cluster.stores.values():
-                await until(lambda store=store, least=taken: store.metrics.snapshots > least)  # type: ignore[misc]
+            await until(partial(all_took, cluster, taken + 1))
         for store in cluster.stores.values():
             assert store.metrics.snapshots == 2
             assert log_of(store).first_index > last + 1, "what it needs next is in no journal"
@@ -148,6 +148,10 @@ def test_a_replica_that_missed_too_much_is_sent_a_snapshot(tmp_path: Path) -> No
 
     snapshot = SnapshotOptions(journal_bytes_min=200_000, state_share=0.0, tail_entries=1)
     with_cluster(tmp_path, body, snapshot=snapshot, pulse_s=0.1, timing=PATIENT)  # who leads is not in question
+
+
+def all_took(cluster: StoreCluster, snapshots: int) -> bool:
+    return all(store.metrics.snapshots >= snapshots for store in cluster.stores.values())
 
 
 def log_of(store: Store) -> Status:

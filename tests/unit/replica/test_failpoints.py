@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import asyncio
 import errno
-import os
 import threading
 from collections.abc import Callable, Coroutine
 from contextlib import closing
@@ -15,6 +14,7 @@ from typing import Any
 import pytest
 from journal_tools import SMALL, extend, fake_disk, founded, sync
 from lone_node import LoneNode
+from open_files import open_files
 from replicas import Answer, replicas
 from snapshot_tools import new_store, take
 
@@ -190,8 +190,7 @@ def test_a_store_that_closes_while_its_journal_writes_leaves_no_file_open(tmp_pa
             await closed
 
     run(body())
-    files = [os.readlink(each) for each in Path("/proc/self/fd").iterdir() if each.is_symlink()]
-    assert not [file for file in files if file.startswith(str(tmp_path))]
+    assert open_files(tmp_path) == []
 
 
 @pytest.mark.parametrize("name", ["snapshot_before_rename", "snapshot_before_manifest", "snapshot_after_manifest"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import threading
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from open_files import open_files
 
 from nodeagent.volumes.failures import CannotMount
 from nodeagent.volumes.inside import opened_inside
@@ -96,15 +96,14 @@ def test_nothing_is_made_through_a_link_that_leads_out(volume: Path, tmp_path: P
 
 
 def test_no_descriptor_is_left(volume: Path) -> None:
-    gc.collect()  # what former tests forgot is not closed in between
-    before = os.listdir("/proc/self/fd")
+    before = open_files(volume)
     (volume / "link").symlink_to("/etc")
     for path in ("a/b", "link", "a/nothing"):
         try:
             where(volume, path)
         except (CannotMount, FileNotFoundError):
             continue
-    assert len(os.listdir("/proc/self/fd")) == len(before)
+    assert open_files(volume) == before
 
 
 NAMES = st.sampled_from(["a", "b", "c"])
